@@ -1,0 +1,15 @@
+//! Floodmark (skeleton)
+pub mod channel;
+pub mod cli;
+pub mod config;
+pub mod connectors;
+pub mod coordinator;
+pub mod error;
+pub mod graph;
+pub mod model;
+pub mod operator;
+pub mod runtime;
+pub mod snapshot;
+pub mod state;
+pub mod storage;
+pub mod telemetry;

