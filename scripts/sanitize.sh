@@ -15,6 +15,11 @@ skip() {
   exit "$SKIPPED"
 }
 
+# run_tests COMMAND…: runs tests, and fails as well when there was none to run.
+run_tests() {
+  "$@" | tee /dev/stderr | grep -c '^test result: ok\. [1-9]' >/dev/null
+}
+
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
 rustup run nightly rustc --version >/dev/null 2>&1 || skip "$* needs a nightly toolchain (rustup toolchain install nightly)"
@@ -25,13 +30,13 @@ case ${1:-} in
   address)
     host=$(rustup run nightly rustc -vV | sed -n 's/^host: //p')
     # With a target named, build scripts and macros are built without the sanitizer, as they must be.
-    RUSTFLAGS=-Zsanitizer=address rustup run nightly cargo test --locked --target "$host" --lib state::
+    RUSTFLAGS=-Zsanitizer=address run_tests rustup run nightly cargo test --locked --target "$host" --lib state::
     ;;
   miri)
     rustup run nightly cargo miri --version >/dev/null 2>&1 ||
       skip 'miri needs its component (rustup component add --toolchain nightly miri rust-src)'
     # The tests make temporary folders, which miri's isolation forbids.
-    MIRIFLAGS=-Zmiri-disable-isolation rustup run nightly cargo miri test --locked --lib state::
+    MIRIFLAGS=-Zmiri-disable-isolation run_tests rustup run nightly cargo miri test --locked --lib state::
     ;;
   *)
     printf 'usage: %s address|miri\n' "$0" >&2
