@@ -43,8 +43,6 @@ pub struct KeyedStateBackend {
     pools: Option<Pools>,
     states: Vec<Rc<dyn AnyState>>,
     epoch: Epoch,
-    /// The number of the first delta record of each state.
-    first_mark: u32,
 }
 
 impl KeyedStateBackend {
@@ -56,7 +54,6 @@ impl KeyedStateBackend {
             pools: None,
             states: Vec::new(),
             epoch: Epoch(1),
-            first_mark: 0,
         }
     }
 
@@ -66,7 +63,10 @@ impl KeyedStateBackend {
     /// [`ErrorKind::Operator`] when the name is taken; [`ErrorKind::Configuration`] when the restored state has another
     /// kind or other types; [`ErrorKind::Corrupt`] when its bytes are damaged; [`ErrorKind::Environment`] when there is
     /// no room.
-    pub fn value_state<K: StateKey, V: StateValue>(&mut self, name: &str) -> Result<ValueState<K, V>> {
+    pub fn value_state<K: StateKey, V: StateValue>(
+        &mut self,
+        name: &str,
+    ) -> Result<ValueState<K, V>> {
         let descriptor = StateDescriptor {
             kind: StateKind::Value,
             key_type: type_text::<K>(),
@@ -121,15 +121,15 @@ impl KeyedStateBackend {
     /// # Errors
     /// [`ErrorKind::Environment`] when there is no room.
     pub fn copy_base_slice(&mut self, bytes_max: usize) -> Result<bool> {
-        let mut copied = 0;
+        let mut bytes = 0;
+        let mut running = false;
         for state in &self.states {
-            let slice = state.copy_base_slice(bytes_max - copied, self.epoch);
-            copied += named(state.name(), slice)?.unwrap_or(0);
-            if copied >= bytes_max {
-                return Ok(true);
-            }
+            let progress = state.copy_base_slice(bytes_max.saturating_sub(bytes), self.epoch);
+            let progress = named(state.name(), progress)?;
+            bytes += progress.bytes;
+            running |= progress.running;
         }
-        Ok(false)
+        Ok(running)
     }
 
     /// Figures of each state.
@@ -157,7 +157,12 @@ impl KeyedStateBackend {
             let restored = self.restored.swap_remove(index);
             check_descriptor(name, &restored.descriptor, &descriptor)?;
             for (number, part) in restored.parts.iter().enumerate() {
-                named(name, store.restore(part).map_err(|error| error.context(format!("part {number}"))))?;
+                named(
+                    name,
+                    store
+                        .restore(part)
+                        .map_err(|error| error.context(format!("part {number}"))),
+                )?;
             }
         }
         let state = Rc::new(StateCell {
@@ -181,9 +186,9 @@ impl KeyedStateBackend {
         let segments = Rc::clone(&pools.segments);
         let log = RecordLog::new(Rc::clone(&pools.chunks));
         Ok(if has_fixed_layout::<R, V>() {
-            Store::Fixed(FixedStore::new(ownership, segments, log, self.first_mark))
+            Store::Fixed(FixedStore::new(ownership, segments, log))
         } else {
-            Store::Variable(VariableStore::new(ownership, segments, log, self.first_mark))
+            Store::Variable(VariableStore::new(ownership, segments, log))
         })
     }
 }
@@ -224,7 +229,11 @@ fn type_text<T: StateValue>() -> String {
     )
 }
 
-fn check_descriptor(name: &str, stored: &StateDescriptor, registered: &StateDescriptor) -> Result<()> {
+fn check_descriptor(
+    name: &str,
+    stored: &StateDescriptor,
+    registered: &StateDescriptor,
+) -> Result<()> {
     if stored == registered {
         return Ok(());
     }

@@ -19,6 +19,15 @@ pub(super) struct BaseSchedule {
     finished: Option<SealedBase>,
 }
 
+/// What one call has done for a base.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct BaseProgress {
+    /// How many bytes were copied.
+    pub(super) bytes: usize,
+    /// Whether there is more to copy.
+    pub(super) running: bool,
+}
+
 /// A base that is being copied.
 pub(super) struct RunningBase {
     first_epoch: Epoch,

@@ -4,6 +4,7 @@ use std::cell::{RefCell, RefMut};
 use std::sync::Arc;
 
 use super::archive::{RecordKey, StateValue};
+use super::base::BaseProgress;
 use super::descriptor::StateDescriptor;
 use super::sealed::{Epoch, SealedState};
 use super::store::Store;
@@ -41,8 +42,8 @@ pub(super) trait AnyState {
     fn name(&self) -> &Arc<str>;
     /// The barrier.
     fn seal(&self, epoch: Epoch) -> Result<SealedState>;
-    /// Copies about `bytes_max` of a base, if one is due; gives how many bytes that were, or nothing if none is.
-    fn copy_base_slice(&self, bytes_max: usize, epoch: Epoch) -> Result<Option<usize>>;
+    /// Copies about `bytes_max` of a base, if one is due.
+    fn copy_base_slice(&self, bytes_max: usize, epoch: Epoch) -> Result<BaseProgress>;
     /// Its figures; nothing while it is in use.
     fn statistics(&self) -> Option<StateStatistics>;
 }
@@ -63,7 +64,7 @@ impl<R: RecordKey, V: StateValue> AnyState for StateCell<R, V> {
         })
     }
 
-    fn copy_base_slice(&self, bytes_max: usize, epoch: Epoch) -> Result<Option<usize>> {
+    fn copy_base_slice(&self, bytes_max: usize, epoch: Epoch) -> Result<BaseProgress> {
         self.store()?.copy_base_slice(bytes_max, epoch)
     }
 

@@ -58,7 +58,8 @@ impl ChunkPool {
         if let Some(region) = self.free.get_mut(&bytes).and_then(Vec::pop) {
             return Some(region);
         }
-        let returned = mem::take(&mut *self.returned.lock().unwrap_or_else(PoisonError::into_inner));
+        let returned =
+            mem::take(&mut *self.returned.lock().unwrap_or_else(PoisonError::into_inner));
         for region in returned {
             self.free.entry(region.len()).or_default().push(region);
         }

@@ -14,8 +14,12 @@ use super::sealed::SealedBytes;
 use super::table::prefetch;
 use crate::error::{Error, ErrorKind, Result};
 
+/// The number of the first record of all. It is close to where the numbers wrap round, so that this happens in every
+/// run, and not for the first time after days.
+const FIRST_NUMBER: u32 = u32::MAX - 1000;
+
 /// The numbers of the records of one epoch.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Numbers {
     /// The number of the epoch's first record.
     first: u32,
@@ -24,9 +28,11 @@ struct Numbers {
 }
 
 impl Numbers {
-    /// Numbers that start from `first`.
-    fn from(first: u32) -> Self {
-        Self { first, count: 0 }
+    fn new() -> Self {
+        Self {
+            first: FIRST_NUMBER,
+            count: 0,
+        }
     }
 
     /// Which record of the epoch a mark points to, if it does.
@@ -69,11 +75,11 @@ pub(super) struct FixedDelta {
 }
 
 impl FixedDelta {
-    /// An empty delta. Its first record has the number `first_mark`, which is any number.
-    pub(super) fn new(log: RecordLog, first_mark: u32) -> Self {
+    /// An empty delta.
+    pub(super) fn new(log: RecordLog) -> Self {
         Self {
             log,
-            numbers: Numbers::from(first_mark),
+            numbers: Numbers::new(),
             deleted: Vec::new(),
         }
     }
@@ -97,7 +103,7 @@ impl FixedDelta {
     #[inline(always)]
     pub(super) fn prefetch(&self, shape: FixedShape, mark: u32) {
         if let Some(index) = self.numbers.index_of(mark) {
-            prefetch(self.log.from_place(place(shape, index)).as_ptr());
+            prefetch(self.log.written_from(place(shape, index)).as_ptr());
         }
     }
 
@@ -113,7 +119,7 @@ impl FixedDelta {
         value: &[u8],
     ) -> Result<u32> {
         if let Some(index) = self.numbers.index_of(mark) {
-            let record = &mut self.log.from_place_mut(place(shape, index))[..shape.stride()];
+            let record = &mut self.log.written_from_mut(place(shape, index))[..shape.stride()];
             if record[..shape.key_bytes] == *key {
                 record[shape.key_bytes..shape.key_bytes + shape.value_bytes].copy_from_slice(value);
                 return Ok(mark);
@@ -185,11 +191,11 @@ pub(super) struct VariableDelta {
 }
 
 impl VariableDelta {
-    /// An empty delta. Its first record has the number `first_mark`, which is any number.
-    pub(super) fn new(log: RecordLog, first_mark: u32) -> Self {
+    /// An empty delta.
+    pub(super) fn new(log: RecordLog) -> Self {
         Self {
             log,
-            numbers: Numbers::from(first_mark),
+            numbers: Numbers::new(),
             places: Vec::new(),
             deletions: 0,
         }
@@ -214,7 +220,7 @@ impl VariableDelta {
     #[inline]
     pub(super) fn prefetch(&self, mark: u32) {
         if let Some(index) = self.numbers.index_of(mark) {
-            prefetch(self.log.from_place(self.places[index as usize]).as_ptr());
+            prefetch(self.log.written_from(self.places[index as usize]).as_ptr());
         }
     }
 
@@ -224,10 +230,10 @@ impl VariableDelta {
     pub(super) fn touch(&mut self, mark: u32, key: &[u8], value: &[u8]) -> Result<u32> {
         if let Some(index) = self.numbers.index_of(mark) {
             let place = self.places[index as usize];
-            let (found_key, found_value, _) = read_variable_record(self.log.from_place(place))?;
-            if found_key == key && found_value.is_some_and(|found| found.len() == value.len()) {
+            let found = read_variable_record(self.log.written_from(place))?;
+            if found.key == key && found.value.map(<[u8]>::len) == Some(value.len()) {
                 let start = LENGTHS_BYTES + key.len().next_multiple_of(8);
-                self.log.from_place_mut(place)[start..start + value.len()].copy_from_slice(value);
+                self.log.written_from_mut(place)[start..start + value.len()].copy_from_slice(value);
                 return Ok(mark);
             }
         }
@@ -281,5 +287,114 @@ pub(super) fn variable_footer(
         deletions,
         key_bytes: 0,
         value_bytes: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::super::chunk::ChunkPool;
+    use super::super::piece::{FixedPiece, for_each_variable_record};
+    use super::super::segment::SegmentPool;
+    use super::*;
+
+    const SHAPE: FixedShape = FixedShape {
+        key_bytes: 4,
+        value_bytes: 4,
+    };
+
+    fn log(folder: &tempfile::TempDir) -> RecordLog {
+        let segments = Rc::new(RefCell::new(SegmentPool::open(folder.path()).unwrap()));
+        RecordLog::new(Rc::new(RefCell::new(ChunkPool::new(segments))))
+    }
+
+    fn fixed_records(sealed: &SealedBytes) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let bytes = sealed.chunks.concat();
+        FixedPiece::parse(&bytes, PieceKind::Delta, SHAPE)
+            .unwrap()
+            .records()
+            .map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)))
+            .collect()
+    }
+
+    fn record(key: &[u8], value: Option<&[u8]>) -> (Vec<u8>, Option<Vec<u8>>) {
+        (key.to_vec(), value.map(<[u8]>::to_vec))
+    }
+
+    /// Marks wrap round: one left from long ago can point to a record of this epoch, which is another key's.
+    #[test]
+    fn a_mark_left_from_long_ago_never_overwrites_another_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut delta = FixedDelta::new(log(&folder));
+        let mark = delta
+            .touch(SHAPE, delta.no_mark(), b"key1", b"aaaa")
+            .unwrap();
+        let other = delta.touch(SHAPE, mark, b"key2", b"bbbb").unwrap();
+        assert_ne!(mark, other);
+        assert_eq!(delta.touch(SHAPE, mark, b"key1", b"cccc").unwrap(), mark);
+        let sealed = delta.seal(SHAPE).unwrap();
+        let expected = [
+            record(b"key1", Some(b"cccc")),
+            record(b"key2", Some(b"bbbb")),
+        ];
+        assert_eq!(fixed_records(&sealed), expected);
+
+        let mut delta = VariableDelta::new(log(&folder));
+        let mark = delta.touch(delta.no_mark(), b"key1", b"aaaa").unwrap();
+        assert_ne!(delta.touch(mark, b"key2", b"bbbb").unwrap(), mark);
+        assert_ne!(delta.touch(mark, b"key1", b"longer").unwrap(), mark);
+        let bytes = delta.seal().unwrap().chunks.concat();
+        let mut found = Vec::new();
+        for_each_variable_record(&bytes, PieceKind::Delta, |key, value| {
+            found.push(record(key, value));
+            Ok(())
+        })
+        .unwrap();
+        let expected = [
+            record(b"key1", Some(b"aaaa")),
+            record(b"key2", Some(b"bbbb")),
+            record(b"key1", Some(b"longer")),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_mark_of_the_last_epoch_makes_a_new_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut delta = FixedDelta::new(log(&folder));
+        let mut mark = delta.no_mark();
+        // The numbers wrap round on the way.
+        for epoch in 0..2_000_u32 {
+            let value = epoch.to_le_bytes();
+            mark = delta.touch(SHAPE, mark, b"key1", &value).unwrap();
+            let sealed = delta.seal(SHAPE).unwrap();
+            let expected = [record(b"key1", Some(&value))];
+            assert_eq!(fixed_records(&sealed), expected, "epoch {epoch}");
+        }
+    }
+
+    #[test]
+    fn a_key_deleted_and_put_again_in_one_epoch_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut delta = FixedDelta::new(log(&folder));
+        let mark = delta
+            .touch(SHAPE, delta.no_mark(), b"key1", b"aaaa")
+            .unwrap();
+        delta.remove(SHAPE, mark, b"key1", b"aaaa").unwrap();
+        delta
+            .touch(SHAPE, delta.no_mark(), b"key1", b"bbbb")
+            .unwrap();
+        delta
+            .remove(SHAPE, delta.no_mark(), b"key2", b"zzzz")
+            .unwrap();
+        let sealed = delta.seal(SHAPE).unwrap();
+        let expected = [
+            record(b"key1", None),
+            record(b"key1", Some(b"bbbb")),
+            record(b"key2", None),
+        ];
+        assert_eq!(fixed_records(&sealed), expected);
     }
 }

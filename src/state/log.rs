@@ -64,20 +64,24 @@ impl RecordLog {
 
     /// What is written from `place` to the end of its chunk.
     #[inline]
-    pub(super) fn from_place(&self, place: RecordPlace) -> &[u8] {
+    pub(super) fn written_from(&self, place: RecordPlace) -> &[u8] {
         &self.chunks[place.chunk as usize].written()[place.position as usize..]
     }
 
     /// What is written from `place` to the end of its chunk, to be patched.
     #[inline]
-    pub(super) fn from_place_mut(&mut self, place: RecordPlace) -> &mut [u8] {
+    pub(super) fn written_from_mut(&mut self, place: RecordPlace) -> &mut [u8] {
         &mut self.chunks[place.chunk as usize].written_mut()[place.position as usize..]
     }
 
     /// Writes the trailer and the footer, gives all of it away, and starts again with nothing.
     ///
     /// `trailer` is padded to a multiple of 8 bytes.
-    pub(super) fn seal(&mut self, trailer: &[u32], footer: impl FnOnce(u64) -> Footer) -> Result<SealedBytes> {
+    pub(super) fn seal(
+        &mut self,
+        trailer: &[u32],
+        footer: impl FnOnce(u64) -> Footer,
+    ) -> Result<SealedBytes> {
         let footer = footer(self.len());
         for numbers in trailer.chunks(1024) {
             let (_, bytes) = self.append(numbers.len() * 4)?;
@@ -88,7 +92,9 @@ impl RecordLog {
         if !trailer.len().is_multiple_of(2) {
             self.append(4)?.1.fill(0);
         }
-        self.append(FOOTER_BYTES)?.1.copy_from_slice(&footer.to_bytes());
+        self.append(FOOTER_BYTES)?
+            .1
+            .copy_from_slice(&footer.to_bytes());
         self.bytes_before_last = 0;
         Ok(SealedBytes {
             chunks: self.chunks.drain(..).map(Chunk::seal).collect(),

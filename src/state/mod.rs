@@ -1,21 +1,30 @@
 //! Keyed state.
-mod arena;
-#[expect(unsafe_code, reason = "archived keys and values are used where they lie")]
+#[expect(
+    unsafe_code,
+    reason = "archived keys and values are used where they lie"
+)]
 mod archive;
+mod arena;
 mod backend;
 mod base;
 mod cell;
 mod chunk;
 mod delta;
 mod descriptor;
-#[expect(unsafe_code, reason = "archived keys and values are used where they lie")]
+#[expect(
+    unsafe_code,
+    reason = "archived keys and values are used where they lie"
+)]
 mod heap;
 mod log;
 mod map_state;
 mod piece;
 mod scan;
 mod sealed;
-#[expect(unsafe_code, reason = "memory-mapped files are cut into regions with one owner each")]
+#[expect(
+    unsafe_code,
+    reason = "memory-mapped files are cut into regions with one owner each"
+)]
 mod segment;
 mod store;
 mod table;
@@ -29,3 +38,6 @@ pub use map_state::MapState;
 pub use scan::ScanCursor;
 pub use sealed::{Epoch, RestoredPart, RestoredState, SealedBase, SealedBytes, SealedState};
 pub use value_state::ValueState;
+
+#[cfg(test)]
+mod tests;

@@ -214,8 +214,18 @@ pub(super) fn write_variable_record(
     Ok(())
 }
 
-/// Key and value of the variable record at the start of `bytes`, and how many bytes it takes; no value for a deletion.
-pub(super) fn read_variable_record(bytes: &[u8]) -> Result<(&[u8], Option<&[u8]>, usize)> {
+/// A record of a piece whose records vary in size.
+pub(super) struct VariableRecord<'a> {
+    /// The key's archive.
+    pub(super) key: &'a [u8],
+    /// The value's archive; nothing for a deletion.
+    pub(super) value: Option<&'a [u8]>,
+    /// How many bytes the record takes.
+    pub(super) bytes: usize,
+}
+
+/// The variable record at the start of `bytes`.
+pub(super) fn read_variable_record(bytes: &[u8]) -> Result<VariableRecord<'_>> {
     let beyond = || corrupt("a record reaches beyond its end");
     let key_length = read_u32(bytes, 0)? as usize;
     let value_length = read_u32(bytes, 4)?;
@@ -224,17 +234,21 @@ pub(super) fn read_variable_record(bytes: &[u8]) -> Result<(&[u8], Option<&[u8]>
         .get(LENGTHS_BYTES..LENGTHS_BYTES + key_length)
         .ok_or_else(beyond)?;
     if value_length == DELETED {
-        return Ok((key, None, variable_record_bytes(key_length, 0)));
+        return Ok(VariableRecord {
+            key,
+            value: None,
+            bytes: variable_record_bytes(key_length, 0),
+        });
     }
     let value_length = value_length as usize;
     let value = bytes
         .get(value_start..value_start + value_length)
         .ok_or_else(beyond)?;
-    Ok((
+    Ok(VariableRecord {
         key,
-        Some(value),
-        variable_record_bytes(key_length, value_length),
-    ))
+        value: Some(value),
+        bytes: variable_record_bytes(key_length, value_length),
+    })
 }
 
 /// Calls `apply` with key and value of each record of a variable piece in order; no value for a deletion.
@@ -249,10 +263,10 @@ pub(super) fn for_each_variable_record(
     }
     let mut records = 0;
     while !rest.is_empty() {
-        let (key, value, record_bytes) = read_variable_record(rest)?;
-        apply(key, value)?;
+        let record = read_variable_record(rest)?;
+        apply(record.key, record.value)?;
         rest = rest
-            .get(record_bytes..)
+            .get(record.bytes..)
             .ok_or_else(|| corrupt("a record reaches beyond its end"))?;
         records += 1;
     }

@@ -114,6 +114,8 @@ impl<K: StateKey, V: StateValue> ValueState<K, V> {
         records_max: usize,
         mut visit: impl FnMut(&Archived<K>, &Archived<V>) -> Result<()>,
     ) -> Result<bool> {
-        scan(&self.cell, cursor, records_max, |key, value| visit(key, value))
+        scan(&self.cell, cursor, records_max, |key, value| {
+            visit(key, value)
+        })
     }
 }

@@ -5,14 +5,14 @@ use std::marker::PhantomData;
 use std::mem;
 use std::rc::Rc;
 
-use rkyv::seal::Seal;
 use rkyv::Archived;
+use rkyv::seal::Seal;
 
 use super::Ownership;
 use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::archive::{self, RecordKey, StateValue};
-use crate::state::base::BaseSchedule;
+use crate::state::base::{BaseProgress, BaseSchedule};
 use crate::state::delta::FixedDelta;
 use crate::state::descriptor::RecordFormat;
 use crate::state::log::RecordLog;
@@ -55,12 +55,11 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         ownership: Ownership,
         segments: Rc<RefCell<SegmentPool>>,
         log: RecordLog,
-        first_mark: u32,
     ) -> Self {
         Self {
             ownership,
             table: Table::new(segments, ownership.key_groups),
-            delta: FixedDelta::new(log, first_mark),
+            delta: FixedDelta::new(log),
             base: BaseSchedule::default(),
             staged: Vec::with_capacity(STAGE_KEYS),
         }
@@ -164,37 +163,47 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         Ok((delta, base))
     }
 
-    /// Copies about `bytes_max` of a base, if one is due; gives how many bytes that were, or nothing if none is.
-    pub(super) fn copy_base_slice(&mut self, bytes_max: usize, epoch: Epoch) -> Result<Option<usize>> {
+    /// Copies about `bytes_max` of a base, if one is due.
+    pub(super) fn copy_base_slice(
+        &mut self,
+        bytes_max: usize,
+        epoch: Epoch,
+    ) -> Result<BaseProgress> {
         let base_bytes = self.live_bytes();
         let delta = &self.delta;
         let Some(base) = self.base.running(epoch, base_bytes, || delta.another_log()) else {
-            return Ok(None);
+            return Ok(BaseProgress::default());
         };
-        let mut copied = 0;
-        while copied < bytes_max {
+        let mut progress = BaseProgress {
+            bytes: 0,
+            running: true,
+        };
+        while progress.running && progress.bytes < bytes_max {
             let (log, records) = (&mut base.log, &mut base.records);
-            let more = self.table.visit_next(&mut base.cursor, |key, value| {
+            progress.running = self.table.visit_next(&mut base.cursor, |key, value| {
                 let (_, record) = log.append(Self::SHAPE.stride())?;
-                Self::SHAPE.write(record, R::fixed_bytes(key), archive::fixed_bytes::<V>(value));
+                Self::SHAPE.write(
+                    record,
+                    R::fixed_bytes(key),
+                    archive::fixed_bytes::<V>(value),
+                );
                 *records += 1;
-                copied += Self::SHAPE.stride();
+                progress.bytes += Self::SHAPE.stride();
                 Ok(())
             })?;
-            if !more {
-                self.base.finish(|records_bytes, records| Footer {
-                    kind: PieceKind::Base,
-                    format: RecordFormat::Fixed,
-                    records_bytes,
-                    records,
-                    deletions: 0,
-                    key_bytes: Self::SHAPE.key_bytes as u32,
-                    value_bytes: Self::SHAPE.value_bytes as u32,
-                })?;
-                break;
-            }
         }
-        Ok(Some(copied))
+        if !progress.running {
+            self.base.finish(|records_bytes, records| Footer {
+                kind: PieceKind::Base,
+                format: RecordFormat::Fixed,
+                records_bytes,
+                records,
+                deletions: 0,
+                key_bytes: Self::SHAPE.key_bytes as u32,
+                value_bytes: Self::SHAPE.value_bytes as u32,
+            })?;
+        }
+        Ok(progress)
     }
 
     /// Applies a piece: the records whose key group is in `key_groups` and an own one.

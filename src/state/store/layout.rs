@@ -7,6 +7,7 @@ use super::{FixedStore, VariableStore};
 use crate::error::Result;
 use crate::model::KeyGroupRange;
 use crate::state::archive::{self, RecordKey, StateValue};
+use crate::state::base::BaseProgress;
 use crate::state::descriptor::RecordFormat;
 use crate::state::piece::PieceKind;
 use crate::state::sealed::{Epoch, RestoredPart, SealedBase, SealedBytes};
@@ -89,12 +90,12 @@ impl<R: RecordKey, V: StateValue> Store<R, V> {
         either!(self, store => store.seal())
     }
 
-    /// Copies about `bytes_max` of a base, if one is due; gives how many bytes that were, or nothing if none is.
+    /// Copies about `bytes_max` of a base, if one is due.
     pub(in crate::state) fn copy_base_slice(
         &mut self,
         bytes_max: usize,
         epoch: Epoch,
-    ) -> Result<Option<usize>> {
+    ) -> Result<BaseProgress> {
         either!(self, store => store.copy_base_slice(bytes_max, epoch))
     }
 

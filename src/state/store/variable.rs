@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::archive::{self, RecordKey, StateValue};
 use crate::state::arena::BlockRef;
-use crate::state::base::BaseSchedule;
+use crate::state::base::{BaseProgress, BaseSchedule};
 use crate::state::delta::{VariableDelta, variable_footer};
 use crate::state::heap::Heap;
 use crate::state::log::RecordLog;
@@ -57,13 +57,12 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         ownership: Ownership,
         segments: Rc<RefCell<SegmentPool>>,
         log: RecordLog,
-        first_mark: u32,
     ) -> Self {
         Self {
             ownership,
             table: Table::new(Rc::clone(&segments), ownership.key_groups),
             heap: Heap::new(segments),
-            delta: VariableDelta::new(log, first_mark),
+            delta: VariableDelta::new(log),
             base: BaseSchedule::default(),
             live_bytes: 0,
             buffer: AlignedVec::new(),
@@ -173,35 +172,41 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         Ok((delta, base))
     }
 
-    /// Copies about `bytes_max` of a base, if one is due; gives how many bytes that were, or nothing if none is.
-    pub(super) fn copy_base_slice(&mut self, bytes_max: usize, epoch: Epoch) -> Result<Option<usize>> {
+    /// Copies about `bytes_max` of a base, if one is due.
+    pub(super) fn copy_base_slice(
+        &mut self,
+        bytes_max: usize,
+        epoch: Epoch,
+    ) -> Result<BaseProgress> {
         let delta = &self.delta;
         let Some(base) = self
             .base
             .running(epoch, self.live_bytes, || delta.another_log())
         else {
-            return Ok(None);
+            return Ok(BaseProgress::default());
         };
-        let mut copied = 0;
-        while copied < bytes_max {
+        let mut progress = BaseProgress {
+            bytes: 0,
+            running: true,
+        };
+        while progress.running && progress.bytes < bytes_max {
             let (log, records, heap) = (&mut base.log, &mut base.records, &self.heap);
-            let more = self.table.visit_next(&mut base.cursor, |_, block| {
+            progress.running = self.table.visit_next(&mut base.cursor, |_, block| {
                 let block = BlockRef::from_bits(*block);
                 let (key, value) = (heap.key_bytes(block), heap.value_bytes(block));
                 let bytes = variable_record_bytes(key.len(), value.len());
                 write_variable_record(log.append(bytes)?.1, key, Some(value))?;
                 *records += 1;
-                copied += bytes;
+                progress.bytes += bytes;
                 Ok(())
             })?;
-            if !more {
-                self.base.finish(|records_bytes, records| {
-                    variable_footer(PieceKind::Base, records_bytes, records, 0)
-                })?;
-                break;
-            }
         }
-        Ok(Some(copied))
+        if !progress.running {
+            self.base.finish(|records_bytes, records| {
+                variable_footer(PieceKind::Base, records_bytes, records, 0)
+            })?;
+        }
+        Ok(progress)
     }
 
     /// Applies a piece: the records whose key group is in `key_groups` and an own one.

@@ -219,16 +219,14 @@ impl<K, V> SubTable<K, V> {
     #[inline(always)]
     fn matches(bucket: NonNull<u8>, key: &K) -> u32 {
         // SAFETY: keys in slots have no uninitialised bytes: the stores make a table only for such types.
-        let wanted = unsafe { slice::from_raw_parts(ptr::from_ref(key).cast::<u8>(), size_of::<K>()) };
+        let wanted =
+            unsafe { slice::from_raw_parts(ptr::from_ref(key).cast::<u8>(), size_of::<K>()) };
         let mut matches = 0;
         for index in 0..Self::SLOTS {
             // SAFETY: the keys lie at the start of the bucket, whose bytes are all initialised; as bytes, what lies in
             // a free slot may be read too.
             let found = unsafe {
-                slice::from_raw_parts(
-                    bucket.as_ptr().add(index * size_of::<K>()),
-                    size_of::<K>(),
-                )
+                slice::from_raw_parts(bucket.as_ptr().add(index * size_of::<K>()), size_of::<K>())
             };
             matches |= u32::from(found == wanted) << index;
         }
@@ -268,7 +266,12 @@ impl<K, V> Slot<K, V> {
     fn mark(self) -> NonNull<u32> {
         let offset = const { marks_offset::<K, V>(Self::SLOTS) };
         // SAFETY: the index is below the number of slots, so the mark lies within the bucket.
-        unsafe { self.bucket.add(offset).cast::<u32>().add(self.index as usize) }
+        unsafe {
+            self.bucket
+                .add(offset)
+                .cast::<u32>()
+                .add(self.index as usize)
+        }
     }
 }
 

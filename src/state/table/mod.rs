@@ -4,7 +4,10 @@
 //! sub-tables of at most 32 KiB. A full sub-table is doubled until it has that size, and split in two from then on, so
 //! no insertion ever moves more than one of them.
 
-#[expect(unsafe_code, reason = "keys and values are read and written where they lie in a bucket")]
+#[expect(
+    unsafe_code,
+    reason = "keys and values are read and written where they lie in a bucket"
+)]
 mod bucket;
 mod directory;
 mod index;
