@@ -1,9 +1,43 @@
-//! state
+//! Keyed state.
+#[expect(
+    unsafe_code,
+    reason = "archived keys and values are used where they lie"
+)]
+mod archive;
+mod arena;
+mod backend;
+mod base;
+mod cell;
+mod chunk;
+mod delta;
 mod descriptor;
+#[expect(
+    unsafe_code,
+    reason = "archived keys and values are used where they lie"
+)]
+mod heap;
+mod log;
+mod map_state;
+mod piece;
+mod scan;
 mod sealed;
+#[expect(
+    unsafe_code,
+    reason = "memory-mapped files are cut into regions with one owner each"
+)]
+mod segment;
+mod store;
+mod table;
+mod value_state;
 
+pub use archive::{StateKey, StateValue};
+pub use backend::{KeyedStateBackend, StateSettings};
+pub use cell::StateStatistics;
 pub use descriptor::{RecordFormat, StateDescriptor, StateKind};
+pub use map_state::MapState;
+pub use scan::ScanCursor;
 pub use sealed::{Epoch, RestoredPart, RestoredState, SealedBase, SealedBytes, SealedState};
+pub use value_state::ValueState;
 
-/// Placeholder until the state module is merged.
-pub struct KeyedStateBackend;
+#[cfg(test)]
+mod tests;
