@@ -156,7 +156,6 @@ impl Gate {
     /// Whether nothing may be read from `input` now.
     pub fn is_blocked(&self, input: usize) -> bool {
         self.mode == CheckpointMode::ExactlyOnce
-            && !self.inputs[input].has_ended
             && self.aligning.contains_key(&self.inputs[input].newest)
     }
 

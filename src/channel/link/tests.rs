@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use super::*;
 use crate::model::{Batch, CheckpointId, EventTime};
@@ -202,11 +203,22 @@ impl UnparkingWake {
         })
     }
 
-    /// Waits until somebody calls [`Wake::wake`]. A lost wake-up makes this wait for ever.
-    fn wait(&self) {
-        while !self.roused.swap(false, Ordering::SeqCst) {
-            thread::park();
+    /// Waits until somebody calls [`Wake::wake`]. Spins for a while before it parks: the two threads then meet in
+    /// the middle of each other's calls, where a wake-up could be lost, and not only when one of them has parked.
+    fn wait(&self, context: &str) {
+        for _ in 0..20_000 {
+            if self.roused.swap(false, Ordering::SeqCst) {
+                return;
+            }
+            std::hint::spin_loop();
         }
+        for _ in 0..1_000 {
+            if self.roused.swap(false, Ordering::SeqCst) {
+                return;
+            }
+            thread::park_timeout(Duration::from_millis(10));
+        }
+        panic!("a wake-up was lost, {context}");
     }
 }
 
@@ -218,10 +230,10 @@ impl Wake for UnparkingWake {
 }
 
 /// Sends numbered batches of random sizes, with barriers between them, and waits whenever the link is full.
-fn send_all(mut sender: LinkSender, elements: u64, rows_max: usize, mut random: fastrand::Rng) {
+fn send_all(mut sender: LinkSender, rows_max: usize, mut random: fastrand::Rng, context: &str) {
     let wake = UnparkingWake::of_this_thread();
     sender.set_wake(wake.clone());
-    for number in 0..elements {
+    for number in 0..ELEMENTS {
         let mut element = match random.u8(0..4) {
             0 => Element::Barrier(CheckpointId(number)),
             // One batch in a while is larger than the link.
@@ -234,9 +246,9 @@ fn send_all(mut sender: LinkSender, elements: u64, rows_max: usize, mut random: 
             element = match sender.try_send(element) {
                 Ok(()) => break,
                 Err(TrySendError::Full(element)) => element,
-                Err(TrySendError::Disconnected) => panic!("the receiver left"),
+                Err(TrySendError::Disconnected) => panic!("the receiver left, {context}"),
             };
-            wake.wait();
+            wake.wait(context);
         }
     }
 }
@@ -255,25 +267,26 @@ fn receive_all(mut receiver: LinkReceiver, rows_max: usize, context: &str) -> Ve
                 received.push(batch.into_rows::<u64>().unwrap()[0]);
             }
             Ok(Some(other)) => panic!("{other:?} was never sent, {context}"),
-            Ok(None) => wake.wait(),
+            Ok(None) => wake.wait(context),
             Err(Disconnected) => return received,
         }
     }
 }
 
+const ELEMENTS: u64 = 20_000;
+
 #[test]
 fn two_threads_lose_nothing_and_no_wake_up() {
-    const ELEMENTS: u64 = 4_000;
-    for seed in 0..6 {
+    for seed in 0..12 {
         let mut random = fastrand::Rng::with_seed(seed);
         let limits = LinkLimits {
             rows_max: random.usize(1..=16),
-            elements_max: random.usize(1..=8),
+            elements_max: random.usize(1..=4),
         };
         let context = format!("seed {seed}, {limits:?}");
         let (sender, receiver) = link(limits);
         let received = thread::scope(|scope| {
-            scope.spawn(|| send_all(sender, ELEMENTS, limits.rows_max, random));
+            scope.spawn(|| send_all(sender, limits.rows_max, random, &context));
             receive_all(receiver, limits.rows_max, &context)
         });
         assert!(received.iter().copied().eq(0..ELEMENTS), "{context}");
