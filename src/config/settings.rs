@@ -1,0 +1,116 @@
+//! What a job file says beside its graph. All defaults stand here, and `configs/default.toml` shows them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::MAX_PARALLELISM_DEFAULT;
+
+/// `[job]`: the job as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobSettings {
+    /// The job's name: letters, digits, `-` and `_`. Its checkpoints are found again by it.
+    pub name: String,
+    /// How many subtasks each operator has, and how many workers run them.
+    pub parallelism: usize,
+    /// The number of key groups, and so the largest parallelism that the job can ever be rescaled to. It is fixed for
+    /// the life of the job's state.
+    pub max_parallelism: u16,
+}
+
+impl JobSettings {
+    /// The defaults, for a job of this name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            parallelism: 1,
+            max_parallelism: MAX_PARALLELISM_DEFAULT,
+        }
+    }
+}
+
+/// What a barrier promises about the records around it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckpointMode {
+    /// Barriers are aligned: after a restart each record has its effect once.
+    #[default]
+    ExactlyOnce,
+    /// Inputs are never blocked for a barrier: after a restart some records can have their effect twice.
+    AtLeastOnce,
+}
+
+/// `[checkpoint]`: when checkpoints are taken, how many are kept, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointSection {
+    /// The time between the starts of two checkpoints; nothing means that only the final one is taken.
+    pub interval: Option<Duration>,
+    /// What a barrier promises.
+    pub mode: CheckpointMode,
+    /// After this long a checkpoint is given up.
+    pub timeout: Duration,
+    /// The least time between the end of a checkpoint and the start of the next.
+    pub min_pause: Duration,
+    /// How many checkpoints can be under way at once.
+    pub max_concurrent: usize,
+    /// How many checkpoints can fail in a row before the job fails.
+    pub tolerable_failures: u32,
+    /// How many completed checkpoints are kept.
+    pub retain: usize,
+    /// A path, or a URL such as `file:///var/lib/floodmark`.
+    pub storage: String,
+}
+
+impl Default for CheckpointSection {
+    fn default() -> Self {
+        Self {
+            interval: None,
+            mode: CheckpointMode::default(),
+            timeout: Duration::from_secs(600),
+            min_pause: Duration::ZERO,
+            max_concurrent: 1,
+            tolerable_failures: 0,
+            retain: 1,
+            storage: "floodmark-data/checkpoints".to_owned(),
+        }
+    }
+}
+
+/// Where working state lies while the job runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StateBacking {
+    /// A folder on a file system in memory, if the machine has one.
+    #[default]
+    Memory,
+    /// A folder on disk: state can be larger than memory.
+    Disk,
+}
+
+/// `[state]`: the working state, as opposed to its checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateSection {
+    /// What kind of folder is chosen when `directory` names none.
+    pub backing: StateBacking,
+    /// The folder of the working segments.
+    pub directory: Option<PathBuf>,
+}
+
+/// `[link]`: the bounds of each link between two subtasks. A full link stops its producer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkSection {
+    /// The most rows that a link holds.
+    pub rows_max: usize,
+    /// The most elements (batches, watermarks, barriers) that a link holds.
+    pub elements_max: usize,
+}
+
+impl Default for LinkSection {
+    fn default() -> Self {
+        Self {
+            rows_max: 16_384,
+            elements_max: 256,
+        }
+    }
+}
