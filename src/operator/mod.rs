@@ -1,8 +1,15 @@
 //! The contracts of sources, operators and sinks, and the built-in operators, one a file.
 
+mod column_key;
+mod columns;
 mod contract;
+mod key_partitioner;
+#[cfg(test)]
+mod test_support;
 
+pub use column_key::{EncodedKeys, KeyDecoder, KeyEncoder};
 pub use contract::{
     BackgroundWork, Emission, FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output,
     RestoredOperatorState, Sink, Source, SourceStatus,
 };
+pub use key_partitioner::KeyPartitioner;
