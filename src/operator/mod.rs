@@ -1,5 +1,6 @@
 //! The contracts of sources, operators and sinks, and the built-in operators, one a file.
 
+mod aggregate;
 mod column_key;
 mod columns;
 mod contract;
@@ -7,6 +8,7 @@ mod key_partitioner;
 #[cfg(test)]
 mod test_support;
 
+pub use aggregate::{AggregateConfig, AggregateOperator, Emit};
 pub use column_key::{EncodedKeys, KeyDecoder, KeyEncoder};
 pub use contract::{
     BackgroundWork, Emission, FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output,

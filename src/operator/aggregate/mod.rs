@@ -1,0 +1,18 @@
+//! Running aggregates by key, over the columns of TOML jobs.
+
+mod config;
+mod function;
+mod groups;
+mod number;
+mod operator;
+mod pass;
+mod plan;
+mod portion;
+mod state;
+mod text;
+
+pub use config::{AggregateConfig, Emit};
+pub use operator::AggregateOperator;
+
+#[cfg(test)]
+mod tests;

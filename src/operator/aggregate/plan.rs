@@ -1,0 +1,197 @@
+//! An aggregate operator's settings, checked against the schema of its input.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::{Field, Schema, SchemaRef};
+
+use super::config::AggregateConfig;
+use super::function::{Function, parse_call};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::ColumnType;
+use crate::operator::column_key::KeyEncoder;
+use crate::operator::columns::{ColumnRef, find_column};
+
+/// What an aggregate operator does, with every column found and every type known.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// Encodes the key columns, and after them the map key if there is one.
+    pub(super) encoder: KeyEncoder,
+    /// Where the encoder's columns stand in the input.
+    pub(super) key_columns: Vec<ColumnRef>,
+    /// Whether the last of those columns is the map key.
+    pub(super) has_map_key: bool,
+    pub(super) aggregates: Vec<Aggregate>,
+    pub(super) output_schema: SchemaRef,
+}
+
+/// One aggregate: a function over a column, and where its state lies.
+#[derive(Clone, Debug)]
+pub(super) struct Aggregate {
+    pub(super) name: String,
+    pub(super) function: Function,
+    /// The column it is over; nothing for `count()`.
+    pub(super) input: Option<ColumnRef>,
+    pub(super) output_type: ColumnType,
+    pub(super) place: Place,
+}
+
+/// Where the state of an aggregate lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The number of its cell among the key's cells.
+    Number(usize),
+    /// The number of its text among the key's texts: a value of varying size has no cell.
+    Text(usize),
+}
+
+impl Plan {
+    /// Checks `config` against the schema of the input.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`], with the setting at fault before the message.
+    pub(super) fn new(config: &AggregateConfig, input: &Schema) -> Result<Self> {
+        let (names, key_columns) = find_key(config, input)?;
+        if config.aggregates.is_empty() {
+            return Err(invalid("aggregates: at least one is needed"));
+        }
+        let mut fields: Vec<Field> = key_columns
+            .iter()
+            .map(|column| input.field(column.index).clone())
+            .collect();
+        let mut aggregates = Vec::with_capacity(config.aggregates.len());
+        let (mut numbers, mut texts) = (0, 0);
+        for (name, text) in &config.aggregates {
+            let aggregate = Aggregate::new(name, text, input, &mut numbers, &mut texts)
+                .map_err(|error| error.context(format!("aggregates.{name}")))?;
+            if names.contains(&name.as_str()) {
+                return Err(invalid(format!(
+                    "aggregates.{name}: the key has a column of this name, choose another"
+                )));
+            }
+            fields.push(Field::new(name, aggregate.output_type.to_arrow(), true));
+            aggregates.push(aggregate);
+        }
+        Ok(Self {
+            encoder: KeyEncoder::new(input, &names)?,
+            key_columns,
+            has_map_key: config.map_key.is_some(),
+            aggregates,
+            output_schema: Arc::new(Schema::new(fields)),
+        })
+    }
+
+    /// What decides how the state is to be read, as in `max(int64), count() by string, string; map key int64`.
+    ///
+    /// Names are not in it: columns may be renamed between two runs.
+    pub(super) fn layout(&self) -> String {
+        let aggregates: Vec<String> = self.aggregates.iter().map(Aggregate::to_string).collect();
+        let types: Vec<String> = self
+            .key_columns
+            .iter()
+            .map(|column| column.column_type.to_string())
+            .collect();
+        let (key, map_key) = types.split_at(self.key_len());
+        let layout = format!("{} by {}", aggregates.join(", "), key.join(", "));
+        match map_key {
+            [map_key] => format!("{layout}; map key {map_key}"),
+            _ => layout,
+        }
+    }
+
+    /// How many columns the key has, the map key not counted.
+    pub(super) fn key_len(&self) -> usize {
+        self.key_columns.len() - usize::from(self.has_map_key)
+    }
+
+    /// How many cells each key has.
+    pub(super) fn numbers_len(&self) -> usize {
+        self.aggregates.len() - self.texts_len()
+    }
+
+    /// How many texts each key has.
+    pub(super) fn texts_len(&self) -> usize {
+        self.aggregates
+            .iter()
+            .filter(|aggregate| matches!(aggregate.place, Place::Text(_)))
+            .count()
+    }
+}
+
+impl Aggregate {
+    fn new(
+        name: &str,
+        text: &str,
+        schema: &Schema,
+        numbers: &mut usize,
+        texts: &mut usize,
+    ) -> Result<Self> {
+        let (function, column) = parse_call(text)?;
+        let input = column
+            .map(|column| find_column(schema, column))
+            .transpose()?;
+        let output_type = match (input, column) {
+            (Some(input), Some(column)) => {
+                function.output_type(input.column_type).ok_or_else(|| {
+                    invalid(format!(
+                        "{function} takes {}, but column \"{column}\" is {}",
+                        function.input_types(),
+                        input.column_type
+                    ))
+                })?
+            }
+            _ => ColumnType::Int64,
+        };
+        let (place, taken) = if output_type == ColumnType::String {
+            (Place::Text(*texts), texts)
+        } else {
+            (Place::Number(*numbers), numbers)
+        };
+        *taken += 1;
+        Ok(Self {
+            name: name.to_owned(),
+            function,
+            input,
+            output_type,
+            place,
+        })
+    }
+}
+
+/// The function and the type of its input, as in `max(int64)`: what decides how its state is to be read.
+impl fmt::Display for Aggregate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.input {
+            Some(input) => write!(formatter, "{}({})", self.function, input.column_type),
+            None => write!(formatter, "{}()", self.function),
+        }
+    }
+}
+
+/// The names and places of the key columns and, last, of the map key.
+fn find_key<'a>(
+    config: &'a AggregateConfig,
+    input: &Schema,
+) -> Result<(Vec<&'a str>, Vec<ColumnRef>)> {
+    if config.key.is_empty() {
+        return Err(invalid("key: at least one column is needed"));
+    }
+    let keys = config.key.iter().map(|name| ("key", name));
+    let map_key = config.map_key.iter().map(|name| ("map_key", name));
+    let mut names: Vec<&str> = Vec::new();
+    let mut columns = Vec::new();
+    for (setting, name) in keys.chain(map_key) {
+        columns.push(find_column(input, name).map_err(|error| error.context(setting))?);
+        if names.contains(&name.as_str()) {
+            return Err(invalid(format!(
+                "{setting}: column \"{name}\" is named twice"
+            )));
+        }
+        names.push(name);
+    }
+    Ok((names, columns))
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Configuration, message)
+}
