@@ -4,7 +4,9 @@ mod aggregate;
 mod column_key;
 mod columns;
 mod contract;
+mod filter;
 mod key_partitioner;
+mod project;
 #[cfg(test)]
 mod test_support;
 
@@ -14,4 +16,6 @@ pub use contract::{
     BackgroundWork, Emission, FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output,
     RestoredOperatorState, Sink, Source, SourceStatus,
 };
+pub use filter::{FilterConfig, FilterOp, FilterOperator};
 pub use key_partitioner::KeyPartitioner;
+pub use project::{ProjectColumn, ProjectConfig, ProjectOperator, RenamedColumn};
