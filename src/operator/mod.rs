@@ -9,6 +9,7 @@ mod key_partitioner;
 mod project;
 #[cfg(test)]
 mod test_support;
+mod typed;
 
 pub use aggregate::{AggregateConfig, AggregateOperator, Emit};
 pub use column_key::{EncodedKeys, KeyDecoder, KeyEncoder};
@@ -19,3 +20,4 @@ pub use contract::{
 pub use filter::{FilterConfig, FilterOp, FilterOperator};
 pub use key_partitioner::KeyPartitioner;
 pub use project::{ProjectColumn, ProjectConfig, ProjectOperator, RenamedColumn};
+pub use typed::{FilterRows, FlatMapRows, KeyedReduce, MapBatch, MapRows};
