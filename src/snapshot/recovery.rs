@@ -155,7 +155,7 @@ impl CheckpointStore {
         self.check_objects(manifest).await?;
         let reads = extents(manifest)
             .into_iter()
-            .map(|(object, extent)| self.load_object(object.clone(), extent));
+            .map(|(object, extent)| self.load_object(object, extent));
         let objects = stream::iter(reads)
             .buffer_unordered(CONCURRENT_READS_MAX)
             .try_collect()

@@ -213,18 +213,16 @@ impl CheckpointStore {
     /// Whether all objects are there and long enough.
     pub(super) async fn check_objects(&self, manifest: &Manifest) -> Result<(), Damage> {
         for (object, extent) in extents(manifest) {
-            let length = match self.blobs.length(&self.paths.object(object)).await {
+            let length = match self.blobs.length(&self.paths.object(&object)).await {
                 Ok(length) => length,
                 Err(StorageError::NotFound { .. }) => {
-                    return Err(Damage::MissingObject {
-                        object: object.clone(),
-                    });
+                    return Err(Damage::MissingObject { object });
                 }
                 Err(error) => return Err(unreadable(error)),
             };
             if length < extent.end {
                 return Err(Damage::TruncatedObject {
-                    object: object.clone(),
+                    object,
                     length,
                     expected: extent.end,
                 });
@@ -248,8 +246,8 @@ pub(super) struct Extent {
 }
 
 /// What a manifest needs of each object, in the order of their names.
-pub(super) fn extents(manifest: &Manifest) -> BTreeMap<&ObjectName, Extent> {
-    let mut extents: BTreeMap<&ObjectName, Extent> = BTreeMap::new();
+pub(super) fn extents(manifest: &Manifest) -> BTreeMap<ObjectName, Extent> {
+    let mut extents: BTreeMap<ObjectName, Extent> = BTreeMap::new();
     for Piece {
         object,
         offset,
@@ -258,7 +256,7 @@ pub(super) fn extents(manifest: &Manifest) -> BTreeMap<&ObjectName, Extent> {
     } in manifest.pieces()
     {
         let end = offset.saturating_add(*length);
-        let extent = extents.entry(object).or_insert(Extent {
+        let extent = extents.entry(object.clone()).or_insert(Extent {
             start: *offset,
             end,
         });

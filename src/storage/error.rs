@@ -37,9 +37,9 @@ impl StorageError {
     pub(super) fn from_opendal(action: &'static str, path: String, error: opendal::Error) -> Self {
         match error.kind() {
             opendal::ErrorKind::NotFound => Self::NotFound { path },
-            opendal::ErrorKind::AlreadyExists | opendal::ErrorKind::ConditionNotMatch => {
-                Self::AlreadyExists { path }
-            }
+            // Only the exclusive create sets a condition. `AlreadyExists` is something else: a file where a folder is
+            // to be made.
+            opendal::ErrorKind::ConditionNotMatch => Self::AlreadyExists { path },
             _ => Self::Failed {
                 action,
                 path,
