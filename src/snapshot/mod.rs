@@ -1,1 +1,85 @@
-//! snapshot
+//! Snapshots: what a checkpoint is made of, how it is written and read back, and how long its parts are kept.
+//!
+//! # From a barrier to a commit
+//!
+//! A barrier seals the state of a subtask. Its [`SnapshotWriter`] uploads what was sealed, keeps account in one
+//! [`StateChain`] for each state, and yields a [`SubtaskSnapshot`]. When those of all subtasks are in, they are put
+//! into a [`Manifest`], and [`CheckpointStore::commit`] creates the manifest's file: the checkpoint is complete.
+//! [`Retention`] then says what is superseded.
+//!
+//! At the next start [`CheckpointStore::load_newest_valid`] reads the newest checkpoint of which every byte is right,
+//! [`LoadedCheckpoint::restore_plan`] says what each subtask is given back of it, and
+//! [`CheckpointStore::sweep_orphans`] deletes what a crash left behind.
+//!
+//! # Format, version 1
+//!
+//! ```text
+//! <root>/<job>/chk-<id>/manifest.json
+//! <root>/<job>/shared/<checkpoint>-<operator>-<subtask>-<nonce>-<n>.delta
+//! <root>/<job>/shared/<checkpoint>-<operator>-<subtask>-<nonce>-<n>.base
+//! ```
+//!
+//! **Objects** are bare bytes: sections, one after the other, without padding, header or trailer. Where a section
+//! lies, how long it is and what its checksum is stands in the manifests that refer to it. A `.delta` holds one
+//! section for each delta, of any state of the subtask, that became durable with the checkpoint in its name; a `.base`
+//! holds the base of one state. What is inside a section is described in [`crate::state`]. A name is never used twice;
+//! `<operator>` is the id of the first operator of the subtask's chain, and when a file name cannot hold it, what it
+//! can hold and the checksum of the whole id.
+//!
+//! **The manifest** is JSON, encoded in UTF-8:
+//!
+//! ```text
+//! { "checksum": "xxh3:<16 hexadecimal digits>", "manifest": { ... } }
+//! ```
+//!
+//! `checksum` is the XXH3-64, with seed 0, of the exact text of the inner document: from its opening brace to its closing
+//! brace, white space included. The inner document is a [`Manifest`]; its first field is `format_version`, in this and in
+//! every later version. A reader refuses a version that it does not know, and a `state_encoding` that is not its own.
+//! An example of every released version is kept in `src/snapshot/fixtures/`, and a test reads them.
+//!
+//! | field | what it says |
+//! |---|---|
+//! | `format_version` | 1 |
+//! | `floodmark_version` | the version of the writer; not interpreted |
+//! | `state_encoding` | the layout of archived values: [`STATE_ENCODING`] |
+//! | `job`, `checkpoint`, `kind` | whose snapshot it is; job and id must agree with the folder's |
+//! | `triggered_unix_millis`, `completed_unix_millis` | milliseconds since 1970-01-01T00:00:00Z |
+//! | `max_parallelism` | the number of key groups; a restore must use the same |
+//! | `finished` | whether all operators had worked off all input |
+//! | `uploaded_bytes` | the bytes of state that this checkpoint added to the store |
+//! | `graph` | the operators: `id`, `type`, `inputs`, `parallelism` |
+//! | `operators` | for each operator id `subtasks`: `index`, `finished`, `items`, `keyed` |
+//! | `keyed` | for each state `name`, `descriptor`, `parts` |
+//! | `parts` | `key_groups` (`end` excluded), `base` (a piece or null), `deltas` (pieces, oldest first) |
+//! | a piece | `object`, `offset`, `length`, `checksum` of a section |
+//!
+//! Parts are applied in their order, of each part the base and then the deltas: a record replaces an earlier one of the
+//! same key. Of a part only the records count whose key group is in its `key_groups`.
+
+mod chain;
+mod damage;
+mod manifest;
+mod manifest_file;
+mod recovery;
+mod restore_plan;
+mod retention;
+mod store;
+mod summary;
+mod sweep;
+#[cfg(test)]
+mod test_support;
+mod writer;
+
+pub use chain::{StateChain, Upload, UploadId};
+pub use damage::Damage;
+pub use manifest::{
+    FORMAT_VERSION, GraphOperator, KeyedEntry, Manifest, OperatorEntry, Part, Piece,
+    STATE_ENCODING, SnapshotKind, SubtaskEntry, collect_operators,
+};
+pub use recovery::{DamagedCheckpoint, LoadedCheckpoint, Recovery};
+pub use restore_plan::RestorePlan;
+pub use retention::{FoundCheckpoint, Removal, Retention};
+pub use store::CheckpointStore;
+pub use summary::{CheckpointSummary, ListedCheckpoint};
+pub use sweep::Sweep;
+pub use writer::{SealedOperator, SnapshotWriter, SubtaskSnapshot};

@@ -1,1 +1,25 @@
-//! storage
+//! The blob store: where checkpoints lie. The only module that knows OpenDAL, and the only one that builds a path.
+//!
+//! ```text
+//! <root>/<job>/shared/<id>.{base,delta}     objects, referred to by any number of manifests
+//! <root>/<job>/chk-<id>/manifest.json       written last, by an exclusive create: this is the commit
+//! ```
+//!
+//! Everything is written by an exclusive create and never changed afterwards. Closing a file syncs its content; the
+//! folder that names it must be synced as well before a power cut can no longer take it away, and
+//! [`BlobStore::sync_folder`] does that.
+
+mod blob_store;
+mod checksum;
+mod error;
+mod folder;
+mod location;
+mod object_name;
+mod paths;
+
+pub use blob_store::{BlobStore, FolderEntry, StoredSection};
+pub use checksum::{Checksum, ChecksumBuilder};
+pub use error::StorageError;
+pub use location::StoreLocation;
+pub use object_name::{ObjectKind, ObjectName};
+pub use paths::{BlobPath, StoragePaths};

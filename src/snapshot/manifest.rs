@@ -1,0 +1,210 @@
+//! The manifest: what a checkpoint is made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::{CheckpointId, KeyGroupRange, OperatorId};
+use crate::state::StateDescriptor;
+use crate::storage::{Checksum, ObjectName};
+
+/// The version of the format that this version writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// How rkyv lays out the values in bases and deltas; fixed by the features that Floodmark is built with.
+pub const STATE_ENCODING: &str = "rkyv 0.8 little-endian aligned pointer-width 32";
+
+/// What a checkpoint is made of, as it stands in `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: u32,
+    /// The version of Floodmark that wrote it, for people to read.
+    pub floodmark_version: String,
+    /// [`STATE_ENCODING`] of the writer.
+    pub state_encoding: String,
+    /// The job's name.
+    pub job: String,
+    /// The checkpoint's id.
+    pub checkpoint: CheckpointId,
+    /// What kind of snapshot it is.
+    pub kind: SnapshotKind,
+    /// When it was triggered, in milliseconds since the Unix epoch.
+    pub triggered_unix_millis: i64,
+    /// When the last subtask had acknowledged it, in milliseconds since the Unix epoch.
+    pub completed_unix_millis: i64,
+    /// The number of key groups of the job: fixed for the life of its state.
+    pub max_parallelism: u16,
+    /// Whether all operators had worked off all input: nothing is left to do for a job that is restored from it.
+    pub finished: bool,
+    /// How many bytes of state this checkpoint added to the store.
+    pub uploaded_bytes: u64,
+    /// The job's operators, in the order of the plan.
+    pub graph: Vec<GraphOperator>,
+    /// What each operator put into the checkpoint.
+    pub operators: BTreeMap<OperatorId, OperatorEntry>,
+}
+
+/// The kind of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotKind {
+    /// Taken for recovery, owned and deleted by the job.
+    Checkpoint,
+}
+
+/// One operator of the job graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphOperator {
+    /// Its id.
+    pub id: OperatorId,
+    /// What it is, for example `aggregate`.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// The operators whose output it takes in.
+    pub inputs: Vec<OperatorId>,
+    /// How many subtasks it had.
+    pub parallelism: usize,
+}
+
+/// What one operator put into a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OperatorEntry {
+    /// One entry for each of its subtasks, in their order.
+    pub subtasks: Vec<SubtaskEntry>,
+}
+
+/// What one operator subtask put into a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SubtaskEntry {
+    /// Which parallel instance it is, from 0.
+    pub index: usize,
+    /// Whether it had worked off all its input.
+    pub finished: bool,
+    /// Its operator list state: source positions, what a sink is to commit.
+    pub items: Vec<Value>,
+    /// Its keyed states.
+    pub keyed: Vec<KeyedEntry>,
+}
+
+/// One named keyed state of one operator subtask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyedEntry {
+    /// The state's name, unique in its operator.
+    pub name: String,
+    /// Its kind and types.
+    pub descriptor: StateDescriptor,
+    /// What makes it up, to be applied in this order. No part means that the state is empty.
+    pub parts: Vec<Part>,
+}
+
+/// A base and the deltas after it, as one subtask wrote them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The key groups that the part counts for; its bytes can hold records of others, which must not be read.
+    pub key_groups: KeyGroupRange,
+    /// The base, or nothing when the deltas go back to the empty state.
+    pub base: Option<Piece>,
+    /// The deltas, oldest first.
+    pub deltas: Vec<Piece>,
+}
+
+/// A section of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// The object.
+    pub object: ObjectName,
+    /// The section's first byte in it.
+    pub offset: u64,
+    /// How many bytes the section has.
+    pub length: u64,
+    /// The section's checksum.
+    pub checksum: Checksum,
+}
+
+impl Manifest {
+    /// All pieces that the checkpoint refers to.
+    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.operators
+            .values()
+            .flat_map(|operator| &operator.subtasks)
+            .flat_map(SubtaskEntry::pieces)
+    }
+
+    /// All objects that the checkpoint refers to.
+    pub fn objects(&self) -> BTreeSet<ObjectName> {
+        self.pieces().map(|piece| piece.object.clone()).collect()
+    }
+
+    /// How many bytes of state the checkpoint refers to, whichever checkpoint wrote them.
+    pub fn referred_bytes(&self) -> u64 {
+        let mut seen = BTreeSet::new();
+        self.pieces()
+            .filter(|piece| seen.insert((&piece.object, piece.offset)))
+            .map(|piece| piece.length)
+            .sum()
+    }
+}
+
+impl SubtaskEntry {
+    /// All pieces that the subtask refers to.
+    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.keyed
+            .iter()
+            .flat_map(|state| &state.parts)
+            .flat_map(|part| part.base.iter().chain(&part.deltas))
+    }
+}
+
+impl Part {
+    /// The part without the key groups outside `range`, or nothing when none is left.
+    pub fn narrowed_to(&self, range: KeyGroupRange) -> Option<Self> {
+        let key_groups = KeyGroupRange {
+            start: self.key_groups.start.max(range.start),
+            end: self.key_groups.end.min(range.end),
+        };
+        (key_groups.start < key_groups.end).then(|| Self {
+            key_groups,
+            ..self.clone()
+        })
+    }
+}
+
+/// Puts the entries of all subtasks together, those of one operator in the order of its subtasks.
+pub fn collect_operators(
+    entries: impl IntoIterator<Item = (OperatorId, SubtaskEntry)>,
+) -> BTreeMap<OperatorId, OperatorEntry> {
+    let mut operators: BTreeMap<OperatorId, OperatorEntry> = BTreeMap::new();
+    for (operator, entry) in entries {
+        operators.entry(operator).or_default().subtasks.push(entry);
+    }
+    for entry in operators.values_mut() {
+        entry.subtasks.sort_by_key(|subtask| subtask.index);
+    }
+    operators
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_narrowed_to_the_groups_in_common() {
+        let range = |start, end| KeyGroupRange { start, end };
+        let part = Part {
+            key_groups: range(10, 20),
+            base: None,
+            deltas: Vec::new(),
+        };
+        let check = |other, expected| {
+            let narrowed = part.narrowed_to(other).map(|part| part.key_groups);
+            assert_eq!(narrowed, expected, "{other:?}");
+        };
+        check(range(0, 128), Some(range(10, 20)));
+        check(range(0, 15), Some(range(10, 15)));
+        check(range(15, 128), Some(range(15, 20)));
+        check(range(0, 10), None);
+        check(range(20, 30), None);
+    }
+}

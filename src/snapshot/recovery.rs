@@ -1,0 +1,267 @@
+//! Finding the checkpoint to go on from, and reading it whole.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::damage::Damage;
+use super::manifest::{Manifest, Piece};
+use super::retention::FoundCheckpoint;
+use super::store::{CheckpointStore, Extent, extents, unreadable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::CheckpointId;
+use crate::storage::{Checksum, ObjectName};
+
+/// How many objects are read at a time.
+const CONCURRENT_READS_MAX: usize = 8;
+
+/// What a job starts from.
+#[derive(Debug)]
+pub struct Recovery {
+    /// The newest checkpoint of which every byte is right, or nothing: the job starts fresh.
+    pub checkpoint: Option<LoadedCheckpoint>,
+    /// The newer ones that were passed over, newest first.
+    pub damaged: Vec<DamagedCheckpoint>,
+    /// Everything that was found, for [`super::Retention`].
+    pub found: Vec<FoundCheckpoint>,
+    /// The highest id that was ever used, as far as the store knows.
+    pub highest_id: Option<CheckpointId>,
+}
+
+/// A checkpoint that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedCheckpoint {
+    /// Its id.
+    pub checkpoint: CheckpointId,
+    /// Its folder, as the user would look for it.
+    pub folder: String,
+    /// What is wrong.
+    pub damage: Damage,
+}
+
+/// A checkpoint in memory, every byte of it verified.
+#[derive(Clone, Debug)]
+pub struct LoadedCheckpoint {
+    manifest: Manifest,
+    objects: BTreeMap<ObjectName, LoadedObject>,
+}
+
+/// What the manifest needs of one object.
+#[derive(Clone, Debug)]
+struct LoadedObject {
+    /// Where `bytes` start in the object.
+    start: u64,
+    bytes: Bytes,
+}
+
+type ReadManifest = (CheckpointId, Result<Manifest, Damage>);
+
+impl Recovery {
+    /// The id of the next checkpoint: no id is ever used twice.
+    pub fn next_id(&self) -> CheckpointId {
+        self.highest_id.unwrap_or_default().next()
+    }
+}
+
+impl CheckpointStore {
+    /// Reads the newest checkpoint of which every byte is right. Each byte is read once and handed on.
+    ///
+    /// # Errors
+    /// - [`ErrorKind::Corrupt`] when there are checkpoints and all are damaged.
+    /// - [`ErrorKind::Configuration`] when a newer version of Floodmark wrote the newest one, or another build: it may
+    ///   be whole, and to go on from an older one would repeat what is committed outside.
+    /// - [`ErrorKind::Environment`] when the store refuses to hand one out.
+    pub async fn load_newest_valid(&self) -> Result<Recovery> {
+        let manifests = self.read_manifests().await?;
+        let mut damaged = Vec::new();
+        let mut loaded = None;
+        for (checkpoint, read) in manifests.iter().rev() {
+            let outcome = match read {
+                Ok(manifest) => self.load(manifest).await,
+                Err(damage) => Err(damage.clone()),
+            };
+            match outcome {
+                Ok(found) => {
+                    loaded = Some(found);
+                    break;
+                }
+                Err(Damage::Incomplete) => {}
+                Err(damage) => damaged.push(DamagedCheckpoint {
+                    checkpoint: *checkpoint,
+                    folder: self.shown_folder(*checkpoint),
+                    damage,
+                }),
+            }
+            if let Some(newest) = damaged.last().filter(|newest| newest.damage.may_be_whole()) {
+                return Err(cannot_pass_over(newest));
+            }
+        }
+        if loaded.is_none() && !damaged.is_empty() {
+            return Err(all_damaged(&damaged));
+        }
+        self.recovery(loaded, damaged, manifests).await
+    }
+
+    /// Starts fresh whatever the store holds. The old checkpoints stay until new ones supersede them, and their ids
+    /// are not used again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`].
+    pub async fn start_fresh(&self) -> Result<Recovery> {
+        let manifests = self.read_manifests().await?;
+        self.recovery(None, Vec::new(), manifests).await
+    }
+
+    async fn recovery(
+        &self,
+        checkpoint: Option<LoadedCheckpoint>,
+        damaged: Vec<DamagedCheckpoint>,
+        manifests: Vec<ReadManifest>,
+    ) -> Result<Recovery> {
+        let objects = self.objects().await?;
+        let of_objects = objects.iter().filter_map(ObjectName::checkpoint).max();
+        let of_folders = manifests.last().map(|(checkpoint, _)| *checkpoint);
+        let is_damaged = |id: CheckpointId| damaged.iter().any(|damaged| damaged.checkpoint == id);
+        let found = manifests
+            .iter()
+            .map(|(id, read)| FoundCheckpoint {
+                checkpoint: *id,
+                usable: read.is_ok() && !is_damaged(*id),
+                objects: read.as_ref().map(Manifest::objects).unwrap_or_default(),
+            })
+            .collect();
+        Ok(Recovery {
+            checkpoint,
+            damaged,
+            found,
+            highest_id: of_objects.max(of_folders),
+        })
+    }
+
+    /// All manifests, oldest first.
+    async fn read_manifests(&self) -> Result<Vec<ReadManifest>> {
+        let mut manifests = Vec::new();
+        for checkpoint in self.checkpoint_ids().await? {
+            let read = self.read_manifest(checkpoint).await;
+            manifests.push((checkpoint, read.map(|(manifest, _)| manifest)));
+        }
+        Ok(manifests)
+    }
+
+    /// Reads and verifies all that a manifest refers to.
+    async fn load(&self, manifest: &Manifest) -> Result<LoadedCheckpoint, Damage> {
+        // A missing or short object is noticed before gigabytes are read.
+        self.check_objects(manifest).await?;
+        let reads = extents(manifest)
+            .into_iter()
+            .map(|(object, extent)| self.load_object(object, extent));
+        let objects = stream::iter(reads)
+            .buffer_unordered(CONCURRENT_READS_MAX)
+            .try_collect()
+            .await?;
+        let loaded = LoadedCheckpoint {
+            manifest: manifest.clone(),
+            objects,
+        };
+        loaded.verify()?;
+        Ok(loaded)
+    }
+
+    async fn load_object(
+        &self,
+        object: ObjectName,
+        extent: Extent,
+    ) -> Result<(ObjectName, LoadedObject), Damage> {
+        let path = self.paths.object(&object);
+        let length = extent.end - extent.start;
+        let read = self.blobs.read_range(&path, extent.start, length).await;
+        let loaded = LoadedObject {
+            start: extent.start,
+            bytes: read.map_err(unreadable)?,
+        };
+        Ok((object, loaded))
+    }
+}
+
+impl LoadedCheckpoint {
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The bytes of a piece of this checkpoint, without a copy; none of a piece that is not in it.
+    pub(super) fn bytes(&self, piece: &Piece) -> Bytes {
+        self.objects
+            .get(&piece.object)
+            .and_then(|object| object.section(piece))
+            .unwrap_or_default()
+    }
+
+    fn verify(&self) -> Result<(), Damage> {
+        for piece in self.manifest.pieces() {
+            let found = Checksum::of(&self.bytes(piece));
+            if found != piece.checksum {
+                return Err(Damage::ObjectChecksum {
+                    object: piece.object.clone(),
+                    offset: piece.offset,
+                    expected: piece.checksum,
+                    found,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LoadedObject {
+    fn section(&self, piece: &Piece) -> Option<Bytes> {
+        let start = usize::try_from(piece.offset.checked_sub(self.start)?).ok()?;
+        let length = usize::try_from(piece.length).ok()?;
+        let end = start.checked_add(length)?;
+        (end <= self.bytes.len()).then(|| self.bytes.slice(start..end))
+    }
+}
+
+fn cannot_pass_over(newest: &DamagedCheckpoint) -> Error {
+    let DamagedCheckpoint {
+        checkpoint,
+        folder,
+        damage,
+    } = newest;
+    let (kind, remedy) = match damage {
+        Damage::Unreadable { .. } => (ErrorKind::Environment, "mend that and start again"),
+        _ => (
+            ErrorKind::Configuration,
+            "use the version that wrote it, or start with --fresh to leave all state behind",
+        ),
+    };
+    Error::new(
+        kind,
+        format!("checkpoint {checkpoint} in {folder}: {damage}; {remedy}"),
+    )
+}
+
+fn all_damaged(damaged: &[DamagedCheckpoint]) -> Error {
+    let list: Vec<String> = damaged
+        .iter()
+        .map(|damaged| {
+            let DamagedCheckpoint {
+                checkpoint,
+                folder,
+                damage,
+            } = damaged;
+            format!("checkpoint {checkpoint} in {folder}: {damage}")
+        })
+        .collect();
+    Error::new(
+        ErrorKind::Corrupt,
+        format!(
+            "every checkpoint is damaged: {}; start with --fresh to leave all state behind",
+            list.join("; ")
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests;

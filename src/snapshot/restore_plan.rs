@@ -1,0 +1,115 @@
+//! What one subtask is given back of a checkpoint, at the same or at another parallelism.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::manifest::{KeyedEntry, Part};
+use super::recovery::LoadedCheckpoint;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{KeyGroupRange, OperatorId};
+use crate::state::{RestoredPart, RestoredState};
+
+/// What one operator subtask is given back.
+#[derive(Clone, Debug)]
+pub struct RestorePlan {
+    /// Whether the operator had worked off all its input in all its subtasks.
+    pub finished: bool,
+    /// The items of the operator list state of every subtask that the operator had, in the order of the subtasks.
+    pub items: Vec<Vec<Value>>,
+    /// The keyed states with their bytes, for the state backend.
+    pub states: Vec<RestoredState>,
+    /// The same states as pieces, for [`super::SnapshotWriter::inherit`].
+    pub inherited: Vec<KeyedEntry>,
+}
+
+impl LoadedCheckpoint {
+    /// What subtask `index` of `parallelism` of an operator is given back; nothing when the operator was not part of
+    /// the job then.
+    ///
+    /// A subtask takes the parts of all former subtasks whose key groups it now owns. The parts of different former
+    /// subtasks do not overlap; those of one stay in their order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when `max_parallelism` is not the one of the checkpoint: keys would fall into
+    /// other key groups. [`ErrorKind::Corrupt`] when two subtasks say different things about one state.
+    pub fn restore_plan(
+        &self,
+        operator: &OperatorId,
+        index: usize,
+        parallelism: usize,
+        max_parallelism: u16,
+    ) -> Result<Option<RestorePlan>> {
+        self.check_max_parallelism(max_parallelism)?;
+        let Some(entry) = self.manifest().operators.get(operator) else {
+            return Ok(None);
+        };
+        let range = KeyGroupRange::of_subtask(index, parallelism, max_parallelism);
+        let mut inherited: BTreeMap<&str, KeyedEntry> = BTreeMap::new();
+        for state in entry.subtasks.iter().flat_map(|subtask| &subtask.keyed) {
+            let own = inherited.entry(&state.name).or_insert_with(|| KeyedEntry {
+                name: state.name.clone(),
+                descriptor: state.descriptor.clone(),
+                parts: Vec::new(),
+            });
+            if own.descriptor != state.descriptor {
+                return Err(self.contradiction(operator, &state.name));
+            }
+            let parts = state.parts.iter();
+            own.parts
+                .extend(parts.filter_map(|part| part.narrowed_to(range)));
+        }
+        let inherited: Vec<KeyedEntry> = inherited.into_values().collect();
+        Ok(Some(RestorePlan {
+            finished: entry.subtasks.iter().all(|subtask| subtask.finished),
+            items: entry
+                .subtasks
+                .iter()
+                .map(|subtask| subtask.items.clone())
+                .collect(),
+            states: inherited.iter().map(|state| self.restored(state)).collect(),
+            inherited,
+        }))
+    }
+
+    fn restored(&self, state: &KeyedEntry) -> RestoredState {
+        let part = |part: &Part| RestoredPart {
+            key_groups: part.key_groups,
+            base: part.base.as_ref().map(|base| self.bytes(base)),
+            deltas: part.deltas.iter().map(|delta| self.bytes(delta)).collect(),
+        };
+        RestoredState {
+            name: state.name.as_str().into(),
+            descriptor: state.descriptor.clone(),
+            parts: state.parts.iter().map(part).collect(),
+        }
+    }
+
+    fn check_max_parallelism(&self, max_parallelism: u16) -> Result<()> {
+        let manifest = self.manifest();
+        if manifest.max_parallelism == max_parallelism {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Configuration,
+            format!(
+                "max_parallelism is {max_parallelism}, but checkpoint {} was taken with {}, which is fixed for the \
+                 life of the job's state: set it to {}, or start with --fresh",
+                manifest.checkpoint, manifest.max_parallelism, manifest.max_parallelism
+            ),
+        ))
+    }
+
+    fn contradiction(&self, operator: &OperatorId, state: &str) -> Error {
+        let checkpoint = self.manifest().checkpoint;
+        Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "checkpoint {checkpoint}: subtasks of {operator} disagree on the types of state {state}"
+            ),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Restores at the same and at other parallelisms.
+
+use crate::error::ErrorKind;
+use crate::model::{CheckpointId, KeyGroupRange, OperatorId};
+use crate::snapshot::test_support::{
+    MAX_PARALLELISM, StoreFixture, block_on, sealed_operator, sealed_state,
+};
+use crate::snapshot::{LoadedCheckpoint, RestorePlan};
+
+/// The key groups of a part and its bytes.
+type Part = (KeyGroupRange, String);
+
+fn plan(loaded: &LoadedCheckpoint, index: usize, parallelism: usize) -> RestorePlan {
+    let plan = loaded.restore_plan(&"sum".into(), index, parallelism, MAX_PARALLELISM);
+    plan.unwrap().unwrap()
+}
+
+fn parts(plan: &RestorePlan) -> Vec<Part> {
+    let [state] = &plan.states[..] else {
+        panic!("expected one state, found {:?}", plan.states);
+    };
+    state
+        .parts
+        .iter()
+        .map(|part| {
+            let pieces = part.base.iter().chain(&part.deltas);
+            let bytes: Vec<u8> = pieces.flatten().copied().collect();
+            (part.key_groups, String::from_utf8(bytes).unwrap())
+        })
+        .collect()
+}
+
+fn part(start: u16, end: u16, text: &str) -> Part {
+    (KeyGroupRange { start, end }, text.to_owned())
+}
+
+/// Restores from the newest checkpoint, if there is one, at this parallelism; each subtask then seals one delta.
+fn run(fixture: &StoreFixture, checkpoint: u64, parallelism: usize) -> LoadedCheckpoint {
+    let operator: OperatorId = "sum".into();
+    block_on(async {
+        let restored = fixture.store.load_newest_valid().await.unwrap().checkpoint;
+        let mut snapshots = Vec::new();
+        for index in 0..parallelism {
+            let mut writer = fixture.writer(index, parallelism);
+            if let Some(restored) = &restored {
+                writer.inherit(&operator, &plan(restored, index, parallelism).inherited);
+            }
+            let delta = format!("{checkpoint}.{index} ");
+            let sealed = sealed_operator("sum", vec![sealed_state("total", 1, &delta, None)]);
+            let snapshot = writer.write(CheckpointId(checkpoint), &[sealed]).await;
+            snapshots.push(snapshot.unwrap());
+        }
+        // Acknowledgements come in any order.
+        snapshots.reverse();
+        fixture.commit(checkpoint, snapshots).await;
+        fixture
+            .store
+            .load_newest_valid()
+            .await
+            .unwrap()
+            .checkpoint
+            .unwrap()
+    })
+}
+
+#[test]
+fn at_the_same_parallelism_each_subtask_gets_its_own_part_back() {
+    let fixture = StoreFixture::new();
+    run(&fixture, 1, 2);
+    // The second run's delta joins the part that it continues.
+    let loaded = run(&fixture, 2, 2);
+    assert_eq!(parts(&plan(&loaded, 0, 2)), [part(0, 64, "1.0 2.0 ")]);
+    assert_eq!(parts(&plan(&loaded, 1, 2)), [part(64, 128, "1.1 2.1 ")]);
+}
+
+#[test]
+fn parts_stay_apart_and_in_order_across_changes_of_parallelism() {
+    let fixture = StoreFixture::new();
+    run(&fixture, 1, 1);
+    let loaded = run(&fixture, 2, 2);
+    // Each half keeps what the single subtask wrote for it, and never sees the other half's newer records.
+    assert_eq!(
+        parts(&plan(&loaded, 0, 1)),
+        [part(0, 64, "1.0 2.0 "), part(64, 128, "1.0 2.1 ")]
+    );
+    let loaded = run(&fixture, 3, 1);
+    assert_eq!(
+        parts(&plan(&loaded, 0, 1)),
+        [
+            part(0, 64, "1.0 2.0 "),
+            part(64, 128, "1.0 2.1 "),
+            part(0, 128, "3.0 ")
+        ]
+    );
+    assert_eq!(
+        parts(&plan(&loaded, 1, 3)),
+        [
+            part(43, 64, "1.0 2.0 "),
+            part(64, 86, "1.0 2.1 "),
+            part(43, 86, "3.0 ")
+        ]
+    );
+}
+
+#[test]
+fn items_come_from_every_former_subtask_in_order() {
+    let fixture = StoreFixture::new();
+    let loaded = run(&fixture, 1, 3);
+    let plan = plan(&loaded, 0, 1);
+    assert_eq!(plan.items.len(), 3);
+    assert!(!plan.finished);
+    let unknown = loaded.restore_plan(&"new".into(), 0, 1, MAX_PARALLELISM);
+    assert!(unknown.unwrap().is_none());
+}
+
+#[test]
+fn another_max_parallelism_is_refused() {
+    let fixture = StoreFixture::new();
+    let loaded = run(&fixture, 1, 1);
+    let error = loaded.restore_plan(&"sum".into(), 0, 1, 64).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("set it to 128"), "{error}");
+}

@@ -1,0 +1,273 @@
+//! The checkpoints of one job in the store: begin, commit, list, remove.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tracing::warn;
+
+use super::damage::Damage;
+use super::manifest::{Manifest, Piece};
+use super::manifest_file;
+use super::retention::Removal;
+use super::summary::{CheckpointSummary, ListedCheckpoint};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::CheckpointId;
+use crate::storage::{
+    BlobStore, ObjectName, StorageError, StoragePaths, StoreLocation, StoredSection,
+};
+
+/// The checkpoints of one job. Clones share the store.
+#[derive(Clone, Debug)]
+pub struct CheckpointStore {
+    pub(super) blobs: BlobStore,
+    pub(super) paths: StoragePaths,
+}
+
+impl CheckpointStore {
+    /// Opens the checkpoints of `job`. Nothing is made but the root of the store.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when the job's name cannot name a folder, [`ErrorKind::Environment`] when the root
+    /// cannot be made.
+    pub fn open(location: &StoreLocation, job: &str) -> Result<Self> {
+        Ok(Self {
+            paths: StoragePaths::new(job)?,
+            blobs: BlobStore::open(location)?,
+        })
+    }
+
+    /// Makes the job's folders. To be called once before anything is written, so that a store that cannot be written
+    /// to is noticed at the start and not at the first checkpoint.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`].
+    pub async fn prepare(&self) -> Result<()> {
+        let shared = self.paths.shared_folder();
+        Ok(self.blobs.create_folder(&shared).await?)
+    }
+
+    /// Makes the folder of a checkpoint that is about to be triggered. From then on the id counts as used, whatever
+    /// becomes of the checkpoint.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`].
+    pub async fn begin(&self, checkpoint: CheckpointId) -> Result<()> {
+        let folder = self.paths.checkpoint_folder(checkpoint);
+        Ok(self.blobs.create_folder(&folder).await?)
+    }
+
+    /// Commits a checkpoint: makes sure that its objects cannot be lost, then creates its manifest. All its objects
+    /// must have been stored. Returns the size of the manifest in bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when the checkpoint has a manifest already: another process runs this job.
+    /// [`ErrorKind::Environment`] when the store refuses; the checkpoint is then not complete, and its id must not be
+    /// used again.
+    pub async fn commit(&self, manifest: &Manifest) -> Result<u64> {
+        let checkpoint = manifest.checkpoint;
+        let content = manifest_file::encode(manifest)?;
+        let length = content.len() as u64;
+        let path = self.paths.manifest(checkpoint);
+        // The order counts: no manifest may survive a power cut that its objects do not.
+        self.blobs.sync_folder(&self.paths.shared_folder()).await?;
+        self.blobs.create_if_absent(&path, content).await?;
+        let folder = self.paths.checkpoint_folder(checkpoint);
+        self.blobs.sync_folder(&folder).await?;
+        self.blobs.sync_folder(&self.paths.job_folder()).await?;
+        Ok(length)
+    }
+
+    /// Every checkpoint that has a folder, oldest first. Looks whether the objects are there and long enough, but not
+    /// at their bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`] when the job's folder cannot be read.
+    pub async fn list(&self) -> Result<Vec<ListedCheckpoint>> {
+        let mut listed = Vec::new();
+        for checkpoint in self.checkpoint_ids().await? {
+            let summary = match self.read_manifest(checkpoint).await {
+                Ok((manifest, manifest_bytes)) => self
+                    .check_objects(&manifest)
+                    .await
+                    .map(|()| CheckpointSummary::of(&manifest, manifest_bytes)),
+                Err(damage) => Err(damage),
+            };
+            listed.push(ListedCheckpoint {
+                checkpoint,
+                summary,
+            });
+        }
+        Ok(listed)
+    }
+
+    /// The manifest of one checkpoint, for inspection.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when there is none, or it is damaged.
+    pub async fn manifest(&self, checkpoint: CheckpointId) -> Result<Manifest> {
+        let read = self.read_manifest(checkpoint).await;
+        read.map(|(manifest, _)| manifest).map_err(|damage| {
+            let folder = self.shown_folder(checkpoint);
+            Error::new(
+                ErrorKind::Corrupt,
+                format!("checkpoint {checkpoint} in {folder} cannot be used: {damage}"),
+            )
+        })
+    }
+
+    /// Deletes what nobody needs any more. Failures are logged only: the next start sweeps up what is left.
+    pub async fn remove(&self, removal: &Removal) {
+        for checkpoint in &removal.checkpoints {
+            let manifest = self.paths.manifest(*checkpoint);
+            if let Err(error) = self.blobs.delete(&manifest).await {
+                // A manifest that stays still needs its objects, so they must stay as well.
+                let reason = Error::from(error).full_message();
+                warn!(%checkpoint, reason, "a superseded checkpoint could not be deleted");
+                return;
+            }
+            self.remove_folder(*checkpoint).await;
+        }
+        for object in &removal.objects {
+            self.remove_object(object).await;
+        }
+    }
+
+    /// Stores an object; see [`BlobStore::put`].
+    pub(super) async fn put_object(
+        &self,
+        object: &ObjectName,
+        sections: &[Vec<Bytes>],
+    ) -> Result<Vec<StoredSection>, StorageError> {
+        self.blobs.put(&self.paths.object(object), sections).await
+    }
+
+    /// Deletes an object; whether it is gone.
+    pub(super) async fn remove_object(&self, object: &ObjectName) -> bool {
+        match self.blobs.delete(&self.paths.object(object)).await {
+            Ok(()) => true,
+            Err(error) => {
+                let reason = Error::from(error).full_message();
+                warn!(%object, reason, "an object that nobody needs could not be deleted");
+                false
+            }
+        }
+    }
+
+    /// Deletes a checkpoint's folder, which must be empty; whether it is gone.
+    pub(super) async fn remove_folder(&self, checkpoint: CheckpointId) -> bool {
+        let folder = self.paths.checkpoint_folder(checkpoint);
+        match self.blobs.delete_folder(&folder).await {
+            Ok(()) => true,
+            Err(error) => {
+                let reason = Error::from(error).full_message();
+                warn!(%checkpoint, reason, "the folder of a checkpoint could not be deleted");
+                false
+            }
+        }
+    }
+
+    /// The ids of all checkpoints that have a folder, in order.
+    pub(super) async fn checkpoint_ids(&self) -> Result<Vec<CheckpointId>> {
+        let entries = self.blobs.list(&self.paths.job_folder()).await?;
+        let mut ids: Vec<CheckpointId> = entries
+            .iter()
+            .filter(|entry| entry.is_folder)
+            .filter_map(|entry| self.paths.checkpoint_of_folder(&entry.name))
+            .collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// All objects in the shared folder.
+    pub(super) async fn objects(&self) -> Result<Vec<ObjectName>> {
+        let entries = self.blobs.list(&self.paths.shared_folder()).await?;
+        Ok(entries
+            .iter()
+            .filter_map(|entry| ObjectName::from_file_name(&entry.name))
+            .collect())
+    }
+
+    /// A manifest, and the size of its file in bytes.
+    pub(super) async fn read_manifest(
+        &self,
+        checkpoint: CheckpointId,
+    ) -> Result<(Manifest, u64), Damage> {
+        let content = match self.blobs.read(&self.paths.manifest(checkpoint)).await {
+            Ok(content) => content,
+            Err(StorageError::NotFound { .. }) => return Err(Damage::Incomplete),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let manifest = manifest_file::decode(&content)?;
+        // A folder that someone copied or renamed must not be taken for what it is not.
+        if manifest.checkpoint != checkpoint || manifest.job != self.paths.job() {
+            return Err(Damage::InvalidManifest {
+                reason: format!(
+                    "it is the one of checkpoint {} of job {}",
+                    manifest.checkpoint, manifest.job
+                ),
+            });
+        }
+        Ok((manifest, content.len() as u64))
+    }
+
+    /// Whether all objects are there and long enough.
+    pub(super) async fn check_objects(&self, manifest: &Manifest) -> Result<(), Damage> {
+        for (object, extent) in extents(manifest) {
+            let length = match self.blobs.length(&self.paths.object(&object)).await {
+                Ok(length) => length,
+                Err(StorageError::NotFound { .. }) => {
+                    return Err(Damage::MissingObject { object });
+                }
+                Err(error) => return Err(unreadable(error)),
+            };
+            if length < extent.end {
+                return Err(Damage::TruncatedObject {
+                    object,
+                    length,
+                    expected: extent.end,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder of a checkpoint as the user would look for it.
+    pub(super) fn shown_folder(&self, checkpoint: CheckpointId) -> String {
+        let folder = self.paths.checkpoint_folder(checkpoint);
+        self.blobs.full_path(&folder).display().to_string()
+    }
+}
+
+/// From the first to the last byte that a manifest needs of an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
+
+/// What a manifest needs of each object, in the order of their names.
+pub(super) fn extents(manifest: &Manifest) -> BTreeMap<ObjectName, Extent> {
+    let mut extents: BTreeMap<ObjectName, Extent> = BTreeMap::new();
+    for Piece {
+        object,
+        offset,
+        length,
+        ..
+    } in manifest.pieces()
+    {
+        let end = offset.saturating_add(*length);
+        let extent = extents.entry(object.clone()).or_insert(Extent {
+            start: *offset,
+            end,
+        });
+        extent.start = extent.start.min(*offset);
+        extent.end = extent.end.max(end);
+    }
+    extents
+}
+
+pub(super) fn unreadable(error: StorageError) -> Damage {
+    Damage::Unreadable {
+        reason: Error::from(error).full_message(),
+    }
+}

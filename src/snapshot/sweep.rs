@@ -1,0 +1,74 @@
+//! Sweeping up what a crash left behind.
+
+use std::collections::BTreeSet;
+
+use tracing::warn;
+
+use super::damage::Damage;
+use super::store::CheckpointStore;
+use crate::error::Result;
+use crate::model::CheckpointId;
+
+/// What was swept up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sweep {
+    /// Objects that no manifest referred to.
+    pub objects: usize,
+    /// Folders of checkpoints that were never completed.
+    pub folders: usize,
+}
+
+impl CheckpointStore {
+    /// Deletes the objects that no manifest refers to, and the folders without a manifest that are older than the
+    /// newest valid checkpoint; a newer one stays, because it is the only trace of an id that was used.
+    ///
+    /// To be called at the start, before anything is written: an object of a checkpoint in progress looks like an
+    /// orphan. When a single manifest cannot be read, no object is touched, because it might refer to any of them.
+    /// Failures are logged only.
+    pub async fn sweep_orphans(&self, newest_valid: Option<CheckpointId>) -> Sweep {
+        match self.try_sweep(newest_valid).await {
+            Ok(sweep) => sweep,
+            Err(error) => {
+                let reason = error.full_message();
+                warn!(
+                    reason,
+                    "what earlier runs left behind could not be swept up"
+                );
+                Sweep::default()
+            }
+        }
+    }
+
+    async fn try_sweep(&self, newest_valid: Option<CheckpointId>) -> Result<Sweep> {
+        let mut sweep = Sweep::default();
+        let mut needed = BTreeSet::new();
+        let mut all_readable = true;
+        for checkpoint in self.checkpoint_ids().await? {
+            match self.read_manifest(checkpoint).await {
+                Ok((manifest, _)) => needed.extend(manifest.objects()),
+                Err(Damage::Incomplete) => {
+                    if newest_valid.is_some_and(|newest| checkpoint < newest)
+                        && self.remove_folder(checkpoint).await
+                    {
+                        sweep.folders += 1;
+                    }
+                }
+                Err(damage) => {
+                    warn!(%checkpoint, %damage, "left-over objects stay until this checkpoint is gone");
+                    all_readable = false;
+                }
+            }
+        }
+        if all_readable {
+            for object in self.objects().await? {
+                if !needed.contains(&object) && self.remove_object(&object).await {
+                    sweep.objects += 1;
+                }
+            }
+        }
+        Ok(sweep)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! The writer of one subtask: uploads what a barrier sealed, and says what the subtask's part of a checkpoint is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use serde_json::Value;
+use tracing::warn;
+
+use super::chain::{StateChain, Upload, UploadId};
+use super::manifest::{KeyedEntry, Piece, SubtaskEntry};
+use super::store::CheckpointStore;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{CheckpointId, KeyGroupRange, OperatorId, SubtaskId};
+use crate::state::{SealedState, StateDescriptor};
+use crate::storage::{ObjectKind, ObjectName, StorageError, StoredSection};
+
+/// What one operator of a subtask's chain gives to a checkpoint at its barrier.
+#[derive(Clone, Debug)]
+pub struct SealedOperator {
+    /// The operator.
+    pub operator: OperatorId,
+    /// Whether it has worked off all its input.
+    pub finished: bool,
+    /// Its operator list state.
+    pub items: Vec<Value>,
+    /// Its keyed states.
+    pub states: Vec<SealedState>,
+}
+
+/// A subtask's part of a checkpoint, all of it durable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubtaskSnapshot {
+    /// One entry for each operator of the subtask's chain.
+    pub operators: Vec<(OperatorId, SubtaskEntry)>,
+    /// How many bytes this checkpoint added to the store.
+    pub uploaded_bytes: u64,
+}
+
+impl SubtaskSnapshot {
+    /// All objects that it refers to.
+    pub fn objects(&self) -> BTreeSet<ObjectName> {
+        self.operators
+            .iter()
+            .flat_map(|(_, entry)| entry.pieces())
+            .map(|piece| piece.object.clone())
+            .collect()
+    }
+}
+
+/// Writes the snapshots of one subtask, one checkpoint after the other, and owns the chains of its states.
+#[derive(Debug)]
+pub struct SnapshotWriter {
+    store: CheckpointStore,
+    subtask: SubtaskId,
+    key_groups: KeyGroupRange,
+    /// A number that no other process of this job has drawn, so that no two ever write to one name.
+    nonce: u64,
+    chains: BTreeMap<StateKey, NamedChain>,
+}
+
+/// An operator's id and the name of one of its states.
+type StateKey = (OperatorId, Arc<str>);
+
+#[derive(Debug)]
+struct NamedChain {
+    descriptor: StateDescriptor,
+    chain: StateChain,
+}
+
+/// An upload, and the chain that it belongs to.
+type KeyedUpload = (StateKey, Upload);
+
+/// What has become durable.
+type Uploaded = (StateKey, UploadId, Piece);
+
+impl SnapshotWriter {
+    /// A writer for `subtask`, which owns `key_groups`. `nonce` must be drawn anew in each process.
+    pub fn new(
+        store: CheckpointStore,
+        subtask: SubtaskId,
+        key_groups: KeyGroupRange,
+        nonce: u64,
+    ) -> Self {
+        Self {
+            store,
+            subtask,
+            key_groups,
+            nonce,
+            chains: BTreeMap::new(),
+        }
+    }
+
+    /// Takes up the states that the job was restored with: [`super::RestorePlan::inherited`]. A state that its
+    /// operator does not register again stays in every checkpoint, as it was.
+    pub fn inherit(&mut self, operator: &OperatorId, states: &[KeyedEntry]) {
+        for state in states {
+            let key = (operator.clone(), Arc::from(state.name.as_str()));
+            let chain = NamedChain {
+                descriptor: state.descriptor.clone(),
+                chain: StateChain::new(self.key_groups, &state.parts),
+            };
+            self.chains.insert(key, chain);
+        }
+    }
+
+    /// Takes over what a barrier sealed without uploading it: it goes with the next [`SnapshotWriter::write`]. For a
+    /// checkpoint that was aborted before its turn came; nothing that was sealed may be dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`] when epochs come out of order.
+    pub fn hold(&mut self, operator: &SealedOperator) -> Result<()> {
+        for state in &operator.states {
+            let key = (operator.operator.clone(), state.name.clone());
+            let key_groups = self.key_groups;
+            let named = self.chains.entry(key).or_insert_with(|| NamedChain {
+                descriptor: state.descriptor.clone(),
+                chain: StateChain::new(key_groups, &[]),
+            });
+            named.descriptor = state.descriptor.clone();
+            named.chain.sealed(state)?;
+        }
+        Ok(())
+    }
+
+    /// Uploads what is not durable yet and says what the subtask's part of the checkpoint is. After an error, or when
+    /// the future is dropped, the bytes stay in the chains and go with the next checkpoint.
+    ///
+    /// All deltas go into one object, to sync one file only; each base has its own, because it lives longer. A base
+    /// that cannot be stored does not fail the checkpoint: the pieces before it still count.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn write(
+        &mut self,
+        checkpoint: CheckpointId,
+        operators: &[SealedOperator],
+    ) -> Result<SubtaskSnapshot> {
+        for operator in operators {
+            self.hold(operator)?;
+        }
+        let (deltas, bases) = self.uploads();
+        let delta_object = self.put(checkpoint, ObjectKind::Delta, 0, &deltas);
+        let base_objects = bases
+            .chunks(1)
+            .enumerate()
+            .map(|(ordinal, base)| self.put(checkpoint, ObjectKind::Base, ordinal, base));
+        let (delta_object, base_objects) =
+            futures_util::future::join(delta_object, join_all(base_objects)).await;
+
+        let mut uploaded_bytes = 0;
+        for base in base_objects {
+            match base {
+                Ok(uploaded) => uploaded_bytes += self.uploaded(uploaded),
+                Err(error) => {
+                    let error = Error::from(error);
+                    let reason = error.full_message();
+                    warn!(subtask = %self.subtask, %checkpoint, reason, "a base could not be stored");
+                }
+            }
+        }
+        uploaded_bytes += self.uploaded(delta_object?);
+        let operators = operators
+            .iter()
+            .map(|operator| Ok((operator.operator.clone(), self.entry(operator)?)))
+            .collect::<Result<_>>()?;
+        for named in self.chains.values_mut() {
+            named.chain.release_before_last_barrier();
+        }
+        Ok(SubtaskSnapshot {
+            operators,
+            uploaded_bytes,
+        })
+    }
+
+    fn uploads(&self) -> (Vec<KeyedUpload>, Vec<KeyedUpload>) {
+        self.chains
+            .iter()
+            .flat_map(|(key, named)| {
+                let uploads = named.chain.uploads().into_iter();
+                uploads.map(|upload| (key.clone(), upload))
+            })
+            .partition(|(_, upload)| matches!(upload.id, UploadId::Delta(_)))
+    }
+
+    /// Stores the uploads as one object; stores none when there is no upload.
+    async fn put(
+        &self,
+        checkpoint: CheckpointId,
+        kind: ObjectKind,
+        ordinal: usize,
+        uploads: &[KeyedUpload],
+    ) -> Result<Vec<Uploaded>, StorageError> {
+        if uploads.is_empty() {
+            return Ok(Vec::new());
+        }
+        let object = ObjectName::new(checkpoint, &self.subtask, self.nonce, ordinal, kind);
+        let sections: Vec<Vec<Bytes>> = uploads
+            .iter()
+            .map(|(_, upload)| upload.bytes.chunks.clone())
+            .collect();
+        let stored = self.store.put_object(&object, &sections).await?;
+        let piece = |section: StoredSection| Piece {
+            object: object.clone(),
+            offset: section.offset,
+            length: section.length,
+            checksum: section.checksum,
+        };
+        Ok(uploads
+            .iter()
+            .zip(stored)
+            .map(|((key, upload), section)| (key.clone(), upload.id, piece(section)))
+            .collect())
+    }
+
+    /// Tells the chains what is durable; the sum of the bytes.
+    fn uploaded(&mut self, uploaded: Vec<Uploaded>) -> u64 {
+        let mut bytes = 0;
+        for (key, id, piece) in uploaded {
+            bytes += piece.length;
+            if let Some(named) = self.chains.get_mut(&key) {
+                named.chain.uploaded(id, piece);
+            }
+        }
+        bytes
+    }
+
+    fn entry(&self, operator: &SealedOperator) -> Result<SubtaskEntry> {
+        let keyed = self
+            .chains
+            .iter()
+            .filter(|((owner, _), _)| *owner == operator.operator)
+            .map(|((owner, name), named)| {
+                let parts = named.chain.parts_at_last_barrier().ok_or_else(|| {
+                    let message =
+                        format!("state {name} of {owner} is not durable after its upload");
+                    Error::new(ErrorKind::Bug, message)
+                })?;
+                Ok(KeyedEntry {
+                    name: name.as_ref().to_owned(),
+                    descriptor: named.descriptor.clone(),
+                    parts,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(SubtaskEntry {
+            index: self.subtask.index,
+            finished: operator.finished,
+            items: operator.items.clone(),
+            keyed,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

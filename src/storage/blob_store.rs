@@ -1,0 +1,311 @@
+//! The store itself: bytes in, bytes out, through OpenDAL.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use opendal::layers::{RetryEvent, RetryLayer, TimeoutLayer};
+use opendal::services::Fs;
+use opendal::{Operator, options};
+use tracing::warn;
+
+use super::checksum::{Checksum, ChecksumBuilder};
+use super::error::StorageError;
+use super::folder;
+use super::location::StoreLocation;
+use super::paths::BlobPath;
+use crate::error::Result;
+
+/// How often one operation is tried again when the store says that the trouble may pass.
+const RETRIES_MAX: usize = 3;
+/// The pause before the first of these; each further one is twice as long, with jitter.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How long one step of reading or writing may take. Syncing a base of gigabytes to a slow disk is one step.
+const STEP_TIMEOUT: Duration = Duration::from_secs(300);
+/// How many bytes are handed to the store in one step, at most one chunk more.
+const STEP_BYTES: u64 = 8 << 20;
+
+/// A section of a stored object: where it lies, and what proves that it is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredSection {
+    /// Its first byte in the object.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub length: u64,
+    /// Its checksum.
+    pub checksum: Checksum,
+}
+
+/// One entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FolderEntry {
+    /// The name, without the folder's own.
+    pub name: String,
+    /// Whether it is a folder itself.
+    pub is_folder: bool,
+}
+
+/// A store of blobs below one root. Clones share it. All functions must run on a tokio runtime with timers.
+#[derive(Clone, Debug)]
+pub struct BlobStore {
+    operator: Operator,
+    root: PathBuf,
+}
+
+impl BlobStore {
+    /// Opens the store; makes its root if there is none.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Environment`] when the root cannot be made or is not a folder.
+    pub fn open(location: &StoreLocation) -> Result<Self> {
+        let root = location.root().to_path_buf();
+        let shown = root.display().to_string();
+        let opened = Operator::new(Fs::default().root(&shown));
+        let operator =
+            opened.map_err(|error| StorageError::from_opendal("open", shown.clone(), error))?;
+        if !root.is_dir() {
+            return Err(StorageError::Failed {
+                action: "open",
+                path: shown,
+                source: io::Error::from(io::ErrorKind::NotADirectory),
+            }
+            .into());
+        }
+        let retry = RetryLayer::new()
+            .with_jitter()
+            .with_min_delay(RETRY_PAUSE)
+            .with_max_times(RETRIES_MAX)
+            .with_notify(log_retry);
+        let timeout = TimeoutLayer::new()
+            .with_timeout(STEP_TIMEOUT)
+            .with_io_timeout(STEP_TIMEOUT);
+        // The timeout lies inside: from outside it could cut a retry in half.
+        let operator = operator.layer(timeout).layer(retry);
+        Ok(Self { operator, root })
+    }
+
+    /// Writes a new object of several sections, one after the other, and syncs its content. Each section is a list of
+    /// chunks; nothing is copied together. After an error nothing is left at the path, which only this process may know.
+    ///
+    /// # Errors
+    /// [`StorageError::AlreadyExists`] when the path is taken; what is there stays.
+    pub async fn put(
+        &self,
+        path: &BlobPath,
+        sections: &[Vec<Bytes>],
+    ) -> Result<Vec<StoredSection>, StorageError> {
+        let written = self.write_new(path, sections).await;
+        if let Err(StorageError::Failed { .. }) = written
+            && let Err(error) = self.delete(path).await
+        {
+            // Nobody refers to the half object, and the next start sweeps it away.
+            warn!(%error, "a half-written object stays behind");
+        }
+        written
+    }
+
+    /// Writes a new file and syncs its content, unless there is one already.
+    ///
+    /// Unlike [`BlobStore::put`] it deletes nothing when it fails: the name can be known to another process, and what
+    /// lies there could be whole and its own. So the content must prove itself whole.
+    ///
+    /// # Errors
+    /// [`StorageError::AlreadyExists`] when the path is taken; what is there stays.
+    pub async fn create_if_absent(
+        &self,
+        path: &BlobPath,
+        content: Bytes,
+    ) -> Result<(), StorageError> {
+        self.write_new(path, &[vec![content]]).await.map(drop)
+    }
+
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] when there is none.
+    pub async fn read(&self, path: &BlobPath) -> Result<Bytes, StorageError> {
+        let read = self.operator.read(path.as_str()).await;
+        read.map(|buffer| buffer.to_bytes())
+            .map_err(|error| self.error("read", path, error))
+    }
+
+    /// Reads `length` bytes from `offset` on.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] when there is no such file, [`StorageError::Failed`] when it ends before.
+    pub async fn read_range(
+        &self,
+        path: &BlobPath,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, StorageError> {
+        let end = offset.saturating_add(length);
+        let read = self.operator.read_with(path.as_str()).range(offset..end);
+        let bytes = read
+            .await
+            .map_err(|error| self.error("read", path, error))?
+            .to_bytes();
+        if bytes.len() as u64 == length {
+            Ok(bytes)
+        } else {
+            let early = io::Error::from(io::ErrorKind::UnexpectedEof);
+            Err(self.failed("read", path, early))
+        }
+    }
+
+    /// How many bytes a file has.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] when there is none.
+    pub async fn length(&self, path: &BlobPath) -> Result<u64, StorageError> {
+        let stat = self.operator.stat(path.as_str()).await;
+        stat.map(|metadata| metadata.content_length())
+            .map_err(|error| self.error("look at", path, error))
+    }
+
+    /// Deletes a file. One that is not there counts as deleted.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`].
+    pub async fn delete(&self, path: &BlobPath) -> Result<(), StorageError> {
+        let deleted = self.operator.delete(path.as_str()).await;
+        deleted.map_err(|error| self.error("delete", path, error))
+    }
+
+    /// Deletes a folder, which must be empty. One that is not there counts as deleted.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`].
+    pub async fn delete_folder(&self, folder: &BlobPath) -> Result<(), StorageError> {
+        let deleted = self.operator.delete(&format!("{folder}/")).await;
+        deleted.map_err(|error| self.error("delete", folder, error))
+    }
+
+    /// What lies in a folder, by name. A folder that is not there holds nothing.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`].
+    pub async fn list(&self, folder: &BlobPath) -> Result<Vec<FolderEntry>, StorageError> {
+        let own = format!("{folder}/");
+        let listed = self.operator.list(&own).await;
+        let listed = listed.map_err(|error| self.error("list", folder, error))?;
+        let mut entries: Vec<FolderEntry> = listed
+            .iter()
+            .filter_map(|entry| entry.path().strip_prefix(&own))
+            .filter(|name| !name.is_empty())
+            .map(|name| FolderEntry {
+                name: name.trim_end_matches('/').to_owned(),
+                is_folder: name.ends_with('/'),
+            })
+            .collect();
+        entries.sort();
+        Ok(entries)
+    }
+
+    /// Makes a folder, and what is missing above it, so that a power cut does not take it away.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`].
+    pub async fn create_folder(&self, folder: &BlobPath) -> Result<(), StorageError> {
+        let path = self.full_path(folder);
+        let done = tokio::task::spawn_blocking(move || folder::create_durably(&path)).await;
+        self.flatten("make the folder", folder, done)
+    }
+
+    /// Makes sure that a power cut does not take away the names in a folder: what was created there and what was
+    /// deleted there stays so.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`].
+    pub async fn sync_folder(&self, folder: &BlobPath) -> Result<(), StorageError> {
+        let path = self.full_path(folder);
+        let done = tokio::task::spawn_blocking(move || folder::sync(&path)).await;
+        self.flatten("sync the folder", folder, done)
+    }
+
+    /// The path as the user would look for it.
+    pub fn full_path(&self, path: &BlobPath) -> PathBuf {
+        self.root.join(path.as_str())
+    }
+
+    async fn write_new(
+        &self,
+        path: &BlobPath,
+        sections: &[Vec<Bytes>],
+    ) -> Result<Vec<StoredSection>, StorageError> {
+        let failed = |error| self.error("write", path, error);
+        let exclusive = options::WriteOptions {
+            if_not_exists: true,
+            ..Default::default()
+        };
+        let writer = self.operator.writer_options(path.as_str(), exclusive).await;
+        let mut writer = writer.map_err(failed)?;
+        let mut stored = Vec::with_capacity(sections.len());
+        let mut offset = 0;
+        let mut step: Vec<Bytes> = Vec::new();
+        let mut step_bytes = 0;
+        for section in sections {
+            let mut checksum = ChecksumBuilder::default();
+            for chunk in section {
+                checksum.update(chunk);
+                step.push(chunk.clone());
+                step_bytes += chunk.len() as u64;
+                if step_bytes >= STEP_BYTES {
+                    step_bytes = 0;
+                    let chunks = std::mem::take(&mut step);
+                    writer.write(chunks).await.map_err(failed)?;
+                }
+            }
+            stored.push(StoredSection {
+                offset,
+                length: checksum.length(),
+                checksum: checksum.finish(),
+            });
+            offset += checksum.length();
+        }
+        writer.write(step).await.map_err(failed)?;
+        let metadata = writer.close().await.map_err(failed)?;
+        if metadata.content_length() == offset {
+            Ok(stored)
+        } else {
+            let message = format!("{} bytes arrived of {offset}", metadata.content_length());
+            Err(self.failed("write", path, io::Error::other(message)))
+        }
+    }
+
+    fn flatten(
+        &self,
+        action: &'static str,
+        path: &BlobPath,
+        done: Result<io::Result<()>, tokio::task::JoinError>,
+    ) -> Result<(), StorageError> {
+        done.unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
+            .map_err(|error| self.failed(action, path, error))
+    }
+
+    fn failed(&self, action: &'static str, path: &BlobPath, source: io::Error) -> StorageError {
+        StorageError::Failed {
+            action,
+            path: self.full_path(path).display().to_string(),
+            source,
+        }
+    }
+
+    fn error(&self, action: &'static str, path: &BlobPath, error: opendal::Error) -> StorageError {
+        let path = self.full_path(path).display().to_string();
+        StorageError::from_opendal(action, path, error)
+    }
+}
+
+fn log_retry(event: RetryEvent<'_>) {
+    warn!(
+        operation = ?event.op,
+        attempt = event.attempt,
+        error = %event.err,
+        "the store failed and will be tried again"
+    );
+}
+
+#[cfg(test)]
+mod tests;

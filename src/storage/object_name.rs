@@ -1,0 +1,169 @@
+//! The names of stored objects.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::checksum::Checksum;
+use crate::model::{CheckpointId, SubtaskId};
+
+/// The folder of all objects, below the job's own.
+pub(super) const SHARED_FOLDER: &str = "shared";
+
+/// Longer operator ids are cut, so that a file name stays below the 255 bytes that file systems allow.
+const OPERATOR_LENGTH_MAX: usize = 64;
+
+/// What an object holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// One base of one state.
+    Base,
+    /// The deltas of all states of a subtask that one checkpoint brought.
+    Delta,
+}
+
+impl ObjectKind {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Base => ".base",
+            Self::Delta => ".delta",
+        }
+    }
+}
+
+/// The name of an object, relative to the job's folder: `shared/<id>.base` or `shared/<id>.delta`.
+///
+/// A name is never used twice: it says which checkpoint, subtask and process wrote the object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectName(Arc<str>);
+
+impl ObjectName {
+    /// The name of the `ordinal`-th object of its kind that `subtask` writes for `checkpoint`. `nonce` is a number
+    /// that no other process of this job has drawn.
+    pub fn new(
+        checkpoint: CheckpointId,
+        subtask: &SubtaskId,
+        nonce: u64,
+        ordinal: usize,
+        kind: ObjectKind,
+    ) -> Self {
+        let operator = file_name_part(subtask.operator.as_str());
+        let index = subtask.index;
+        let suffix = kind.suffix();
+        let name = format!("{checkpoint}-{operator}-{index}-{nonce:016x}-{ordinal}{suffix}");
+        Self(format!("{SHARED_FOLDER}/{name}").into())
+    }
+
+    /// The name of the object in the file `file_name` of the shared folder, if an object can have that name.
+    pub fn from_file_name(file_name: &str) -> Option<Self> {
+        let stem = [ObjectKind::Base, ObjectKind::Delta]
+            .iter()
+            .find_map(|kind| file_name.strip_suffix(kind.suffix()))?;
+        let harmless = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let is_name = !stem.is_empty() && stem.bytes().all(harmless);
+        is_name.then(|| Self(format!("{SHARED_FOLDER}/{file_name}").into()))
+    }
+
+    /// The checkpoint for which the object was written, if the name says so.
+    pub fn checkpoint(&self) -> Option<CheckpointId> {
+        let (_, file_name) = self.0.split_once('/')?;
+        let (id, _) = file_name.split_once('-')?;
+        id.parse().ok().map(CheckpointId)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl From<ObjectName> for String {
+    fn from(name: ObjectName) -> Self {
+        name.0.as_ref().to_owned()
+    }
+}
+
+impl TryFrom<String> for ObjectName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.strip_prefix(SHARED_FOLDER)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .and_then(Self::from_file_name)
+            .ok_or_else(|| format!("\"{text}\" is not the name of an object"))
+    }
+}
+
+/// The operator's id when a file name can hold it; otherwise what a file name can hold of it, and a checksum that
+/// keeps two such ids apart.
+fn file_name_part(operator: &str) -> String {
+    let part: String = operator
+        .chars()
+        .take(OPERATOR_LENGTH_MAX)
+        .map(|letter| match letter {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' => letter,
+            _ => '_',
+        })
+        .collect();
+    if part == operator {
+        part
+    } else {
+        format!("{part}-{:016x}", Checksum::of(operator.as_bytes()).0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name_of(operator: &str) -> ObjectName {
+        let subtask = SubtaskId::new(operator.into(), 3);
+        ObjectName::new(CheckpointId(17), &subtask, 0xbeef, 0, ObjectKind::Delta)
+    }
+
+    #[test]
+    fn a_name_says_who_wrote_the_object_and_for_which_checkpoint() {
+        let name = name_of("by_carrier");
+        assert_eq!(
+            name.as_str(),
+            "shared/17-by_carrier-3-000000000000beef-0.delta"
+        );
+        assert_eq!(name.checkpoint(), Some(CheckpointId(17)));
+        assert_eq!(ObjectName::try_from(name.to_string()), Ok(name));
+    }
+
+    #[test]
+    fn operators_with_odd_ids_get_names_that_are_safe_and_differ() {
+        let long = "x".repeat(300);
+        let names = ["a/b", "a b", "../up", "é", long.as_str(), &long[1..]].map(name_of);
+        for (index, name) in names.iter().enumerate() {
+            assert_eq!(ObjectName::try_from(name.to_string()).as_ref(), Ok(name));
+            assert!(name.as_str().len() < 200, "{name}");
+            assert!(!names[..index].contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_leads_elsewhere_is_not_a_name() {
+        for text in [
+            "",
+            "shared/",
+            "shared/.delta",
+            "shared/../1-a-0.delta",
+            "/shared/1-a-0.delta",
+            "shared/sub/1-a-0.delta",
+            "shared/1-a-0.txt",
+            "elsewhere/1-a-0.delta",
+        ] {
+            assert!(ObjectName::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+}

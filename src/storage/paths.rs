@@ -1,0 +1,153 @@
+//! Every path in the store, in one place.
+
+use std::fmt;
+
+use super::object_name::{ObjectName, SHARED_FOLDER};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::CheckpointId;
+
+const CHECKPOINT_PREFIX: &str = "chk-";
+const MANIFEST_FILE: &str = "manifest.json";
+const JOB_NAME_LENGTH_MAX: usize = 128;
+
+/// A path relative to the root of the store. Only [`StoragePaths`] makes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobPath(String);
+
+impl BlobPath {
+    /// The path as text, without a slash at either end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BlobPath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// The paths of one job.
+#[derive(Clone, Debug)]
+pub struct StoragePaths {
+    job: String,
+}
+
+impl StoragePaths {
+    /// The paths of the job with this name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when the name cannot be a folder's: it may hold ASCII letters, digits, `-`, `_` and
+    /// `.`, must not start with a dot, and is at most 128 long.
+    pub fn new(job: &str) -> Result<Self> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let is_safe = (1..=JOB_NAME_LENGTH_MAX).contains(&job.len())
+            && !job.starts_with('.')
+            && job.bytes().all(allowed);
+        if !is_safe {
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                format!(
+                    "the job name \"{job}\" cannot name a folder: use up to {JOB_NAME_LENGTH_MAX} letters, digits, \
+                     '-', '_' and '.', not starting with '.'"
+                ),
+            ));
+        }
+        Ok(Self {
+            job: job.to_owned(),
+        })
+    }
+
+    /// The job's name.
+    pub fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// The job's folder.
+    pub fn job_folder(&self) -> BlobPath {
+        BlobPath(self.job.clone())
+    }
+
+    /// The folder of all objects.
+    pub fn shared_folder(&self) -> BlobPath {
+        BlobPath(format!("{}/{SHARED_FOLDER}", self.job))
+    }
+
+    /// An object.
+    pub fn object(&self, name: &ObjectName) -> BlobPath {
+        BlobPath(format!("{}/{name}", self.job))
+    }
+
+    /// A checkpoint's folder.
+    pub fn checkpoint_folder(&self, checkpoint: CheckpointId) -> BlobPath {
+        BlobPath(format!("{}/{CHECKPOINT_PREFIX}{checkpoint}", self.job))
+    }
+
+    /// A checkpoint's manifest.
+    pub fn manifest(&self, checkpoint: CheckpointId) -> BlobPath {
+        BlobPath(format!(
+            "{}/{CHECKPOINT_PREFIX}{checkpoint}/{MANIFEST_FILE}",
+            self.job
+        ))
+    }
+
+    /// The checkpoint whose folder has this name, if it is the name of a checkpoint's folder.
+    pub fn checkpoint_of_folder(&self, folder_name: &str) -> Option<CheckpointId> {
+        let digits = folder_name.strip_prefix(CHECKPOINT_PREFIX)?;
+        let id = digits.parse().ok()?;
+        // "chk-007" or "chk-+7" is not a name that this version gives.
+        (u64::to_string(&id) == digits).then_some(CheckpointId(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_name_must_be_safe_as_a_folder_name() {
+        for name in ["flights", "job-1", "A_b.c", &"x".repeat(128)] {
+            assert_eq!(StoragePaths::new(name).unwrap().job(), name);
+        }
+        for name in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "a/b",
+            "a b",
+            "ü",
+            &"x".repeat(129),
+        ] {
+            let error = StoragePaths::new(name).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration, "{name}");
+        }
+    }
+
+    #[test]
+    fn paths_follow_the_layout() {
+        let paths = StoragePaths::new("flights").unwrap();
+        let object = ObjectName::from_file_name("1-a-0.base").unwrap();
+        assert_eq!(paths.object(&object).as_str(), "flights/shared/1-a-0.base");
+        assert_eq!(
+            paths.manifest(CheckpointId(7)).as_str(),
+            "flights/chk-7/manifest.json"
+        );
+    }
+
+    #[test]
+    fn a_checkpoint_folder_is_recognised_by_its_exact_name() {
+        let paths = StoragePaths::new("flights").unwrap();
+        let check = |name: &str, expected: Option<u64>| {
+            let found = paths.checkpoint_of_folder(name);
+            assert_eq!(found, expected.map(CheckpointId), "{name}");
+        };
+        check("chk-7", Some(7));
+        check("chk-0", Some(0));
+        check("chk-007", None);
+        check("chk-+7", None);
+        check("chk-", None);
+        check("chk-7x", None);
+        check("shared", None);
+    }
+}
