@@ -1,1 +1,21 @@
-//! coordinator
+//! The checkpoint protocol and the job's life, as pure structs: events in, commands out.
+//!
+//! No clock, no thread and no input or output is in here. Every event brings the time of the job's clock with it, and
+//! the actor that owns these structs carries out their commands, in order.
+
+mod checkpoint_coordinator;
+mod command;
+mod failure_counter;
+mod failure_reason;
+mod history;
+mod job_life;
+mod pending_checkpoint;
+mod schedule;
+mod settings;
+
+pub use checkpoint_coordinator::CheckpointCoordinator;
+pub use command::{CheckpointCommand, CheckpointKind};
+pub use failure_reason::FailureReason;
+pub use history::{CheckpointHistory, CheckpointRecord, CheckpointStatus};
+pub use job_life::{JobCommand, JobFailure, JobLife, JobState};
+pub use settings::CheckpointSettings;

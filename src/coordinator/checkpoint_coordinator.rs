@@ -1,0 +1,231 @@
+//! The checkpoint protocol: trigger, collect acknowledgements, make durable, commit.
+//!
+//! A checkpoint is complete when every subtask has acknowledged it and its manifest is durable, and only then is
+//! anything committed outside. Ids only grow, and an aborted one is never used again. Manifests are written one at a
+//! time, oldest first, so that checkpoints complete in the order of their ids.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::command::{CheckpointCommand, CheckpointKind};
+use super::failure_counter::FailureCounter;
+use super::failure_reason::FailureReason;
+use super::history::CheckpointHistory;
+use super::pending_checkpoint::PendingCheckpoint;
+use super::schedule::Schedule;
+use super::settings::CheckpointSettings;
+use crate::model::{CheckpointId, SubtaskId};
+
+mod invariants;
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod tests;
+mod transitions;
+
+type Commands<A> = Vec<CheckpointCommand<A>>;
+
+/// Coordinates the checkpoints of one run of a job. `A` is what a subtask acknowledges with: where its state lies.
+///
+/// Each event carries the time of the job's clock as `now`, which never goes back, and returns what is to be done.
+#[derive(Debug)]
+pub struct CheckpointCoordinator<A> {
+    settings: CheckpointSettings,
+    phase: Phase,
+    subtasks: BTreeSet<SubtaskId>,
+    finished: BTreeSet<SubtaskId>,
+    next_id: CheckpointId,
+    pending: BTreeMap<CheckpointId, PendingCheckpoint<A>>,
+    schedule: Schedule,
+    failures: FailureCounter,
+    history: CheckpointHistory,
+    is_requested: bool,
+    is_stop_requested: bool,
+    /// What the last [`CheckpointCommand::WakeAt`] asked for, so that it is not said again after each event.
+    wakes_at: Option<Duration>,
+    commands: Commands<A>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    /// The subtasks are not all running yet.
+    Created,
+    /// Checkpoints are triggered when they are due.
+    Running,
+    /// The last checkpoint is complete, and these subtasks have yet to commit what it covers.
+    Committing {
+        checkpoint: CheckpointId,
+        kind: CheckpointKind,
+        remaining: BTreeSet<SubtaskId>,
+    },
+    /// Nothing is triggered any more. At most a manifest is still being written.
+    Closed,
+}
+
+impl<A> CheckpointCoordinator<A> {
+    /// A coordinator that waits for [`CheckpointCoordinator::started`].
+    pub fn new(settings: CheckpointSettings) -> Self {
+        Self {
+            phase: Phase::Created,
+            subtasks: BTreeSet::new(),
+            finished: BTreeSet::new(),
+            next_id: CheckpointId::default(),
+            pending: BTreeMap::new(),
+            schedule: Schedule::new(settings.interval, settings.min_pause),
+            failures: FailureCounter::new(settings.tolerable_failures),
+            history: CheckpointHistory::new(settings.history_max),
+            is_requested: false,
+            is_stop_requested: false,
+            wakes_at: None,
+            commands: Vec::new(),
+            settings,
+        }
+    }
+
+    /// All subtasks are running. `next_id` is greater than every id used before, by other runs too; ids begin at 1.
+    /// What was requested before is triggered now.
+    pub fn started(
+        &mut self,
+        subtasks: Vec<SubtaskId>,
+        next_id: CheckpointId,
+        now: Duration,
+    ) -> Commands<A> {
+        if self.phase == Phase::Created {
+            self.phase = Phase::Running;
+            self.subtasks = subtasks.into_iter().collect();
+            self.next_id = next_id.max(CheckpointId(1));
+            self.schedule.start(now);
+        }
+        self.settle(now)
+    }
+
+    /// Time has passed: aborts what has expired, and triggers what is due. May be called at any time.
+    pub fn tick(&mut self, now: Duration) -> Commands<A> {
+        self.wakes_at = None;
+        let expired: Vec<_> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| self.expiry(pending).is_some_and(|expiry| expiry <= now))
+            .map(|(&checkpoint, _)| checkpoint)
+            .collect();
+        for checkpoint in expired {
+            self.abort(checkpoint, FailureReason::Expired, now);
+        }
+        self.settle(now)
+    }
+
+    /// Somebody asks for a checkpoint. It is triggered as soon as no more than the allowed number are pending,
+    /// without regard to the pause. Requests that come before that are answered by the same checkpoint.
+    pub fn request(&mut self, now: Duration) -> Commands<A> {
+        self.is_requested = true;
+        self.settle(now)
+    }
+
+    /// The job is to stop: one last checkpoint is triggered as soon as no more than the allowed number are pending.
+    pub fn stop_requested(&mut self, now: Duration) -> Commands<A> {
+        self.is_stop_requested = true;
+        self.settle(now)
+    }
+
+    /// `subtask` has made its part of `checkpoint` durable, described by `state`. A second acknowledgement of a
+    /// pending checkpoint is ignored, since it describes the same state; what no pending checkpoint waits for is
+    /// discarded.
+    pub fn acknowledged(
+        &mut self,
+        checkpoint: CheckpointId,
+        subtask: &SubtaskId,
+        state: A,
+        now: Duration,
+    ) -> Commands<A> {
+        match self.pending.get_mut(&checkpoint) {
+            Some(pending) if self.subtasks.contains(subtask) => {
+                if pending.acknowledge(subtask, state) {
+                    self.history.acknowledge(checkpoint);
+                }
+            }
+            _ => self.commands.push(CheckpointCommand::Discard(state)),
+        }
+        self.settle(now)
+    }
+
+    /// `subtask` cannot take part in `checkpoint`.
+    pub fn declined(
+        &mut self,
+        checkpoint: CheckpointId,
+        subtask: &SubtaskId,
+        reason: FailureReason,
+        now: Duration,
+    ) -> Commands<A> {
+        let pending = self.pending.get(&checkpoint);
+        let can_abort = pending.is_some_and(|pending| !pending.is_writing());
+        if can_abort && self.subtasks.contains(subtask) {
+            self.abort(checkpoint, reason, now);
+        }
+        self.settle(now)
+    }
+
+    /// All input of `subtask` has ended and is worked off. It stays, and answers triggers, until the job is done.
+    pub fn subtask_finished(&mut self, subtask: &SubtaskId, now: Duration) -> Commands<A> {
+        if self.subtasks.contains(subtask) {
+            self.finished.insert(subtask.clone());
+        }
+        self.settle(now)
+    }
+
+    /// The manifest of `checkpoint` is durable; `bytes` is what the checkpoint added to the store.
+    pub fn manifest_committed(
+        &mut self,
+        checkpoint: CheckpointId,
+        bytes: u64,
+        now: Duration,
+    ) -> Commands<A> {
+        if let Some(completed) = self.take_written(checkpoint) {
+            self.history.complete(checkpoint, bytes, now);
+            self.failures.completed();
+            self.schedule.completed(now);
+            // After the job has failed there is nobody to tell: the restored job commits what the manifest holds.
+            if self.phase != Phase::Closed {
+                self.complete(checkpoint, completed.kind, now);
+            }
+        }
+        self.settle(now)
+    }
+
+    /// The manifest of `checkpoint` could not be written.
+    pub fn manifest_failed(&mut self, checkpoint: CheckpointId, now: Duration) -> Commands<A> {
+        if let Some(failed) = self.take_written(checkpoint) {
+            self.failed(checkpoint, failed, FailureReason::FinalizeFailure, now);
+        }
+        self.settle(now)
+    }
+
+    /// `subtask` has made visible whatever `checkpoint`, or any before it, covers.
+    pub fn committed(
+        &mut self,
+        checkpoint: CheckpointId,
+        subtask: &SubtaskId,
+        now: Duration,
+    ) -> Commands<A> {
+        if let Phase::Committing {
+            checkpoint: last,
+            remaining,
+            ..
+        } = &mut self.phase
+            && checkpoint >= *last
+        {
+            remaining.remove(subtask);
+        }
+        self.settle(now)
+    }
+
+    /// The job fails or is cancelled: aborts what is pending, and triggers nothing more.
+    pub fn shut_down(&mut self, now: Duration) -> Commands<A> {
+        self.close(now);
+        self.settle(now)
+    }
+
+    /// What became of the last checkpoints.
+    pub fn history(&self) -> &CheckpointHistory {
+        &self.history
+    }
+}

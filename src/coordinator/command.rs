@@ -1,0 +1,83 @@
+//! What the checkpoint coordinator asks for.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::failure_reason::FailureReason;
+use crate::model::{CheckpointId, SubtaskId};
+
+/// Why a checkpoint is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CheckpointKind {
+    /// The interval has passed.
+    Periodic,
+    /// Somebody asked for it.
+    Requested,
+    /// All subtasks have finished: it covers everything, and commits the last output.
+    Final,
+    /// The job is to stop and to be resumed later: each source stops right after its barrier, and sends no end, so
+    /// that nothing downstream takes the stop for the end of the input.
+    Stop,
+}
+
+impl CheckpointKind {
+    /// Whether no other checkpoint follows when one of this kind completes.
+    pub fn is_last(self) -> bool {
+        matches!(self, Self::Final | Self::Stop)
+    }
+}
+
+impl fmt::Display for CheckpointKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Periodic => "periodic",
+            Self::Requested => "requested",
+            Self::Final => "final",
+            Self::Stop => "stop",
+        })
+    }
+}
+
+/// What the owner of the coordinator has to do, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointCommand<A> {
+    /// Send the trigger to every subtask.
+    Trigger {
+        /// The checkpoint to take.
+        checkpoint: CheckpointId,
+        /// Why it is taken; [`CheckpointKind::Stop`] tells sources to stop after their barrier.
+        kind: CheckpointKind,
+    },
+    /// Write the manifest, and then report `manifest_committed` or `manifest_failed`. One of the two must come in
+    /// the end, so the writer needs a timeout of its own: a write under way cannot be taken back, and so the
+    /// checkpoint does not expire any more. After a failure the acknowledged state is the writer's to discard.
+    WriteManifest {
+        /// The checkpoint to complete.
+        checkpoint: CheckpointId,
+        /// Why it was taken.
+        kind: CheckpointKind,
+        /// What each subtask acknowledged, in the order of the subtasks.
+        acknowledged: Vec<(SubtaskId, A)>,
+        /// When it was triggered, on the job's clock.
+        triggered_at: Duration,
+    },
+    /// Tell every subtask that the checkpoint is complete: side effects may be committed. Each reports `committed`.
+    NotifyComplete(CheckpointId),
+    /// Tell every subtask that the checkpoint was aborted.
+    NotifyAborted {
+        /// The checkpoint that was aborted.
+        checkpoint: CheckpointId,
+        /// Why it was aborted.
+        reason: FailureReason,
+    },
+    /// No checkpoint took up this acknowledged state: remove what nothing else refers to.
+    Discard(A),
+    /// Call `tick` at this time of the job's clock. It replaces any time asked for before.
+    WakeAt(Duration),
+    /// Fail the job: more checkpoints have failed than it tolerates, or its stop checkpoint has.
+    FailJob(FailureReason),
+    /// All subtasks have finished, and everything they wrote is committed: the job is done.
+    Finished,
+    /// The stop checkpoint is complete, and everything before it is committed: the job can be resumed from it.
+    Stopped,
+}

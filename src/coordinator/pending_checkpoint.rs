@@ -1,0 +1,57 @@
+//! A checkpoint that has been triggered and is not yet complete.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::command::CheckpointKind;
+use crate::model::SubtaskId;
+
+/// Collects the acknowledgements of one checkpoint.
+#[derive(Debug)]
+pub(super) struct PendingCheckpoint<A> {
+    pub(super) kind: CheckpointKind,
+    pub(super) triggered_at: Duration,
+    acknowledged: BTreeMap<SubtaskId, A>,
+    /// Its acknowledgements have been handed to the writer of its manifest: it can neither expire nor be aborted now.
+    is_writing: bool,
+}
+
+impl<A> PendingCheckpoint<A> {
+    pub(super) fn new(kind: CheckpointKind, triggered_at: Duration) -> Self {
+        Self {
+            kind,
+            triggered_at,
+            acknowledged: BTreeMap::new(),
+            is_writing: false,
+        }
+    }
+
+    /// Keeps the acknowledgement of `subtask`. Returns whether it is the first one: the second changes nothing.
+    pub(super) fn acknowledge(&mut self, subtask: &SubtaskId, state: A) -> bool {
+        let is_first = !self.is_writing && !self.acknowledged.contains_key(subtask);
+        if is_first {
+            self.acknowledged.insert(subtask.clone(), state);
+        }
+        is_first
+    }
+
+    /// Whether `subtasks` subtasks have acknowledged it.
+    pub(super) fn is_acknowledged_by(&self, subtasks: usize) -> bool {
+        self.is_writing || self.acknowledged.len() == subtasks
+    }
+
+    /// Hands out the acknowledgements for its manifest.
+    pub(super) fn start_writing(&mut self) -> Vec<(SubtaskId, A)> {
+        self.is_writing = true;
+        std::mem::take(&mut self.acknowledged).into_iter().collect()
+    }
+
+    pub(super) fn is_writing(&self) -> bool {
+        self.is_writing
+    }
+
+    /// Gives back what was acknowledged, to be discarded.
+    pub(super) fn into_acknowledged(self) -> impl Iterator<Item = A> {
+        self.acknowledged.into_values()
+    }
+}

@@ -1,0 +1,46 @@
+//! When checkpoints are taken, and how many of them may fail.
+
+use std::time::Duration;
+
+/// The settings of a job's checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointSettings {
+    /// From one periodic trigger to the next. Without it there are none; requested, final and stop checkpoints are
+    /// taken still.
+    pub interval: Option<Duration>,
+    /// A checkpoint that has not been acknowledged by every subtask this long after its trigger is aborted.
+    pub timeout: Duration,
+    /// The least time from the completion of a checkpoint to the next periodic trigger. If it is not zero, there is
+    /// one checkpoint at a time, whatever `max_concurrent` says.
+    pub min_pause: Duration,
+    /// How many checkpoints may be pending at a time, counting those whose manifest is being written; at least 1.
+    pub max_concurrent: usize,
+    /// How many checkpoints may fail one after the other before the job fails.
+    pub tolerable_failures: u32,
+    /// How many checkpoints the history keeps.
+    pub history_max: usize,
+}
+
+impl Default for CheckpointSettings {
+    fn default() -> Self {
+        Self {
+            interval: None,
+            timeout: Duration::from_secs(10 * 60),
+            min_pause: Duration::ZERO,
+            max_concurrent: 1,
+            tolerable_failures: 0,
+            history_max: 10,
+        }
+    }
+}
+
+impl CheckpointSettings {
+    /// How many checkpoints may be pending at a time, with `min_pause` taken into account.
+    pub fn pending_max(&self) -> usize {
+        if self.min_pause.is_zero() {
+            self.max_concurrent.max(1)
+        } else {
+            1
+        }
+    }
+}
