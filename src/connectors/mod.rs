@@ -1,1 +1,33 @@
-//! connectors
+//! Where records come from and where they go: one folder a system, each with its configuration, source and sink.
+//!
+//! | system | source | sink | delivery |
+//! |---|---|---|---|
+//! | file | CSV, JSON lines | CSV, JSON lines | exactly once |
+//! | generator | by index, by a closure | | exactly once |
+//! | memory | rows, columns | rows, columns | exactly once within the process |
+//! | console | | CSV, JSON lines | at least once |
+//! | blackhole | | counts | at least once |
+
+mod blackhole;
+mod console;
+mod event_time;
+mod file;
+mod format;
+mod generator;
+mod memory;
+mod splits;
+#[cfg(test)]
+mod test_support;
+
+pub use blackhole::{BlackholeSink, RowCount};
+pub use console::{ConsoleConfig, ConsoleSink};
+pub use event_time::EventTimeConfig;
+pub use file::{
+    ExistingFiles, FileList, FileSink, FileSinkConfig, FileSource, FileSourceConfig, OnError,
+};
+pub use format::{Columns, RowFormat};
+pub use generator::{
+    ColumnsGenerator, GenerateRows, GeneratorConfig, GeneratorSchema, GeneratorSource,
+    RowsGenerator, SplitRange,
+};
+pub use memory::{MemoryOutput, MemorySink, MemorySource};

@@ -1,0 +1,5 @@
+//! The blackhole: a sink that counts rows and forgets them.
+
+mod sink;
+
+pub use sink::{BlackholeSink, RowCount};

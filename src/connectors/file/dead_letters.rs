@@ -1,0 +1,151 @@
+//! Rows that could not be read, kept in a file that follows the checkpoints: each such row is in it exactly once.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::source_files::SourceItem;
+use crate::error::{Error, Result};
+use crate::operator::BackgroundWork;
+
+/// The dead-letter file of one subtask.
+///
+/// `bad.jsonl` is the name in the job; the file of subtask 2 is `bad-2.jsonl`. Each subtask also looks after the files
+/// that subtasks beyond the present parallelism have left, by their index modulo the parallelism.
+pub(super) struct DeadLetters {
+    base: PathBuf,
+    subtask: usize,
+    /// The lengths of all files that this subtask looks after, by the subtask that wrote them.
+    lengths: BTreeMap<usize, u64>,
+    file: Option<File>,
+}
+
+impl DeadLetters {
+    /// Cuts every file that this subtask looks after back to its length in the checkpoint; a file that the checkpoint
+    /// does not know is removed. So a fresh start begins with no dead letters.
+    pub(super) fn open(
+        base: &Path,
+        subtask: usize,
+        parallelism: usize,
+        restored: &BTreeMap<usize, u64>,
+    ) -> Result<Self> {
+        let mut letters = Self {
+            base: base.to_owned(),
+            subtask,
+            lengths: BTreeMap::new(),
+            file: None,
+        };
+        let folder = letters.folder();
+        fs::create_dir_all(&folder)
+            .map_err(|error| Error::io(format_args!("make {}", folder.display()), error))?;
+        for writer in letters.writers()? {
+            if writer % parallelism != subtask {
+                continue;
+            }
+            let path = letters.path(writer);
+            match restored.get(&writer) {
+                Some(&length) => {
+                    let length = truncate(&path, length).map_err(|error| failure(&path, error))?;
+                    letters.lengths.insert(writer, length);
+                }
+                None => fs::remove_file(&path).map_err(|error| failure(&path, error))?,
+            }
+        }
+        Ok(letters)
+    }
+
+    /// Appends lines.
+    pub(super) fn append(&mut self, lines: &str) -> Result<()> {
+        let path = self.path(self.subtask);
+        let file = match &mut self.file {
+            Some(file) => file,
+            closed => {
+                let file = OpenOptions::new().create(true).append(true).open(&path);
+                closed.insert(file.map_err(|error| failure(&path, error))?)
+            }
+        };
+        file.write_all(lines.as_bytes())
+            .map_err(|error| failure(&path, error))?;
+        *self.lengths.entry(self.subtask).or_insert(0) += lines.len() as u64;
+        Ok(())
+    }
+
+    /// What a checkpoint needs to know.
+    pub(super) fn items(&self) -> impl Iterator<Item = SourceItem> {
+        let item = |(&dead_letters, &length)| SourceItem::DeadLetters {
+            dead_letters,
+            length,
+        };
+        self.lengths.iter().map(item)
+    }
+
+    /// Makes safe on disk what was appended so far.
+    pub(super) fn sync(&self) -> Result<Option<BackgroundWork>> {
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        let path = self.path(self.subtask);
+        let folder = self.folder();
+        let file = file.try_clone().map_err(|error| failure(&path, error))?;
+        Ok(Some(Box::new(move || {
+            file.sync_all().map_err(|error| failure(&path, error))?;
+            let synced = File::open(&folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|error| failure(&folder, error))
+        })))
+    }
+
+    fn folder(&self) -> PathBuf {
+        match self.base.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        }
+    }
+
+    fn path(&self, writer: usize) -> PathBuf {
+        let (stem, extension) = self.name();
+        self.folder().join(format!("{stem}-{writer}{extension}"))
+    }
+
+    /// The subtasks that have a file now.
+    fn writers(&self) -> Result<Vec<usize>> {
+        let folder = self.folder();
+        let (stem, extension) = self.name();
+        let writer_of = |name: &str| -> Option<usize> {
+            let index = name.strip_prefix(&stem)?.strip_prefix('-')?;
+            index.strip_suffix(&extension)?.parse().ok()
+        };
+        let list = || -> std::io::Result<Vec<usize>> {
+            let mut writers = Vec::new();
+            for entry in fs::read_dir(&folder)? {
+                writers.extend(entry?.file_name().to_str().and_then(writer_of));
+            }
+            Ok(writers)
+        };
+        list().map_err(|error| failure(&folder, error))
+    }
+
+    /// The file name's stem, and its extension with the dot.
+    fn name(&self) -> (String, String) {
+        let text =
+            |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned());
+        let stem = text(self.base.file_stem()).unwrap_or_default();
+        let extension = text(self.base.extension());
+        (
+            stem,
+            extension.map_or_else(String::new, |extension| format!(".{extension}")),
+        )
+    }
+}
+
+/// Cuts a file to at most `length` bytes; returns how long it is then. Somebody may have emptied it meanwhile.
+fn truncate(path: &Path, length: u64) -> std::io::Result<u64> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    let length = length.min(file.metadata()?.len());
+    file.set_len(length)?;
+    Ok(length)
+}
+
+fn failure(path: &Path, error: std::io::Error) -> Error {
+    Error::io(format_args!("dead-letter file {}", path.display()), error)
+}

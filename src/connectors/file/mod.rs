@@ -1,0 +1,18 @@
+//! Files: CSV with a header, and JSON lines.
+
+mod config;
+mod csv_rows;
+mod dead_letters;
+mod json_rows;
+mod part;
+mod part_recovery;
+mod part_writer;
+mod row_reader;
+mod sink;
+mod source;
+mod source_files;
+
+pub use config::{ExistingFiles, FileSinkConfig, FileSourceConfig, OnError};
+pub use sink::FileSink;
+pub use source::FileSource;
+pub use source_files::FileList;

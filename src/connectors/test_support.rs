@@ -1,0 +1,123 @@
+//! What the connectors' tests share: an operator context, a clock that stands still, batches.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+
+use crate::error::Result;
+use crate::model::{Batch, Clock, OperatorId, SharedClock};
+use crate::operator::{
+    Emission, OperatorContext, OperatorSnapshot, Output, RestoredOperatorState, Sink, Source,
+    SourceStatus,
+};
+use crate::state::KeyedStateBackend;
+
+/// A clock that only a test moves.
+#[derive(Debug, Default)]
+pub(super) struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    pub(super) fn advance(&self, duration: Duration) {
+        self.0
+            .fetch_add(duration.as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn unix_millis(&self) -> i64 {
+        self.elapsed().as_millis() as i64
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A subtask to open a source or a sink in.
+#[derive(Clone)]
+pub(super) struct Subtask {
+    subtask: usize,
+    parallelism: usize,
+    clock: SharedClock,
+    restored: Option<RestoredOperatorState>,
+}
+
+impl Subtask {
+    /// Subtask `subtask` of `parallelism`, in a job that starts afresh.
+    pub(super) fn of(subtask: usize, parallelism: usize) -> Self {
+        Self {
+            subtask,
+            parallelism,
+            clock: Arc::new(ManualClock::default()),
+            restored: None,
+        }
+    }
+
+    pub(super) fn with_clock(mut self, clock: &Arc<ManualClock>) -> Self {
+        self.clock = clock.clone();
+        self
+    }
+
+    pub(super) fn restored(mut self, restored: Option<RestoredOperatorState>) -> Self {
+        self.restored = restored;
+        self
+    }
+
+    pub(super) fn open_source(&self, source: &mut dyn Source) -> Result<()> {
+        self.with_context(|context| source.open(context))
+    }
+
+    pub(super) fn open_sink(&self, sink: &mut dyn Sink) -> Result<()> {
+        self.with_context(|context| sink.open(context))
+    }
+
+    fn with_context(
+        &self,
+        open: impl FnOnce(&mut OperatorContext<'_>) -> Result<()>,
+    ) -> Result<()> {
+        open(&mut OperatorContext {
+            operator: &OperatorId::new("tested"),
+            subtask: self.subtask,
+            parallelism: self.parallelism,
+            clock: &self.clock,
+            restored: self.restored.as_ref(),
+            keyed_state: &mut KeyedStateBackend,
+        })
+    }
+}
+
+/// The state that a checkpoint with these snapshots of all subtasks gives back.
+pub(super) fn state_of(snapshots: &[OperatorSnapshot]) -> RestoredOperatorState {
+    RestoredOperatorState {
+        subtasks: snapshots
+            .iter()
+            .map(|snapshot| snapshot.items.clone())
+            .collect(),
+    }
+}
+
+/// Polls until the source has finished.
+pub(super) fn poll_to_end(source: &mut dyn Source, rows_max: usize) -> Vec<Batch> {
+    let mut output = Output::default();
+    while source.poll(rows_max, &mut output).unwrap() != SourceStatus::Finished {}
+    batches(&mut output)
+}
+
+/// The batches that were emitted.
+pub(super) fn batches(output: &mut Output) -> Vec<Batch> {
+    let emitted = output.take().filter_map(|emission| match emission {
+        Emission::Batch(batch) => Some(batch),
+        Emission::Watermark(_) => None,
+    });
+    emitted.collect()
+}
+
+/// A batch with the columns `key` (string) and `value` (int64).
+pub(super) fn key_values(rows: &[(&str, i64)]) -> Batch {
+    let keys: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0)));
+    let values: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1)));
+    let columns = RecordBatch::try_from_iter([("key", keys), ("value", values)]);
+    Batch::Columns(columns.unwrap())
+}
