@@ -116,6 +116,7 @@ pub mod cli;
 pub mod config;
 pub mod connectors;
 pub mod coordinator;
+pub mod engine;
 pub mod error;
 pub mod graph;
 pub mod model;

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::watermark::WatermarkTracker;
+use crate::config::CheckpointMode;
 use crate::model::{CheckpointId, EventTime};
 
 mod command;
@@ -19,7 +20,7 @@ mod random_tests;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Alignment, CheckpointMode, DeclineReason, GateCommand};
+pub use command::{Alignment, DeclineReason, GateCommand};
 
 /// Aligns the barriers, and follows the watermarks, of all inputs of one subtask.
 #[derive(Debug)]

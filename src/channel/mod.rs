@@ -7,6 +7,6 @@ mod wake;
 mod watermark;
 
 pub use element::Element;
-pub use gate::{Alignment, CheckpointMode, DeclineReason, Gate, GateCommand};
+pub use gate::{Alignment, DeclineReason, Gate, GateCommand};
 pub use link::{Disconnected, LinkLimits, LinkReceiver, LinkSender, TrySendError, link};
 pub use wake::Wake;

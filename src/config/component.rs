@@ -9,6 +9,8 @@ use toml::de::DeValue;
 use super::fields::{Fields, Refusal, Verdict, kind_of};
 use super::section::Section;
 use super::source_text::SourceText;
+use super::suggestion;
+use crate::error::Error;
 use crate::model::OperatorId;
 
 /// One source, operator or sink of a job file.
@@ -55,6 +57,13 @@ impl fmt::Display for ComponentRole {
 }
 
 impl ComponentSection {
+    /// The error for a `type` that is none of `known`.
+    pub fn unknown_type(&self, known: &[&str]) -> Error {
+        let message = format!("there is no {} of type \"{}\"", self.role, self.kind);
+        let hint = suggestion::hint(&self.kind, known, "known types");
+        self.options.error_at("type", message, hint.as_deref())
+    }
+
     /// Reads the element `index` of the list of `role`. Problems are noted; without an id
     /// there is no component, any other part is left empty.
     pub(super) fn read(

@@ -34,7 +34,8 @@ impl JobSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckpointMode {
-    /// Barriers are aligned: after a restart each record has its effect once.
+    /// Barriers are aligned: an input whose barrier has arrived is blocked until the others' have. After a restart
+    /// each record has its effect once.
     #[default]
     ExactlyOnce,
     /// Inputs are never blocked for a barrier: after a restart some records can have their effect twice.

@@ -19,7 +19,7 @@ mod splits;
 #[cfg(test)]
 mod test_support;
 
-pub use blackhole::{BlackholeSink, RowCount};
+pub use blackhole::{BlackholeConfig, BlackholeSink, RowCount};
 pub use console::{ConsoleConfig, ConsoleSink};
 pub use event_time::EventTimeConfig;
 pub use file::{

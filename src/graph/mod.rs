@@ -1,1 +1,14 @@
-//! graph
+//! What a job does: the builder and the job file, the logical graph that both make, and the physical plan.
+
+mod builder;
+mod component_types;
+mod exchange;
+mod from_config;
+mod job_graph;
+mod plan;
+
+pub use builder::{KeyedStream, Stream, StreamBuilder};
+pub use exchange::{ExchangeTargets, Partitioner, PartitionerFactory};
+pub use from_config::build;
+pub use job_graph::{Component, Edge, Factory, JobGraph, Node, Partitioning};
+pub use plan::{Chain, PhysicalPlan};

@@ -15,6 +15,11 @@ pub enum Batch {
     Rows(Box<dyn Rows>),
 }
 
+/// What a row of a typed job can be: any type that can be copied and sent to another thread.
+pub trait Row: Clone + Send + 'static {}
+
+impl<T: Clone + Send + 'static> Row for T {}
+
 /// A `Vec<T>` whose type is known only to the operators on both ends.
 pub trait Rows: Send {
     /// How many rows there are.
@@ -27,9 +32,11 @@ pub trait Rows: Send {
     fn type_name(&self) -> &'static str;
     /// Gives the `Vec<T>` back as [`Any`].
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    /// A copy, for a stream that has more than one reader.
+    fn copy(&self) -> Box<dyn Rows>;
 }
 
-impl<T: Send + 'static> Rows for Vec<T> {
+impl<T: Row> Rows for Vec<T> {
     fn len(&self) -> usize {
         Vec::len(self)
     }
@@ -41,11 +48,15 @@ impl<T: Send + 'static> Rows for Vec<T> {
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }
+
+    fn copy(&self) -> Box<dyn Rows> {
+        Box::new(self.clone())
+    }
 }
 
 impl Batch {
     /// A batch of typed rows.
-    pub fn from_rows<T: Send + 'static>(rows: Vec<T>) -> Self {
+    pub fn from_rows<T: Row>(rows: Vec<T>) -> Self {
         Self::Rows(Box::new(rows))
     }
 
@@ -66,7 +77,7 @@ impl Batch {
     ///
     /// # Errors
     /// [`ErrorKind::Bug`] when the batch holds columns, or rows of another type: the graph was put together wrongly.
-    pub fn into_rows<T: Send + 'static>(self) -> Result<Vec<T>, Error> {
+    pub fn into_rows<T: Row>(self) -> Result<Vec<T>, Error> {
         let found = match self {
             Self::Columns(_) => "columns",
             Self::Rows(rows) => {
@@ -98,6 +109,15 @@ impl Batch {
                     rows.type_name()
                 ),
             )),
+        }
+    }
+}
+
+impl Clone for Batch {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Columns(columns) => Self::Columns(columns.clone()),
+            Self::Rows(rows) => Self::Rows(rows.copy()),
         }
     }
 }

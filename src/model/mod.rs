@@ -6,7 +6,7 @@ mod key_group;
 mod schema;
 mod time;
 
-pub use batch::{Batch, Rows};
+pub use batch::{Batch, Row, Rows};
 pub use ids::{CheckpointId, OperatorId, SubtaskId};
 pub use key_group::{
     KeyGroup, KeyGroupRange, MAX_PARALLELISM_DEFAULT, MAX_PARALLELISM_LIMIT, hash_key,

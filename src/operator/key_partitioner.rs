@@ -7,15 +7,16 @@ use arrow_select::take::take_record_batch;
 use super::column_key::{EncodedKeys, KeyEncoder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::KeyGroup;
-use crate::state::key_hash;
+use crate::state::KeyHasher;
 
 /// Splits batches by the key groups of their rows, so that each row meets the state of its key.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct KeyPartitioner {
     encoder: KeyEncoder,
     keys: EncodedKeys,
     /// The key of one row, as the type that it has in state: the hash must be the same there and here.
     key: Vec<u8>,
+    hasher: KeyHasher,
 }
 
 impl KeyPartitioner {
@@ -28,6 +29,7 @@ impl KeyPartitioner {
             encoder: KeyEncoder::new(schema, key)?,
             keys: EncodedKeys::default(),
             key: Vec::new(),
+            hasher: KeyHasher::default(),
         })
     }
 
@@ -52,7 +54,7 @@ impl KeyPartitioner {
         for row in 0..self.keys.len() {
             self.key.clear();
             self.key.extend_from_slice(self.keys.key(row));
-            let group = KeyGroup::of_hash(key_hash(&self.key), max_parallelism);
+            let group = KeyGroup::of_hash(self.hasher.hash(&self.key)?, max_parallelism);
             rows_of[group.subtask(parallelism, max_parallelism)].push(row as u32);
         }
         rows_of

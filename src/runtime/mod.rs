@@ -1,1 +1,22 @@
-//! runtime
+//! What runs a job: the subtask, and the actors around it and around the coordinator.
+//!
+//! [`Subtask`] does the work and knows no actor: it can be stepped by anybody. Its actor lives on a worker, one thread
+//! with one event loop; subtask *i* of every chain lives on worker *i*. The coordinator's actor lives on the job's own
+//! thread, so that a busy worker does not keep it from its timers. Whatever may block runs in the background, on
+//! threads of its own.
+
+mod background;
+mod chain;
+mod committer;
+mod coordinator_actor;
+mod job;
+mod message;
+mod output;
+mod seed;
+mod subtask;
+mod subtask_actor;
+mod wake;
+mod wiring;
+
+pub use job::{JobControl, JobOutcome, JobRun};
+pub use subtask::{Progress, Subtask, SubtaskEvent};

@@ -16,6 +16,7 @@ mod descriptor;
     reason = "archived keys and values are used where they lie"
 )]
 mod heap;
+mod key_hasher;
 mod log;
 mod map_state;
 mod piece;
@@ -34,7 +35,10 @@ pub use archive::{StateKey, StateValue};
 pub use backend::{KeyedStateBackend, StateSettings};
 pub use cell::StateStatistics;
 pub use descriptor::{RecordFormat, StateDescriptor, StateKind};
+pub use key_hasher::KeyHasher;
 pub use map_state::MapState;
+pub use rkyv::Archived;
+pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
 pub use sealed::{Epoch, RestoredPart, RestoredState, SealedBase, SealedBytes, SealedState};
 pub use value_state::ValueState;

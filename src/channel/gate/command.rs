@@ -4,16 +4,6 @@ use std::time::Duration;
 
 use crate::model::{CheckpointId, EventTime};
 
-/// What happens to an input whose barrier has arrived, until the barriers of all others have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckpointMode {
-    /// The input is blocked: each record is in exactly one checkpoint.
-    ExactlyOnce,
-    /// The input is read on: nothing waits, but records after the barrier may be in the checkpoint too, and are
-    /// then processed again after a restore.
-    AtLeastOnce,
-}
-
 /// Why a subtask gives up a checkpoint during its alignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeclineReason {

@@ -2,4 +2,4 @@
 
 mod sink;
 
-pub use sink::{BlackholeSink, RowCount};
+pub use sink::{BlackholeConfig, BlackholeSink, RowCount};

@@ -3,9 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Deserialize;
+
 use crate::error::Result;
 use crate::model::{Batch, CheckpointId};
 use crate::operator::{BackgroundWork, OperatorContext, OperatorSnapshot, Sink};
+
+/// A blackhole sink has no options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlackholeConfig {}
 
 /// How many rows blackhole sinks have taken in; shared by all that are made with it.
 #[derive(Clone, Debug, Default)]

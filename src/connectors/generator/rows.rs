@@ -3,14 +3,14 @@
 use super::SplitRange;
 use super::source::GenerateRows;
 use crate::error::Result;
-use crate::model::Batch;
+use crate::model::{Batch, Row};
 
 /// Calls a closure with the split and the index of each record.
 pub struct RowsGenerator<F>(pub(super) F);
 
 impl<T, F> GenerateRows for RowsGenerator<F>
 where
-    T: Send + 'static,
+    T: Row,
     F: FnMut(u32, u64) -> T,
 {
     fn generate(&mut self, range: SplitRange) -> Result<Batch> {

@@ -4,7 +4,7 @@ use crate::connectors::generator::pacer::{Due, Pacer};
 use crate::connectors::generator::rows::RowsGenerator;
 use crate::connectors::splits::{SPLITS_MAX, SplitRange, Splits};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Batch, CheckpointId, EventTime, SharedClock};
+use crate::model::{Batch, CheckpointId, EventTime, Row, SharedClock};
 use crate::operator::{OperatorContext, OperatorSnapshot, Output, Source, SourceStatus};
 
 /// How many rows a batch holds at most, unless it is set.
@@ -52,7 +52,7 @@ struct Opened {
 
 impl<T, F> GeneratorSource<RowsGenerator<F>>
 where
-    T: Send + 'static,
+    T: Row,
     F: FnMut(u32, u64) -> T,
 {
     /// A source of `rows` typed rows, or of rows without end. `make` is called with the split and the index of each.

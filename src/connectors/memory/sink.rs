@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::output::MemoryOutput;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Batch, CheckpointId};
+use crate::model::{Batch, CheckpointId, Row};
 use crate::operator::{BackgroundWork, OperatorContext, OperatorSnapshot, Sink};
 
 /// Writes into a [`MemoryOutput`], exactly once: rows are seen there when their checkpoint is complete.
@@ -30,7 +30,7 @@ struct SinkItem {
     checkpoint: CheckpointId,
 }
 
-impl<T: Send + 'static> MemorySink<T> {
+impl<T: Row> MemorySink<T> {
     /// Takes in batches of typed rows.
     pub fn of_rows(output: &MemoryOutput<T>) -> Self {
         Self::new(output, Batch::into_rows)

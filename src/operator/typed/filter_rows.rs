@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::error::Result;
-use crate::model::Batch;
+use crate::model::{Batch, Row};
 use crate::operator::contract::{Operator, Output};
 
 /// Passes on the rows for which a closure returns true.
@@ -36,7 +36,7 @@ impl<T, F: FnMut(&T) -> bool> FilterRows<T, F> {
 
 impl<T, F> Operator for FilterRows<T, F>
 where
-    T: Send + 'static,
+    T: Row,
     F: FnMut(&T) -> bool,
 {
     fn process(&mut self, batch: Batch, output: &mut Output) -> Result<()> {

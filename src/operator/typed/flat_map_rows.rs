@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::error::Result;
-use crate::model::Batch;
+use crate::model::{Batch, Row};
 use crate::operator::contract::{Operator, Output};
 
 /// Calls a closure with each row, and passes on all that it returns, in order.
@@ -36,8 +36,8 @@ impl<T, I: IntoIterator, F: FnMut(T) -> I> FlatMapRows<T, I, F> {
 
 impl<T, I, F> Operator for FlatMapRows<T, I, F>
 where
-    T: Send + 'static,
-    I: IntoIterator<Item: Send + 'static>,
+    T: Row,
+    I: IntoIterator<Item: Row>,
     F: FnMut(T) -> I,
 {
     fn process(&mut self, batch: Batch, output: &mut Output) -> Result<()> {

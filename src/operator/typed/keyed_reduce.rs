@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Batch;
+use crate::model::{Batch, Row};
 use crate::operator::contract::{Operator, OperatorContext, Output};
 use crate::state::{Archived, Seal, StateKey, StateValue, ValueState};
 
@@ -67,8 +67,8 @@ where
 impl<T, K, V, U, KeyOf, Initial, Update> Operator
     for KeyedReduce<T, K, V, U, KeyOf, Initial, Update>
 where
-    T: Send + 'static,
-    U: Send + 'static,
+    T: Row,
+    U: Row,
     K: StateKey,
     V: StateValue,
     KeyOf: FnMut(&T) -> K,

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::error::Result;
-use crate::model::Batch;
+use crate::model::{Batch, Row};
 use crate::operator::contract::{Operator, Output};
 
 /// Calls a closure with the rows of each batch, and passes on the rows that it returns.
@@ -42,8 +42,8 @@ impl<T, U, F: FnMut(Vec<T>) -> Result<Vec<U>>> MapBatch<T, U, F> {
 
 impl<T, U, F> Operator for MapBatch<T, U, F>
 where
-    T: Send + 'static,
-    U: Send + 'static,
+    T: Row,
+    U: Row,
     F: FnMut(Vec<T>) -> Result<Vec<U>>,
 {
     fn process(&mut self, batch: Batch, output: &mut Output) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::error::Result;
-use crate::model::Batch;
+use crate::model::{Batch, Row};
 use crate::operator::contract::{Operator, Output};
 
 /// Calls a closure with each row, and passes on what it returns.
@@ -36,8 +36,8 @@ impl<T, U, F: FnMut(T) -> U> MapRows<T, U, F> {
 
 impl<T, U, F> Operator for MapRows<T, U, F>
 where
-    T: Send + 'static,
-    U: Send + 'static,
+    T: Row,
+    U: Row,
     F: FnMut(T) -> U,
 {
     fn process(&mut self, batch: Batch, output: &mut Output) -> Result<()> {

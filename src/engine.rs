@@ -1,0 +1,190 @@
+//! The façade: a graph and its settings in, a handle on a running job out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use crate::channel::LinkLimits;
+use crate::config::{CheckpointSection, JobFile, LinkSection, StateBacking, StateSection};
+use crate::coordinator::CheckpointSettings;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::JobGraph;
+use crate::model::{SharedClock, SystemClock, hash_key};
+use crate::runtime::{JobControl, JobRun};
+use crate::snapshot::CheckpointStore;
+use crate::storage::{JobLock, StoreLocation};
+use crate::telemetry::JobStatus;
+
+pub use crate::runtime::JobOutcome;
+
+/// How a job is run, as opposed to what it does.
+#[derive(Clone)]
+pub struct EngineSettings {
+    /// When checkpoints are taken, how many are kept, and where.
+    pub checkpoint: CheckpointSection,
+    /// Where working state lies.
+    pub state: StateSection,
+    /// The bounds of the links between subtasks.
+    pub link: LinkSection,
+    /// Whether checkpoints of earlier runs are passed over.
+    pub fresh: bool,
+    /// Where the time comes from.
+    pub clock: SharedClock,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            checkpoint: CheckpointSection::default(),
+            state: StateSection::default(),
+            link: LinkSection::default(),
+            fresh: false,
+            clock: SystemClock::shared(),
+        }
+    }
+}
+
+impl From<&JobFile> for EngineSettings {
+    fn from(file: &JobFile) -> Self {
+        Self {
+            checkpoint: file.checkpoint.clone(),
+            state: file.state.clone(),
+            link: file.link.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A job that is ready to run.
+pub struct Engine {
+    graph: JobGraph,
+    settings: EngineSettings,
+}
+
+/// A running job. Dropping the handle leaves the job running.
+pub struct JobHandle {
+    control: JobControl,
+    status: Arc<JobStatus>,
+    outcome: Receiver<JobOutcome>,
+}
+
+impl Engine {
+    /// An engine for one job.
+    pub fn new(graph: JobGraph, settings: EngineSettings) -> Self {
+        Self { graph, settings }
+    }
+
+    /// Starts the job: resumes it from its newest valid checkpoint, if there is one. Returns when the checkpoint is
+    /// loaded; what goes wrong in an operator from then on is in the [`JobOutcome`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when graph, settings and checkpoint do not fit together,
+    /// [`ErrorKind::Conflict`] when the job is already running, [`ErrorKind::Corrupt`] when all its checkpoints are
+    /// damaged, [`ErrorKind::Environment`] when the storage cannot be used.
+    pub fn start(self) -> Result<JobHandle> {
+        let Self { graph, settings } = self;
+        graph.validate()?;
+        let working_directory = std::env::current_dir()
+            .map_err(|error| Error::io("find the working directory", error))?;
+        let location = StoreLocation::parse(&settings.checkpoint.storage, &working_directory)?;
+        let store = CheckpointStore::open(&location, &graph.name)?;
+        let lock = JobLock::acquire(&location, &graph.name)?;
+        let status = JobStatus::shared();
+        let section = &settings.checkpoint;
+        let nonce = format!("{} {}", std::process::id(), settings.clock.unix_millis());
+        let run = JobRun {
+            store,
+            retained_max: section.retain,
+            fresh: settings.fresh,
+            checkpoints: CheckpointSettings {
+                interval: section.interval,
+                timeout: section.timeout,
+                min_pause: section.min_pause,
+                max_concurrent: section.max_concurrent,
+                tolerable_failures: section.tolerable_failures,
+                ..CheckpointSettings::default()
+            },
+            mode: section.mode,
+            limits: LinkLimits {
+                rows_max: settings.link.rows_max,
+                elements_max: settings.link.elements_max,
+            },
+            directory: state_directory(&settings.state, location.root(), &graph.name),
+            clock: settings.clock,
+            status: Arc::clone(&status),
+            nonce: hash_key(nonce.as_bytes()),
+            graph,
+        };
+        let (started_sender, started) = sync_channel(1);
+        let (outcome_sender, outcome) = sync_channel(1);
+        thread::Builder::new()
+            .name("floodmark-job".to_owned())
+            .spawn(move || {
+                let outcome = run.run(&started_sender);
+                // The next run may start as soon as this one is heard to have ended.
+                drop(lock);
+                // Nobody may be waiting.
+                let _ = outcome_sender.send(outcome);
+            })
+            .map_err(|error| Error::io("start the job's thread", error))?;
+        let control = started.recv().unwrap_or_else(|_| Err(job_is_gone()))?;
+        Ok(JobHandle {
+            control,
+            status,
+            outcome,
+        })
+    }
+}
+
+impl JobHandle {
+    /// The job's figures, live.
+    pub fn status(&self) -> Arc<JobStatus> {
+        Arc::clone(&self.status)
+    }
+
+    /// What the job can be controlled with while another thread waits for its end.
+    pub fn control(&self) -> JobControl {
+        self.control.clone()
+    }
+
+    /// Asks the job to stop with a last checkpoint, from which it can be resumed.
+    pub fn stop(&self) {
+        self.control.stop();
+    }
+
+    /// Asks the job to end at once; it can be resumed from its newest checkpoint.
+    pub fn cancel(&self) {
+        self.control.cancel();
+    }
+
+    /// Asks for a checkpoint now. [`JobHandle::status`] tells when it is complete.
+    pub fn checkpoint(&self) {
+        self.control.checkpoint();
+    }
+
+    /// Waits for the job's end. Blocks the thread: not to be called on one that runs futures.
+    pub fn wait(self) -> JobOutcome {
+        self.outcome
+            .recv()
+            .unwrap_or_else(|_| JobOutcome::Failed(job_is_gone()))
+    }
+}
+
+fn job_is_gone() -> Error {
+    Error::new(ErrorKind::Bug, "the job's thread ended without an outcome")
+}
+
+/// The folder of a job's working segments. Jobs of one name with different storage do not share it.
+fn state_directory(section: &StateSection, root: &Path, job: &str) -> PathBuf {
+    let base = section.directory.clone().unwrap_or_else(|| {
+        let tmpfs = Path::new("/dev/shm");
+        match section.backing {
+            StateBacking::Memory if tmpfs.is_dir() => tmpfs.join("floodmark"),
+            StateBacking::Memory => std::env::temp_dir().join("floodmark"),
+            StateBacking::Disk => PathBuf::from("floodmark-data/state"),
+        }
+    });
+    let root = hash_key(root.as_os_str().as_encoded_bytes());
+    base.join(format!("{job}-{root:016x}"))
+}

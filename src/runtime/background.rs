@@ -1,0 +1,132 @@
+//! What a subtask has done off its worker: syncing, uploading and committing, one job after the other.
+
+use std::time::Duration;
+
+use actix::Recipient;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use crate::channel::Alignment;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
+use crate::operator::BackgroundWork;
+use crate::snapshot::{SealedOperator, SnapshotWriter, SubtaskSnapshot};
+
+use super::chain::StateSize;
+use super::message::{Report, ReportBody};
+use super::subtask::SealedSubtask;
+
+/// How many jobs of one subtask can wait. Each checkpoint makes two, and few checkpoints are ever under way, so a full
+/// queue means that the store has stopped answering.
+pub(super) const BACKGROUND_JOBS_MAX: usize = 256;
+
+/// One thing to do off the worker.
+pub(super) enum BackgroundJob {
+    /// Make this state safe in the store, then acknowledge the checkpoint.
+    Snapshot(SealedSubtask),
+    /// Do the second phase of this checkpoint.
+    Commit(CheckpointId, Vec<OperatorWork>),
+}
+
+/// Work that an operator left for the background.
+pub type OperatorWork = (OperatorId, Vec<BackgroundWork>);
+
+/// A subtask's part of a checkpoint, safe in the store, with how long it took.
+pub(super) struct SubtaskAck {
+    pub(super) snapshot: SubtaskSnapshot,
+    pub(super) finished: bool,
+    pub(super) alignment: Alignment,
+    pub(super) state_size: StateSize,
+    pub(super) sync_duration: Duration,
+    pub(super) async_duration: Duration,
+}
+
+/// The background of one subtask.
+pub(super) struct Background {
+    pub(super) subtask: SubtaskId,
+    pub(super) writer: SnapshotWriter,
+    pub(super) coordinator: Recipient<Report>,
+    pub(super) clock: SharedClock,
+}
+
+/// Why a job was not done.
+enum Failure {
+    /// The store did not take the state: the checkpoint is lost, the subtask is not.
+    Upload(Error),
+    /// An operator's own work failed: what it holds outside is in doubt, and only a restart clears that.
+    Operator(OperatorId, Error),
+}
+
+impl Background {
+    /// Does one job after the other, until the subtask is gone and all are done.
+    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<BackgroundJob>) {
+        while let Some(job) = jobs.recv().await {
+            let body = match job {
+                BackgroundJob::Snapshot(sealed) => self.snapshot(sealed).await,
+                BackgroundJob::Commit(checkpoint, work) => match do_all(work).await {
+                    Ok(()) => ReportBody::Committed(checkpoint),
+                    Err((operator, error)) => ReportBody::Failed(operator, error),
+                },
+            };
+            self.coordinator.do_send(Report {
+                subtask: self.subtask.clone(),
+                body,
+            });
+        }
+    }
+
+    async fn snapshot(&mut self, sealed: SealedSubtask) -> ReportBody {
+        let checkpoint = sealed.checkpoint;
+        match self.make_durable(sealed).await {
+            Ok(acknowledgement) => ReportBody::Acknowledged(checkpoint, Box::new(acknowledgement)),
+            Err(Failure::Upload(error)) => ReportBody::UploadFailed(checkpoint, error),
+            Err(Failure::Operator(operator, error)) => ReportBody::Failed(operator, error),
+        }
+    }
+
+    async fn make_durable(&mut self, sealed: SealedSubtask) -> Result<SubtaskAck, Failure> {
+        let begun = self.clock.elapsed();
+        let mut work = Vec::new();
+        let mut operators = Vec::with_capacity(sealed.operators.len());
+        for part in sealed.operators {
+            work.push((part.operator.clone(), part.snapshot.background));
+            operators.push(SealedOperator {
+                operator: part.operator,
+                finished: sealed.finished,
+                items: part.snapshot.items,
+                states: part.keyed,
+            });
+        }
+        do_all(work)
+            .await
+            .map_err(|(operator, error)| Failure::Operator(operator, error))?;
+        let snapshot = self
+            .writer
+            .write(sealed.checkpoint, &operators)
+            .await
+            .map_err(Failure::Upload)?;
+        Ok(SubtaskAck {
+            snapshot,
+            finished: sealed.finished,
+            alignment: sealed.alignment,
+            state_size: sealed.state_size,
+            sync_duration: sealed.sync_duration,
+            async_duration: self.clock.elapsed().saturating_sub(begun),
+        })
+    }
+}
+
+/// Does the work of several operators, in order, where it may block.
+async fn do_all(work: Vec<OperatorWork>) -> Result<(), (OperatorId, Error)> {
+    for (operator, work) in work {
+        if work.is_empty() {
+            continue;
+        }
+        let done = spawn_blocking(move || work.into_iter().try_for_each(|work| work()));
+        let result = done.await.unwrap_or_else(|panic| {
+            Err(Error::new(ErrorKind::Operator, "its background work panicked").with_source(panic))
+        });
+        result.map_err(|error| (operator, error))?;
+    }
+    Ok(())
+}

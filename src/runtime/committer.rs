@@ -1,0 +1,179 @@
+//! The coordinator's hand in the store: begins checkpoints, writes manifests, cleans up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{CheckpointId, SharedClock, SubtaskId};
+use crate::snapshot::{
+    CheckpointStore, FORMAT_VERSION, GraphOperator, Manifest, OperatorEntry, Retention,
+    STATE_ENCODING, SnapshotKind,
+};
+use crate::storage::ObjectName;
+
+use super::background::SubtaskAck;
+
+/// What all manifests of a run have in common.
+pub(super) struct JobIdentity {
+    pub(super) job: String,
+    pub(super) max_parallelism: u16,
+    pub(super) graph: Vec<GraphOperator>,
+}
+
+/// Writes checkpoints of one job. All that blocks runs in the background.
+pub(super) struct Committer {
+    pub(super) store: CheckpointStore,
+    pub(super) retention: Retention,
+    pub(super) identity: JobIdentity,
+    pub(super) background: Handle,
+    pub(super) clock: SharedClock,
+    /// Checkpoints whose folders are being made.
+    begun: BTreeMap<CheckpointId, JoinHandle<Result<()>>>,
+    /// The newest of the cleaning tasks, each of which waits for the one before.
+    cleaning: Option<JoinHandle<()>>,
+}
+
+/// A checkpoint that is complete.
+pub(super) struct Committed {
+    /// How many bytes it added to the store.
+    pub(super) bytes: u64,
+    /// The objects that it refers to.
+    pub(super) objects: BTreeSet<ObjectName>,
+}
+
+impl Committer {
+    pub(super) fn new(
+        store: CheckpointStore,
+        retention: Retention,
+        identity: JobIdentity,
+        background: Handle,
+        clock: SharedClock,
+    ) -> Self {
+        Self {
+            store,
+            retention,
+            identity,
+            background,
+            clock,
+            begun: BTreeMap::new(),
+            cleaning: None,
+        }
+    }
+
+    /// Marks the id as used, while the subtasks are already at work.
+    pub(super) fn begin(&mut self, checkpoint: CheckpointId) {
+        let store = self.store.clone();
+        let begun = self
+            .background
+            .spawn(async move { store.begin(checkpoint).await });
+        self.begun.insert(checkpoint, begun);
+    }
+
+    /// Remembers what a subtask refers to, whatever becomes of the checkpoint.
+    pub(super) fn acknowledged(
+        &mut self,
+        checkpoint: CheckpointId,
+        subtask: &SubtaskId,
+        acknowledgement: &SubtaskAck,
+    ) {
+        let objects = acknowledgement.snapshot.objects();
+        self.retention
+            .acknowledged(checkpoint, subtask.clone(), objects);
+    }
+
+    /// Writes the manifest, and then calls `done` on a background thread.
+    pub(super) fn commit(
+        &mut self,
+        checkpoint: CheckpointId,
+        acknowledged: Vec<(SubtaskId, Box<SubtaskAck>)>,
+        triggered_unix_millis: i64,
+        done: impl FnOnce(Result<Committed>) + Send + 'static,
+    ) {
+        let manifest = self.manifest(checkpoint, acknowledged, triggered_unix_millis);
+        let begun = self.begun.remove(&checkpoint);
+        let store = self.store.clone();
+        self.background.spawn(async move {
+            done(write(&store, &manifest, begun).await);
+        });
+    }
+
+    /// The checkpoint was given up.
+    pub(super) fn aborted(&mut self, checkpoint: CheckpointId) {
+        self.begun.remove(&checkpoint);
+        self.retention.aborted(checkpoint);
+    }
+
+    /// The checkpoint is complete: deletes, in the background, what nobody needs any more.
+    pub(super) fn completed(&mut self, checkpoint: CheckpointId, objects: BTreeSet<ObjectName>) {
+        let removal = self.retention.completed(checkpoint, objects);
+        if removal.checkpoints.is_empty() && removal.objects.is_empty() {
+            return;
+        }
+        let store = self.store.clone();
+        let before = self.cleaning.take();
+        self.cleaning = Some(self.background.spawn(async move {
+            if let Some(before) = before {
+                // If it panicked, the next start sweeps up what it left.
+                let _ = before.await;
+            }
+            store.remove(&removal).await;
+        }));
+    }
+
+    /// The cleaning that is not done yet.
+    pub(super) fn take_cleaning(&mut self) -> Option<JoinHandle<()>> {
+        self.cleaning.take()
+    }
+
+    fn manifest(
+        &self,
+        checkpoint: CheckpointId,
+        acknowledged: Vec<(SubtaskId, Box<SubtaskAck>)>,
+        triggered_unix_millis: i64,
+    ) -> Manifest {
+        let finished = acknowledged.iter().all(|(_, part)| part.finished);
+        let mut uploaded_bytes = 0;
+        let mut operators: BTreeMap<_, OperatorEntry> = BTreeMap::new();
+        // They come in the order of the subtasks, so each operator's entries do too.
+        for (_, part) in acknowledged {
+            uploaded_bytes += part.snapshot.uploaded_bytes;
+            for (operator, entry) in part.snapshot.operators {
+                operators.entry(operator).or_default().subtasks.push(entry);
+            }
+        }
+        Manifest {
+            format_version: FORMAT_VERSION,
+            floodmark_version: env!("CARGO_PKG_VERSION").to_owned(),
+            state_encoding: STATE_ENCODING.to_owned(),
+            job: self.identity.job.clone(),
+            checkpoint,
+            kind: SnapshotKind::Checkpoint,
+            triggered_unix_millis,
+            completed_unix_millis: self.clock.unix_millis(),
+            max_parallelism: self.identity.max_parallelism,
+            finished,
+            uploaded_bytes,
+            graph: self.identity.graph.clone(),
+            operators,
+        }
+    }
+}
+
+async fn write(
+    store: &CheckpointStore,
+    manifest: &Manifest,
+    begun: Option<JoinHandle<Result<()>>>,
+) -> Result<Committed> {
+    if let Some(begun) = begun {
+        begun.await.unwrap_or_else(|panic| {
+            Err(Error::new(ErrorKind::Bug, "the store panicked").with_source(panic))
+        })?;
+    }
+    let manifest_bytes = store.commit(manifest).await?;
+    Ok(Committed {
+        bytes: manifest.uploaded_bytes + manifest_bytes,
+        objects: manifest.objects(),
+    })
+}

@@ -1,0 +1,364 @@
+//! One run of a job, on a thread of its own: recover, make the subtasks, wait for the end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use actix_rt::{Arbiter, System};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::channel::LinkLimits;
+use crate::config::CheckpointMode;
+use crate::coordinator::{CheckpointSettings, JobState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{ExchangeTargets, JobGraph, PhysicalPlan};
+use crate::model::{KeyGroupRange, OperatorId, SharedClock, SubtaskId};
+use crate::snapshot::{
+    CheckpointStore, GraphOperator, LoadedCheckpoint, Recovery, Retention, SnapshotWriter,
+    SubtaskEntry,
+};
+use crate::telemetry::JobStatus;
+
+use super::committer::{Committer, JobIdentity};
+use super::coordinator_actor::{CoordinatorActor, JobEnd, Request};
+use super::seed::{OperatorSeed, SharedParts, SubtaskSeed};
+use super::wiring::lay_links;
+
+/// How many threads do background work. Most of it waits for a disk.
+const BACKGROUND_THREADS: usize = 2;
+
+/// How long the end of a job waits for superseded checkpoints to be deleted. What is left is swept up at the next
+/// start.
+const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A job that is about to run.
+pub struct JobRun {
+    /// What it does.
+    pub graph: JobGraph,
+    /// Where its checkpoints lie.
+    pub store: CheckpointStore,
+    /// How many checkpoints are kept.
+    pub retained_max: usize,
+    /// Whether the checkpoints of earlier runs are passed over.
+    pub fresh: bool,
+    /// When checkpoints are taken.
+    pub checkpoints: CheckpointSettings,
+    /// What a barrier promises.
+    pub mode: CheckpointMode,
+    /// The bounds of each link.
+    pub limits: LinkLimits,
+    /// The folder of the working segments; it belongs to this job alone.
+    pub directory: PathBuf,
+    /// Where the time comes from.
+    pub clock: SharedClock,
+    /// Where figures go.
+    pub status: Arc<JobStatus>,
+    /// A number that no other run of the job has drawn.
+    pub nonce: u64,
+}
+
+/// Controls a running job, from any thread. Once the job has ended, nothing that is asked for has an effect.
+#[derive(Clone)]
+pub struct JobControl(Addr<CoordinatorActor>);
+
+impl JobControl {
+    /// Asks for a checkpoint now.
+    pub fn checkpoint(&self) {
+        self.0.do_send(Request::Checkpoint);
+    }
+
+    /// Asks the job to stop with a last checkpoint, from which it can be resumed.
+    pub fn stop(&self) {
+        self.0.do_send(Request::Stop);
+    }
+
+    /// Asks the job to end at once; it can be resumed from its newest checkpoint.
+    pub fn cancel(&self) {
+        self.0.do_send(Request::Cancel);
+    }
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub enum JobOutcome {
+    /// All input was worked off and all output is committed.
+    Finished,
+    /// It was asked to stop, and did so with a checkpoint that it can be resumed from.
+    Stopped,
+    /// It was asked to end at once. It can be resumed from its newest checkpoint.
+    Cancelled,
+    /// It failed. It can be resumed from its newest checkpoint.
+    Failed(Error),
+}
+
+impl JobRun {
+    /// Runs the job to its end, on this thread. `started` is told once, when the job can be controlled or when it
+    /// could not be started.
+    pub fn run(self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
+        let prepared = background_runtime().and_then(|background| {
+            let recovery = background.block_on(self.recover())?;
+            Ok((background, recovery))
+        });
+        match prepared {
+            Ok((background, recovery)) => {
+                let outcome =
+                    System::new().block_on(self.run_actors(recovery, &background, started));
+                // Uploads that nobody waits for any more must not hold up the end.
+                background.shutdown_background();
+                outcome
+            }
+            Err(error) => {
+                let message = error.full_message();
+                let outcome = JobOutcome::Failed(Error::new(error.kind(), message));
+                // When the starter has gone there is nobody to tell.
+                let _ = started.send(Err(error));
+                outcome
+            }
+        }
+    }
+
+    /// Finds the checkpoint to go on from, and says which were passed over.
+    async fn recover(&self) -> Result<Recovery> {
+        self.store.prepare().await?;
+        if self.fresh {
+            return self.store.start_fresh().await;
+        }
+        let recovery = self.store.load_newest_valid().await?;
+        for damaged in &recovery.damaged {
+            warn!(
+                checkpoint = %damaged.checkpoint,
+                folder = damaged.folder,
+                damage = %damaged.damage,
+                "a damaged checkpoint is passed over"
+            );
+        }
+        let newest_valid = recovery
+            .checkpoint
+            .as_ref()
+            .map(|loaded| loaded.manifest().checkpoint);
+        match (&recovery.checkpoint, newest_valid) {
+            (Some(loaded), Some(checkpoint)) if loaded.manifest().finished => {
+                info!(%checkpoint, "the job had already finished, nothing is left to do; --fresh runs it again");
+            }
+            (Some(loaded), Some(checkpoint)) => {
+                self.refuse_lost_operators(loaded)?;
+                info!(%checkpoint, "the job is resumed from a checkpoint");
+            }
+            _ => {}
+        }
+        self.store.sweep_orphans(newest_valid).await;
+        Ok(recovery)
+    }
+
+    /// State of an operator that the job no longer has would be lost with the next checkpoint: better to stop here.
+    fn refuse_lost_operators(&self, loaded: &LoadedCheckpoint) -> Result<()> {
+        let manifest = loaded.manifest();
+        let is_known = |id: &OperatorId| self.graph.nodes().iter().any(|node| node.id == *id);
+        let lost = manifest.operators.iter().find(|(id, entry)| {
+            let holds_state =
+                |subtask: &SubtaskEntry| !subtask.items.is_empty() || !subtask.keyed.is_empty();
+            !is_known(id) && entry.subtasks.iter().any(holds_state)
+        });
+        match lost {
+            None => Ok(()),
+            Some((id, _)) => Err(Error::new(
+                ErrorKind::Configuration,
+                format!(
+                    "checkpoint {} holds state of operator \"{id}\", which the job no longer has; bring it back under \
+                     this id, or start with --fresh",
+                    manifest.checkpoint
+                ),
+            )),
+        }
+    }
+
+    async fn run_actors(
+        self,
+        recovery: Recovery,
+        background: &Runtime,
+        started: &SyncSender<Result<JobControl>>,
+    ) -> JobOutcome {
+        let (end_sender, end) = oneshot::channel();
+        let coordinator = self.start_coordinator(&recovery, background, end_sender);
+        let seeds = match self.seeds(&recovery, background, &coordinator) {
+            Ok(seeds) => seeds,
+            Err(error) => {
+                let message = error.full_message();
+                let outcome = JobOutcome::Failed(Error::new(error.kind(), message));
+                let _ = started.send(Err(error));
+                return outcome;
+            }
+        };
+        // The loaded bytes are needed by the subtasks alone from here on.
+        drop(recovery);
+        let workers: Vec<Arbiter> = (0..self.graph.parallelism)
+            .map(|_| Arbiter::new())
+            .collect();
+        for seed in seeds {
+            workers[seed.id.index].spawn_fn(move || seed.grow());
+        }
+        let _ = started.send(Ok(JobControl(coordinator)));
+        let end = end.await;
+        for worker in workers {
+            worker.stop();
+            // A worker that panicked has reported through its subtasks.
+            let _ = worker.join();
+        }
+        // Everything in here belonged to the subtasks, which are gone; what a crash leaves is emptied by the next run.
+        let _ = std::fs::remove_dir_all(&self.directory);
+        match end {
+            Ok(end) => outcome(end).await,
+            Err(_) => JobOutcome::Failed(Error::new(
+                ErrorKind::Bug,
+                "the coordinator is gone without an outcome",
+            )),
+        }
+    }
+
+    fn subtask_ids(&self, plan: &PhysicalPlan) -> Vec<SubtaskId> {
+        let ids = plan.chains.iter().flat_map(|chain| {
+            (0..self.graph.parallelism).map(|index| SubtaskId::new(chain.id.clone(), index))
+        });
+        ids.collect()
+    }
+
+    fn start_coordinator(
+        &self,
+        recovery: &Recovery,
+        background: &Runtime,
+        end: oneshot::Sender<JobEnd>,
+    ) -> Addr<CoordinatorActor> {
+        let nodes = self.graph.nodes();
+        let graph = nodes.iter().map(|node| GraphOperator {
+            id: node.id.clone(),
+            type_name: node.type_name.clone(),
+            inputs: node
+                .inputs
+                .iter()
+                .map(|edge| nodes[edge.from].id.clone())
+                .collect(),
+            parallelism: self.graph.parallelism,
+        });
+        let committer = Committer::new(
+            self.store.clone(),
+            Retention::new(self.retained_max, recovery.found.clone()),
+            JobIdentity {
+                job: self.graph.name.clone(),
+                max_parallelism: self.graph.max_parallelism,
+                graph: graph.collect(),
+            },
+            background.handle().clone(),
+            self.clock.clone(),
+        );
+        CoordinatorActor::new(
+            self.checkpoints.clone(),
+            committer,
+            self.subtask_ids(&PhysicalPlan::of(&self.graph)).into_iter(),
+            recovery.next_id(),
+            self.clock.clone(),
+            self.status.clone(),
+            end,
+        )
+        .start()
+    }
+
+    fn seeds(
+        &self,
+        recovery: &Recovery,
+        background: &Runtime,
+        coordinator: &Addr<CoordinatorActor>,
+    ) -> Result<Vec<SubtaskSeed>> {
+        empty_directory(&self.directory)?;
+        let plan = PhysicalPlan::of(&self.graph);
+        let (parallelism, max_parallelism) = (self.graph.parallelism, self.graph.max_parallelism);
+        let shared = SharedParts {
+            targets: ExchangeTargets {
+                parallelism,
+                max_parallelism,
+            },
+            mode: self.mode,
+            clock: self.clock.clone(),
+            status: self.status.clone(),
+            background: background.handle().clone(),
+            coordinator: coordinator.clone().recipient(),
+        };
+        let mut seeds = Vec::new();
+        let wiring = lay_links(&self.graph, &plan, self.limits);
+        for (chain, wiring) in plan.chains.iter().zip(wiring) {
+            for (index, wiring) in wiring.into_iter().enumerate() {
+                let id = SubtaskId::new(chain.id.clone(), index);
+                let key_groups = KeyGroupRange::of_subtask(index, parallelism, max_parallelism);
+                let operators = chain.nodes.iter().map(|node| {
+                    let node = &self.graph.nodes()[*node];
+                    let restored = match &recovery.checkpoint {
+                        Some(loaded) => {
+                            loaded.restore_plan(&node.id, index, parallelism, max_parallelism)?
+                        }
+                        None => None,
+                    };
+                    Ok(OperatorSeed {
+                        id: node.id.clone(),
+                        component: node.component.clone(),
+                        restored,
+                    })
+                });
+                seeds.push(SubtaskSeed {
+                    operators: operators.collect::<Result<_>>()?,
+                    writer: SnapshotWriter::new(
+                        self.store.clone(),
+                        id.clone(),
+                        key_groups,
+                        self.nonce,
+                    ),
+                    id,
+                    wiring,
+                    directory: self.directory.clone(),
+                    shared: shared.clone(),
+                });
+            }
+        }
+        Ok(seeds)
+    }
+}
+
+/// What is in the folder is left from a run that crashed: nobody else has it, since the job is locked.
+fn empty_directory(directory: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(
+            format!(
+                "empty the folder of working segments {}",
+                directory.display()
+            ),
+            error,
+        )),
+    }
+}
+
+fn background_runtime() -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(BACKGROUND_THREADS)
+        .thread_name("floodmark-background")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("start the background threads", error))
+}
+
+async fn outcome(end: JobEnd) -> JobOutcome {
+    if let Some(cleaning) = end.cleaning {
+        // It is not worth a word when it takes longer: the next start sweeps up.
+        let _ = tokio::time::timeout(CLEANING_TIMEOUT, cleaning).await;
+    }
+    let failure = || Error::new(ErrorKind::Bug, "the job failed without saying why");
+    match end.state {
+        JobState::Finished => JobOutcome::Finished,
+        JobState::Stopped => JobOutcome::Stopped,
+        JobState::Cancelled => JobOutcome::Cancelled,
+        _ => JobOutcome::Failed(end.failure.unwrap_or_else(failure)),
+    }
+}

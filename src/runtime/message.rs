@@ -1,0 +1,62 @@
+//! The messages of the control lane.
+
+use actix::{Message, Recipient};
+
+use crate::channel::DeclineReason;
+use crate::error::Error;
+use crate::model::{CheckpointId, OperatorId, SubtaskId};
+
+use super::background::SubtaskAck;
+
+/// To a subtask: there is input on a link, or room in one.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct WakeUp;
+
+/// What the coordinator tells every subtask.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(super) enum Control {
+    /// Every subtask is open: begin.
+    Start,
+    /// The barrier of a checkpoint.
+    Trigger {
+        checkpoint: CheckpointId,
+        /// Sources emit nothing after this barrier.
+        stop: bool,
+    },
+    /// The checkpoint is complete.
+    Complete(CheckpointId),
+    /// The checkpoint is given up.
+    Abort(CheckpointId),
+    /// End now, without ceremony.
+    Cancel,
+}
+
+/// What a subtask, or its background work, tells the coordinator.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Report {
+    pub(super) subtask: SubtaskId,
+    pub(super) body: ReportBody,
+}
+
+/// The content of a [`Report`].
+pub(super) enum ReportBody {
+    /// The operators are open.
+    Opened(Recipient<Control>),
+    /// State is safe in the store.
+    Acknowledged(CheckpointId, Box<SubtaskAck>),
+    /// The subtask gave a checkpoint up while aligning its barriers.
+    Declined(CheckpointId, DeclineReason),
+    /// The store did not take the subtask's part of a checkpoint.
+    UploadFailed(CheckpointId, Error),
+    /// The second phase is done.
+    Committed(CheckpointId),
+    /// All input has ended and is worked off.
+    Finished,
+    /// The subtask is of no use any more.
+    Failed(OperatorId, Error),
+    /// The actor has ended.
+    Ended,
+}

@@ -1,0 +1,183 @@
+//! The output side of a subtask: links to the next subtasks, and what still waits for room in them.
+
+use std::collections::VecDeque;
+
+use crate::channel::{Element, LinkSender, TrySendError};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::Partitioner;
+use crate::model::{Batch, CheckpointId, EventTime};
+use crate::operator::Emission;
+
+/// All edges that leave a subtask.
+#[derive(Default)]
+pub struct Outputs {
+    edges: Vec<OutputEdge>,
+    /// The last watermark sent, so that each is sent once.
+    watermark: Option<EventTime>,
+    records_out: u64,
+}
+
+/// One edge: the links to the reader's subtasks, and who decides between them.
+pub struct OutputEdge {
+    /// Nothing when there is one link, and all goes to it.
+    partitioner: Option<Box<dyn Partitioner>>,
+    links: Vec<OutputLink>,
+}
+
+struct OutputLink {
+    sender: LinkSender,
+    /// What found no room, in order. It holds what one step emitted, and barriers; while anything is in it, the
+    /// subtask takes nothing in.
+    waiting: VecDeque<Element>,
+}
+
+impl OutputEdge {
+    /// An edge over `links`; `partitioner` may be left out when there is exactly one.
+    pub fn new(partitioner: Option<Box<dyn Partitioner>>, links: Vec<LinkSender>) -> Self {
+        let links = links
+            .into_iter()
+            .map(|sender| OutputLink {
+                sender,
+                waiting: VecDeque::new(),
+            })
+            .collect();
+        Self { partitioner, links }
+    }
+
+    fn send(&mut self, batch: Batch) -> Result<()> {
+        match &mut self.partitioner {
+            None => {
+                for link in &mut self.links {
+                    link.send(Element::Batch(batch.clone()))?;
+                }
+            }
+            Some(partitioner) => {
+                let parts = partitioner.partition(batch)?;
+                for (link, part) in self.links.iter_mut().zip(parts) {
+                    if let Some(part) = part {
+                        link.send(Element::Batch(part))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl OutputLink {
+    fn send(&mut self, element: Element) -> Result<()> {
+        self.waiting.push_back(element);
+        self.flush()
+    }
+
+    /// Sends what waits, until there is no more room.
+    fn flush(&mut self) -> Result<()> {
+        while let Some(element) = self.waiting.pop_front() {
+            match self.sender.try_send(element) {
+                Ok(()) => {}
+                Err(TrySendError::Full(element)) => {
+                    self.waiting.push_front(element);
+                    break;
+                }
+                Err(TrySendError::Disconnected) => return Err(reader_is_gone()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The reader ended without having read everything: it has failed, and is reported on its own.
+fn reader_is_gone() -> Error {
+    Error::new(ErrorKind::Operator, "the next subtask is gone")
+}
+
+impl Outputs {
+    /// The outputs of a subtask, one edge for each reader.
+    pub fn new(edges: Vec<OutputEdge>) -> Self {
+        Self {
+            edges,
+            watermark: None,
+            records_out: 0,
+        }
+    }
+
+    /// Sends what an operator emitted to every reader.
+    ///
+    /// # Errors
+    /// When a reader is gone, or the batch is not what the exchange expects.
+    pub fn emit(&mut self, emission: Emission) -> Result<()> {
+        match emission {
+            Emission::Batch(batch) => {
+                self.records_out += batch.len() as u64;
+                let Some((last, others)) = self.edges.split_last_mut() else {
+                    return Ok(());
+                };
+                for edge in others {
+                    edge.send(batch.clone())?;
+                }
+                last.send(batch)
+            }
+            Emission::Watermark(watermark) => {
+                if self.watermark.is_some_and(|sent| sent >= watermark) {
+                    return Ok(());
+                }
+                self.watermark = Some(watermark);
+                self.broadcast(|| Element::Watermark(watermark))
+            }
+        }
+    }
+
+    /// Sends the barrier of `checkpoint` to every link, behind all that was emitted before it.
+    ///
+    /// # Errors
+    /// When a reader is gone.
+    pub fn broadcast_barrier(&mut self, checkpoint: CheckpointId) -> Result<()> {
+        self.broadcast(|| Element::Barrier(checkpoint))
+    }
+
+    /// Tells every reader in band that the barrier of `checkpoint` will not come.
+    ///
+    /// # Errors
+    /// When a reader is gone.
+    pub fn broadcast_cancel(&mut self, checkpoint: CheckpointId) -> Result<()> {
+        self.broadcast(|| Element::CancelBarrier(checkpoint))
+    }
+
+    /// Tells every reader that nothing will follow.
+    ///
+    /// # Errors
+    /// When a reader is gone.
+    pub fn broadcast_end(&mut self) -> Result<()> {
+        self.broadcast(|| Element::End)
+    }
+
+    /// Sends what waits for room. Gives whether all of it found some; if not, the subtask is woken when there is more.
+    ///
+    /// # Errors
+    /// When a reader is gone.
+    pub fn flush(&mut self) -> Result<bool> {
+        let mut clear = true;
+        for link in self.edges.iter_mut().flat_map(|edge| &mut edge.links) {
+            link.flush()?;
+            clear &= link.waiting.is_empty();
+        }
+        Ok(clear)
+    }
+
+    /// Whether nobody reads from the subtask.
+    pub fn is_empty(&self) -> bool {
+        self.edges.is_empty()
+    }
+
+    /// How many records were emitted since this was last asked.
+    pub fn take_records_out(&mut self) -> u64 {
+        std::mem::take(&mut self.records_out)
+    }
+
+    fn broadcast(&mut self, element: impl Fn() -> Element) -> Result<()> {
+        for link in self.edges.iter_mut().flat_map(|edge| &mut edge.links) {
+            link.send(element())?;
+        }
+        Ok(())
+    }
+}

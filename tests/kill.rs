@@ -1,0 +1,329 @@
+//! Exactly once through `kill -9`: a real process on real flights is killed at random moments and started again, until
+//! it is done. What it has committed must equal, byte for byte after sorting, what one plain pass over the input gives.
+//!
+//! `FLOODMARK_SEED` sets the seed of the kill moments; it is printed in every failure.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it did"
+)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How often each job is killed at least. There are three jobs of each kind.
+const KILLS: usize = 9;
+
+/// How many times the month of flights is repeated, so that a run outlives its kills.
+const MONTHS: usize = 40;
+
+/// Over how many files the flights are spread. All flights of a carrier stand in one file, in order, so that the
+/// running values of a key do not depend on which file is read first.
+const FILES: usize = 6;
+
+#[test]
+fn running_aggregates_survive_kills_at_parallelism_1() {
+    check(Job::running(1, 50));
+}
+
+#[test]
+fn running_aggregates_survive_kills_at_parallelism_2() {
+    check(Job::running(2, 100));
+}
+
+#[test]
+fn running_aggregates_survive_kills_at_parallelism_4() {
+    check(Job::running(4, 200));
+}
+
+#[test]
+fn aggregates_in_a_map_survive_kills_at_parallelism_1() {
+    check(Job::in_a_map(1, 100));
+}
+
+#[test]
+fn aggregates_in_a_map_survive_kills_at_parallelism_2() {
+    check(Job::in_a_map(2, 50));
+}
+
+#[test]
+fn aggregates_in_a_map_survive_kills_at_parallelism_4() {
+    check(Job::in_a_map(4, 200));
+}
+
+/// A job, and what it is to put out.
+struct Job {
+    parallelism: usize,
+    interval_millis: u64,
+    /// The aggregate keeps a map from carrier to aggregate for each origin, and gives its results at the end; else
+    /// it keeps a value for each origin and carrier, and gives a result for every flight.
+    in_a_map: bool,
+}
+
+impl Job {
+    fn running(parallelism: usize, interval_millis: u64) -> Self {
+        Self {
+            parallelism,
+            interval_millis,
+            in_a_map: false,
+        }
+    }
+
+    fn in_a_map(parallelism: usize, interval_millis: u64) -> Self {
+        Self {
+            in_a_map: true,
+            ..Self::running(parallelism, interval_millis)
+        }
+    }
+
+    fn write(&self, folder: &Path) -> PathBuf {
+        let Self {
+            parallelism,
+            interval_millis,
+            ..
+        } = self;
+        let folder_text = folder.display();
+        // The second kind also keeps a file open over several checkpoints, and cuts it back when it resumes.
+        let (keys, roll) = if self.in_a_map {
+            (
+                "key = ['origin']\nmap_key = 'carrier'\nemit = 'final'",
+                "10s",
+            )
+        } else {
+            ("key = ['origin', 'carrier']\nemit = 'update'", "300ms")
+        };
+        let toml = format!(
+            "[job]\n\
+             name = 'kill'\n\
+             parallelism = {parallelism}\n\
+             [checkpoint]\n\
+             interval = '{interval_millis}ms'\n\
+             retain = 2\n\
+             storage = '{folder_text}/checkpoints'\n\
+             [[source]]\n\
+             id = 'flights'\n\
+             type = 'file'\n\
+             path = '{folder_text}/in/*.csv'\n\
+             null = ['NA']\n\
+             [source.columns]\n\
+             origin = 'string'\n\
+             carrier = 'string'\n\
+             dep_delay = 'int64'\n\
+             [[operator]]\n\
+             id = 'delays'\n\
+             type = 'aggregate'\n\
+             input = 'flights'\n\
+             {keys}\n\
+             [operator.aggregates]\n\
+             flights = 'count()'\n\
+             departed = 'count(dep_delay)'\n\
+             delay = 'sum(dep_delay)'\n\
+             largest = 'max(dep_delay)'\n\
+             first = 'first(dep_delay)'\n\
+             [[sink]]\n\
+             id = 'out'\n\
+             type = 'file'\n\
+             input = 'delays'\n\
+             format = 'csv'\n\
+             path = '{folder_text}/out'\n\
+             roll_interval = '{roll}'\n"
+        );
+        let path = folder.join("job.toml");
+        fs::write(&path, toml).unwrap();
+        path
+    }
+}
+
+fn check(job: Job) {
+    let seed = std::env::var("FLOODMARK_SEED").map_or_else(
+        |_| 20_130_101 + job.parallelism as u64,
+        |seed| seed.parse().expect("FLOODMARK_SEED is a whole number"),
+    );
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let rows = write_input(folder.path());
+    let path = job.write(folder.path());
+
+    let mut kills = 0;
+    loop {
+        // Once it has been killed often enough, it may run to its end.
+        let patience = (kills < KILLS).then(|| Duration::from_millis(random.u64(1..500)));
+        match run(&path, patience) {
+            Ending::Killed => kills += 1,
+            Ending::Done => break,
+        }
+    }
+    assert!(
+        kills >= KILLS,
+        "seed {seed}: the job was done after {kills} kills: give it more to do"
+    );
+    let expected = single_pass(&rows, job.in_a_map);
+    let found = committed(&folder.path().join("out"));
+    if expected != found {
+        let missing = expected.iter().filter(|line| !found.contains(line)).count();
+        panic!(
+            "seed {seed}: expected {} lines, found {}; {missing} are missing; first difference: {:?}",
+            expected.len(),
+            found.len(),
+            expected
+                .iter()
+                .zip(&found)
+                .find(|(one, other)| one != other),
+        );
+    }
+    println!("{} lines after {kills} kills", found.len());
+}
+
+enum Ending {
+    Killed,
+    Done,
+}
+
+/// Runs the job until it ends, or kills it when `patience` has run out.
+fn run(path: &Path, patience: Option<Duration>) -> Ending {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_floodmark"))
+        .arg("run")
+        .arg(path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let (sender, log) = mpsc::sync_channel(1);
+    thread::scope(|scope| {
+        // Reads until the process is gone, whatever way it goes.
+        scope.spawn(move || sender.send(std::io::read_to_string(stderr).unwrap_or_default()));
+        let ended = patience.map_or_else(
+            || log.recv().ok(),
+            |patience| log.recv_timeout(patience).ok(),
+        );
+        match ended {
+            Some(log) => {
+                let status = child.wait().unwrap();
+                assert!(status.success(), "{status}:\n{log}");
+                Ending::Done
+            }
+            None => {
+                kill(&mut child);
+                // It may have ended well just before it was killed.
+                if child.wait().unwrap().success() {
+                    Ending::Done
+                } else {
+                    Ending::Killed
+                }
+            }
+        }
+    })
+}
+
+/// SIGKILL: the process has no chance to do anything about it.
+fn kill(child: &mut Child) {
+    child.kill().unwrap();
+}
+
+type Row = (String, String, Option<i64>);
+
+/// Spreads the flights over the input files, and gives them back in the order in which each key's stand.
+fn write_input(folder: &Path) -> Vec<Row> {
+    let data = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/flights-2013-01.csv"
+    );
+    let mut reader = csv::Reader::from_path(data).unwrap();
+    let headers = reader.headers().unwrap().clone();
+    let column = |name: &str| headers.iter().position(|header| header == name).unwrap();
+    let (origin, carrier, delay) = (column("origin"), column("carrier"), column("dep_delay"));
+    let month: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+
+    let mut files = vec!["carrier,dep_delay,origin\n".to_owned(); FILES];
+    let mut rows = Vec::new();
+    for record in std::iter::repeat_n(&month, MONTHS).flatten() {
+        let (origin, carrier, delay) = (&record[origin], &record[carrier], &record[delay]);
+        let file = carrier.bytes().map(usize::from).sum::<usize>() % FILES;
+        writeln!(files[file], "{carrier},{delay},{origin}").unwrap();
+        rows.push((origin.to_owned(), carrier.to_owned(), delay.parse().ok()));
+    }
+    fs::create_dir(folder.join("in")).unwrap();
+    for (index, text) in files.iter().enumerate() {
+        fs::write(folder.join(format!("in/{index}.csv")), text).unwrap();
+    }
+    rows
+}
+
+/// The independent computation: one pass, no engine.
+fn single_pass(rows: &[Row], only_the_last: bool) -> Vec<String> {
+    #[derive(Clone, Default)]
+    struct Delays {
+        flights: u64,
+        departed: u64,
+        delay: Option<i64>,
+        largest: Option<i64>,
+        first: Option<i64>,
+    }
+    let text = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let mut keys: BTreeMap<(&str, &str), Delays> = BTreeMap::new();
+    let mut lines = Vec::new();
+    let line = |(origin, carrier): (&str, &str), delays: &Delays| {
+        format!(
+            "{origin},{carrier},{},{},{},{},{}",
+            delays.flights,
+            delays.departed,
+            text(delays.delay),
+            text(delays.largest),
+            text(delays.first)
+        )
+    };
+    for (origin, carrier, delay) in rows {
+        let key = (origin.as_str(), carrier.as_str());
+        let delays = keys.entry(key).or_default();
+        delays.flights += 1;
+        if let Some(delay) = *delay {
+            delays.departed += 1;
+            delays.delay = Some(delays.delay.unwrap_or(0) + delay);
+            delays.largest = delays.largest.max(Some(delay));
+            delays.first = delays.first.or(Some(delay));
+        }
+        if !only_the_last {
+            lines.push(line(key, delays));
+        }
+    }
+    if only_the_last {
+        lines.extend(keys.iter().map(|(key, delays)| line(*key, delays)));
+    }
+    lines.sort_unstable();
+    lines
+}
+
+/// All lines of the files that the sink has finished, without their headers, sorted.
+fn committed(folder: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(
+            name.starts_with("part-"),
+            "the finished job has left {name} behind"
+        );
+        let text = fs::read_to_string(&path).unwrap();
+        let mut file = text.lines();
+        assert_eq!(
+            file.next(),
+            Some("origin,carrier,flights,departed,delay,largest,first"),
+            "{name}"
+        );
+        lines.extend(file.map(str::to_owned));
+    }
+    lines.sort_unstable();
+    lines
+}
