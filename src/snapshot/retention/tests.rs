@@ -100,13 +100,25 @@ fn damaged_checkpoints_do_not_count_and_go_when_enough_newer_ones_are_there() {
     );
 }
 
+/// A checkpoint that its subtasks are working on, even when it was aborted in the meantime.
+struct Triggered {
+    aborted: bool,
+    acknowledged: Vec<Option<BTreeSet<ObjectName>>>,
+}
+
+impl Triggered {
+    fn is_acknowledged(&self) -> bool {
+        self.acknowledged.iter().all(Option::is_some)
+    }
+}
+
 /// A job whose subtasks extend, rebase and report their chains in random order, with random aborts and restarts.
 struct History {
     rng: fastrand::Rng,
     retention: Retention,
     chains: Vec<BTreeSet<ObjectName>>,
     on_disk: BTreeMap<CheckpointId, BTreeSet<ObjectName>>,
-    in_progress: BTreeMap<CheckpointId, Vec<Option<BTreeSet<ObjectName>>>>,
+    triggered: BTreeMap<CheckpointId, Triggered>,
     deleted: BTreeSet<ObjectName>,
     next_checkpoint: u64,
     next_object: u64,
@@ -124,7 +136,7 @@ impl History {
             retention: Retention::new(retained_max, []),
             chains: vec![BTreeSet::new(); Self::SUBTASKS],
             on_disk: BTreeMap::new(),
-            in_progress: BTreeMap::new(),
+            triggered: BTreeMap::new(),
             deleted: BTreeSet::new(),
             next_checkpoint: 1,
             next_object: 1,
@@ -135,17 +147,21 @@ impl History {
     fn trigger(&mut self) {
         let id = CheckpointId(self.next_checkpoint);
         self.next_checkpoint += 1;
-        self.in_progress.insert(id, vec![None; Self::SUBTASKS]);
+        let triggered = Triggered {
+            aborted: false,
+            acknowledged: vec![None; Self::SUBTASKS],
+        };
+        self.triggered.insert(id, triggered);
     }
 
-    /// A random subtask acknowledges the oldest checkpoint that it has not yet.
+    /// A random subtask acknowledges the oldest checkpoint that it has not yet; it may come too late.
     fn acknowledge(&mut self) {
         let index = self.rng.usize(0..Self::SUBTASKS);
         let open = self
-            .in_progress
+            .triggered
             .iter_mut()
-            .find(|(_, acknowledged)| acknowledged[index].is_none());
-        let Some((id, acknowledged)) = open else {
+            .find(|(_, triggered)| triggered.acknowledged[index].is_none());
+        let Some((id, triggered)) = open else {
             return;
         };
         let chain = &mut self.chains[index];
@@ -154,27 +170,34 @@ impl History {
         }
         chain.insert(object(self.next_object));
         self.next_object += 1;
-        acknowledged[index] = Some(chain.clone());
+        triggered.acknowledged[index] = Some(chain.clone());
         self.retention
             .acknowledged(*id, subtask(index), chain.clone());
     }
 
     fn abort(&mut self) {
-        if let Some((id, _)) = self.in_progress.pop_last() {
-            self.retention.aborted(id);
+        let mut newest_first = self.triggered.iter_mut().rev();
+        if let Some((id, triggered)) = newest_first.find(|(_, triggered)| !triggered.aborted) {
+            triggered.aborted = true;
+            self.retention.aborted(*id);
         }
     }
 
     fn complete(&mut self) {
-        let is_complete = |acknowledged: &Vec<Option<_>>| acknowledged.iter().all(Option::is_some);
-        let Some((id, acknowledged)) = self.in_progress.first_key_value() else {
+        self.triggered
+            .retain(|_, triggered| !triggered.aborted || !triggered.is_acknowledged());
+        let complete: Vec<CheckpointId> = self
+            .triggered
+            .iter()
+            .filter(|(_, triggered)| !triggered.aborted && triggered.is_acknowledged())
+            .map(|(id, _)| *id)
+            .collect();
+        // Manifests can become durable in another order than that of the checkpoints.
+        let complete = self.rng.choice(complete);
+        let Some(id) = complete else {
             return;
         };
-        if !is_complete(acknowledged) {
-            return;
-        }
-        let id = *id;
-        let acknowledged = self.in_progress.remove(&id).unwrap();
+        let acknowledged = self.triggered.remove(&id).unwrap().acknowledged;
         let objects: BTreeSet<ObjectName> = acknowledged.into_iter().flatten().flatten().collect();
         self.on_disk.insert(id, objects.clone());
         let removal = self.retention.completed(id, objects);
@@ -186,7 +209,7 @@ impl History {
 
     /// The process dies: chains and running checkpoints are gone, the chains start anew from the newest checkpoint.
     fn restart(&mut self) {
-        self.in_progress.clear();
+        self.triggered.clear();
         let found = self.on_disk.iter().map(|(id, objects)| FoundCheckpoint {
             checkpoint: *id,
             usable: true,
@@ -203,7 +226,11 @@ impl History {
     }
 
     fn check(&self, seed: u64) {
-        let pending = self.in_progress.values().flatten().flatten();
+        let pending = self
+            .triggered
+            .values()
+            .filter(|triggered| !triggered.aborted);
+        let pending = pending.flat_map(|triggered| triggered.acknowledged.iter().flatten());
         let needed = self.on_disk.values().chain(&self.chains).chain(pending);
         for object in needed.flatten() {
             assert!(!self.deleted.contains(object), "seed {seed}: {object}");
@@ -222,7 +249,7 @@ fn nothing_referred_to_is_ever_deleted_in_random_histories() {
         let mut history = History::new(seed);
         for _ in 0..300 {
             match history.rng.u8(0..32) {
-                0..=3 if history.in_progress.len() < 3 => history.trigger(),
+                0..=3 if history.triggered.len() < 4 => history.trigger(),
                 4 => history.abort(),
                 5 if history.rng.u8(0..4) == 0 => history.restart(),
                 6..=12 => history.complete(),
