@@ -1,1 +1,25 @@
-//! cli
+//! The command line, one file a command. Nothing here is needed to embed the engine.
+
+mod arguments;
+mod attend;
+mod checkpoint_row;
+mod checkpoints_inspect;
+mod checkpoints_list;
+mod connections;
+mod entry;
+mod exit_status;
+mod interrupts;
+mod load;
+mod output;
+mod report;
+mod run;
+mod running_job;
+mod text_table;
+mod validate;
+
+pub use checkpoint_row::{
+    CheckpointDetail, CheckpointKind, CheckpointRow, CheckpointStatus, PieceRow,
+};
+pub use entry::main;
+pub use exit_status::ExitStatus;
+pub use running_job::{JobOutcome, RunningJob};

@@ -126,3 +126,6 @@ impl Section {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,9 @@ pub(super) fn hint<S: AsRef<str>>(unknown: &str, known: &[S], what: &str) -> Opt
 
 /// The one of `known` that `unknown` is most likely a slip of.
 pub(super) fn similar<'k, S: AsRef<str>>(unknown: &str, known: &'k [S]) -> Option<&'k str> {
-    let distance_max = (unknown.chars().count() / 3).max(1);
+    let length = unknown.chars().count();
+    // One letter is always one step from another: there is nothing to recognise in it.
+    let distance_max = (length / 3).max(1).min(length.saturating_sub(1));
     known
         .iter()
         .map(|name| {
@@ -41,6 +43,7 @@ mod tests {
         check("intervall", "did you mean \"interval\"?");
         check("tiemout", "did you mean \"timeout\"?");
         check("mod", "did you mean \"mode\"?");
+        check("x", "known keys: interval, mode, timeout");
         check("colour", "known keys: interval, mode, timeout");
     }
 

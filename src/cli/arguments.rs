@@ -1,0 +1,249 @@
+//! The grammar of the command line. The comments of the fields are the help texts.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry::{LogFormat, LogSettings};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the job or the command failed
+  2    the command line or the job file is wrong
+  130  interrupted at once, by a second signal
+
+Environment:
+  FLOODMARK_LOG  what is logged from which module, for example warn,floodmark::coordinator=trace";
+
+const RUN_EXAMPLES: &str = "\
+SIGINT or SIGTERM stops the job with a last checkpoint; a second one ends it at once.
+
+Examples:
+  floodmark run flights.toml
+  floodmark run flights.toml --fresh --parallelism 2
+  floodmark run flights.toml --log-format json 2> flights.log
+
+Exit codes: 0 the sources have ended or the job was stopped, 1 the job failed,
+2 the command line or the job file is wrong, 130 interrupted at once";
+
+const VALIDATE_EXAMPLES: &str = "\
+Examples:
+  floodmark validate flights.toml
+  floodmark validate flights.toml && floodmark run flights.toml";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  floodmark checkpoints list flights.toml
+  floodmark checkpoints list flights.toml --json";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  floodmark checkpoints inspect flights.toml
+  floodmark checkpoints inspect flights.toml 17 --json";
+
+/// Exactly-once stream processing in one process, with Flink-style checkpoints.
+#[derive(Debug, Parser)]
+#[command(name = "floodmark", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) log: LogArguments,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What is written to standard error.
+#[derive(Args, Debug)]
+pub(super) struct LogArguments {
+    /// Log more; twice: log everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Log errors only, and show no progress
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// How log lines are written: text or json
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a job, from its newest checkpoint if there is one
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArguments),
+    /// Check a job file without running it
+    #[command(after_help = VALIDATE_EXAMPLES)]
+    Validate(JobArgument),
+    /// Look at a job's checkpoints
+    #[command(subcommand)]
+    Checkpoints(CheckpointsCommand),
+}
+
+/// What to do with checkpoints.
+#[derive(Debug, Subcommand)]
+pub(super) enum CheckpointsCommand {
+    /// List the checkpoints of a job, the newest first
+    #[command(after_help = LIST_EXAMPLES)]
+    List(ListArguments),
+    /// Show what a checkpoint consists of
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArguments),
+}
+
+/// The job file.
+#[derive(Args, Debug)]
+pub(super) struct JobArgument {
+    /// The job file (TOML)
+    #[arg(value_name = "JOB.TOML")]
+    pub(super) path: PathBuf,
+}
+
+/// The arguments of `run`.
+#[derive(Args, Debug)]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    pub(super) job: JobArgument,
+    /// Start without state, whatever checkpoints there are
+    #[arg(long)]
+    pub(super) fresh: bool,
+    /// Run with N subtasks per operator, whatever the job file says
+    #[arg(long, value_name = "N")]
+    pub(super) parallelism: Option<NonZeroUsize>,
+}
+
+/// The arguments of `checkpoints list`.
+#[derive(Args, Debug)]
+pub(super) struct ListArguments {
+    #[command(flatten)]
+    pub(super) job: JobArgument,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The arguments of `checkpoints inspect`.
+#[derive(Args, Debug)]
+pub(super) struct InspectArguments {
+    #[command(flatten)]
+    pub(super) job: JobArgument,
+    /// The checkpoint's id; the newest one unless given
+    #[arg(value_name = "ID")]
+    pub(super) id: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl LogArguments {
+    /// The settings that the arguments and the environment's filter give.
+    pub(super) fn settings(&self, filter: Option<String>) -> LogSettings {
+        let verbosity = match self.quiet {
+            true => -1,
+            false => i8::try_from(self.verbose).unwrap_or(i8::MAX),
+        };
+        LogSettings {
+            format: self.log_format,
+            verbosity,
+            filter,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn run_takes_its_options_in_any_order() {
+        for line in [
+            "floodmark run --fresh a.toml --parallelism 3 -vv",
+            "floodmark -v run --parallelism=3 --fresh a.toml",
+        ] {
+            let arguments = parse(line).unwrap();
+            assert_eq!(
+                arguments.log.settings(None).verbosity,
+                if line.contains("-vv") { 2 } else { 1 }
+            );
+            let Command::Run(run) = arguments.command else {
+                panic!("{line}")
+            };
+            assert_eq!(run.job.path, PathBuf::from("a.toml"));
+            assert!(run.fresh);
+            assert_eq!(run.parallelism.map(NonZeroUsize::get), Some(3));
+        }
+    }
+
+    #[test]
+    fn log_settings_come_from_the_flags_and_the_environment() {
+        let arguments = parse("floodmark validate a.toml -q --log-format json").unwrap();
+        let expected = LogSettings {
+            format: LogFormat::Json,
+            verbosity: -1,
+            filter: Some("trace".to_owned()),
+        };
+        assert_eq!(arguments.log.settings(Some("trace".to_owned())), expected);
+    }
+
+    #[test]
+    fn inspect_takes_an_id_or_none() {
+        for (line, expected) in [
+            ("floodmark checkpoints inspect a.toml", None),
+            ("floodmark checkpoints inspect a.toml 17 --json", Some(17)),
+        ] {
+            let Command::Checkpoints(CheckpointsCommand::Inspect(inspect)) =
+                parse(line).unwrap().command
+            else {
+                panic!("{line}")
+            };
+            assert_eq!(inspect.id, expected);
+            assert_eq!(inspect.json, expected.is_some());
+        }
+    }
+
+    #[test]
+    fn wrong_lines_are_refused_with_what_is_wrong() {
+        for (line, expected) in [
+            ("floodmark run", "JOB.TOML"),
+            ("floodmark run a.toml --parallelism 0", "'0'"),
+            ("floodmark rum a.toml", "'run'"),
+            ("floodmark run a.toml -q -v", "cannot be used with"),
+            (
+                "floodmark run a.toml --log-format xml",
+                "expected text or json",
+            ),
+            ("floodmark checkpoints inspect a.toml newest", "'newest'"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains(expected), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples_in_its_help() {
+        for command in ["run", "validate", "checkpoints list", "checkpoints inspect"] {
+            let help = parse(&format!("floodmark {command} --help")).unwrap_err();
+            assert_eq!(help.exit_code(), 0);
+            assert!(
+                help.to_string()
+                    .contains(&format!("  floodmark {command} flights.toml\n")),
+                "{help}"
+            );
+        }
+        let help = parse("floodmark --help").unwrap_err().to_string();
+        assert!(help.contains("130  interrupted at once"), "{help}");
+    }
+}

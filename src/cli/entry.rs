@@ -1,0 +1,58 @@
+//! From the command line to the exit status.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use clap::Parser;
+
+use super::arguments::{Arguments, CheckpointsCommand, Command};
+use super::exit_status::ExitStatus;
+use super::report::describe_error;
+use super::{checkpoints_inspect, checkpoints_list, run, validate};
+use crate::error::Result;
+use crate::telemetry::{TerminalLine, init_logging};
+
+/// Does what the command line asks for. `arguments` starts with the program's name; `log_filter` is the environment's
+/// word on what is logged, if it has any. Call it once: it sets up logging for the whole process.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    log_filter: Option<String>,
+) -> ExitStatus {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way as well. Nobody is left to tell when they cannot be printed.
+            let _ = error.print();
+            return match error.exit_code() {
+                0 => ExitStatus::Success,
+                _ => ExitStatus::Usage,
+            };
+        }
+    };
+    let line = match arguments.log.quiet {
+        true => TerminalLine::hidden(),
+        false => TerminalLine::new(),
+    };
+    execute(arguments, log_filter, &line).unwrap_or_else(|error| {
+        // The same: a closed standard error leaves the exit status only.
+        let _ = writeln!(std::io::stderr(), "{}", describe_error(&error));
+        ExitStatus::of_error(&error)
+    })
+}
+
+fn execute(
+    arguments: Arguments,
+    log_filter: Option<String>,
+    line: &TerminalLine,
+) -> Result<ExitStatus> {
+    init_logging(&arguments.log.settings(log_filter), line)?;
+    match arguments.command {
+        Command::Run(run) => return run::run(&run, line),
+        Command::Validate(job) => validate::validate(&job.path)?,
+        Command::Checkpoints(CheckpointsCommand::List(list)) => checkpoints_list::list(&list)?,
+        Command::Checkpoints(CheckpointsCommand::Inspect(inspect)) => {
+            checkpoints_inspect::inspect(&inspect)?;
+        }
+    }
+    Ok(ExitStatus::Success)
+}
