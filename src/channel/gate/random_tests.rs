@@ -272,14 +272,14 @@ impl std::fmt::Display for Run {
 
 #[test]
 fn in_any_order_a_snapshot_is_taken_exactly_when_the_last_input_is_aligned() {
-    for seed in 0..10_000 {
+    for seed in 0..5_000 {
         Run::new(seed, CheckpointMode::ExactlyOnce).play();
     }
 }
 
 #[test]
 fn in_any_order_at_least_once_takes_the_same_snapshots_and_blocks_nothing() {
-    for seed in 0..10_000 {
+    for seed in 0..5_000 {
         Run::new(seed, CheckpointMode::AtLeastOnce).play();
     }
 }

@@ -354,6 +354,12 @@ fn the_watermark_is_the_smallest_of_the_open_inputs_and_never_goes_back() {
     assert_eq!(gate.watermark(0, EventTime(5)), None, "an input goes back");
     assert_eq!(gate.watermark(0, EventTime(10)), None, "nothing advances");
     assert_eq!(gate.watermark(0, EventTime(40)), time(20));
+    assert_eq!(gate.watermark(0, EventTime(22)), None, "an input goes back");
+    assert_eq!(
+        gate.watermark(2, EventTime(25)),
+        time(25),
+        "it did not count"
+    );
     let now = Duration::ZERO;
     assert_eq!(gate.end(0, now), []);
     assert_eq!(gate.end(2, now), [AdvanceWatermark(EventTime(30))]);

@@ -206,7 +206,7 @@ impl UnparkingWake {
     /// Waits until somebody calls [`Wake::wake`]. Spins for a while before it parks: the two threads then meet in
     /// the middle of each other's calls, where a wake-up could be lost, and not only when one of them has parked.
     fn wait(&self, context: &str) {
-        for _ in 0..20_000 {
+        for _ in 0..200 {
             if self.roused.swap(false, Ordering::SeqCst) {
                 return;
             }
@@ -273,7 +273,7 @@ fn receive_all(mut receiver: LinkReceiver, rows_max: usize, context: &str) -> Ve
     }
 }
 
-const ELEMENTS: u64 = 20_000;
+const ELEMENTS: u64 = 3_000;
 
 #[test]
 fn two_threads_lose_nothing_and_no_wake_up() {

@@ -183,6 +183,26 @@ fn the_next_tick_is_asked_for_once() {
 }
 
 #[test]
+fn the_next_tick_is_the_earlier_of_the_next_trigger_and_the_next_expiry() {
+    /// The timeout, and when to wake up with a checkpoint of 50 pending and the interval over at 100.
+    fn check(timeout: u64, wakes_at: u64) {
+        let mut coordinator = CheckpointCoordinator::<&str>::new(CheckpointSettings {
+            timeout: millis(timeout),
+            max_concurrent: 2,
+            ..settings()
+        });
+        let mut commands = coordinator.started(vec![subtask(0)], CheckpointId(1), Duration::ZERO);
+        commands.extend(coordinator.request(millis(50)));
+        let last = commands
+            .into_iter()
+            .rfind(|command| matches!(command, WakeAt(_)));
+        assert_eq!(last, Some(WakeAt(millis(wakes_at))), "timeout {timeout}");
+    }
+    check(30, 80);
+    check(1_000, 100);
+}
+
+#[test]
 fn late_and_unknown_acknowledgements_are_discarded_and_duplicates_ignored() {
     let mut run = Run::new(without_interval());
     run.request();
