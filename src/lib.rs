@@ -70,6 +70,7 @@
 //! - [`graph`]: from a job description or from typed Rust code to the plan that is run
 //! - [`coordinator`]: the checkpoint protocol and the life of a job, as plain structs
 //! - [`runtime`]: the step of a subtask, chains, workers, and the actors around them (actix)
+//! - [`engine`]: the façade for embedding: a graph and its settings in, a handle on a running job out
 //! - [`cli`]: the commands of the binary, one a file (clap, anyhow)
 //!
 //! # Invariants

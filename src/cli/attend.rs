@@ -8,7 +8,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::interrupts::{Interrupts, Reaction};
-use super::running_job::{JobOutcome, RunningJob};
+use super::running_job::RunningJob;
+use crate::engine::JobOutcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::SharedClock;
 use crate::telemetry::{Progress, TerminalLine};

@@ -5,16 +5,17 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::model::{CheckpointId, EventTime, OperatorId};
+use crate::snapshot::SnapshotKind;
 
 /// A checkpoint in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CheckpointRow {
+pub(super) struct CheckpointRow {
     /// Its id.
     pub id: CheckpointId,
     /// Whether it can be restored from.
     pub status: CheckpointStatus,
-    /// Why it was taken.
-    pub kind: CheckpointKind,
+    /// What kind of snapshot it is.
+    pub kind: SnapshotKind,
     /// When its manifest was written; nothing when that cannot be read. RFC 3339 in JSON.
     #[serde(serialize_with = "serialise_time")]
     pub completed_at: Option<EventTime>,
@@ -32,26 +33,16 @@ pub struct CheckpointRow {
 /// Whether a checkpoint can be restored from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum CheckpointStatus {
+pub(super) enum CheckpointStatus {
     /// It can.
     Completed,
     /// It cannot: something of it is missing or altered.
     Damaged,
 }
 
-/// Why a checkpoint was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CheckpointKind {
-    /// To recover from a failure; it goes when newer ones are complete.
-    Checkpoint,
-    /// By the user, who alone removes it.
-    Savepoint,
-}
-
 /// A checkpoint and all its pieces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CheckpointDetail {
+pub(super) struct CheckpointDetail {
     /// What the list shows as well.
     #[serde(flatten)]
     pub row: CheckpointRow,
@@ -67,7 +58,7 @@ pub struct CheckpointDetail {
 
 /// A piece of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PieceRow {
+pub(super) struct PieceRow {
     /// Whose state it holds.
     pub operator: OperatorId,
     /// Which parallel instance wrote it, from 0.
@@ -88,16 +79,6 @@ impl CheckpointStatus {
         match self {
             Self::Completed => "completed",
             Self::Damaged => "damaged",
-        }
-    }
-}
-
-impl CheckpointKind {
-    /// The kind as a word.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Checkpoint => "checkpoint",
-            Self::Savepoint => "savepoint",
         }
     }
 }

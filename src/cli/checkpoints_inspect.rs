@@ -58,9 +58,10 @@ fn cells(piece: &PieceRow) -> Vec<String> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::checkpoint_row::{CheckpointRow, CheckpointStatus};
     use super::*;
-    use crate::cli::{CheckpointKind, CheckpointRow, CheckpointStatus};
     use crate::model::{CheckpointId, EventTime, OperatorId};
+    use crate::snapshot::SnapshotKind;
 
     fn detail() -> CheckpointDetail {
         let piece = |operator: &str, kind: &str, key_groups, object: Option<&str>| PieceRow {
@@ -75,7 +76,7 @@ mod tests {
             row: CheckpointRow {
                 id: CheckpointId(3),
                 status: CheckpointStatus::Completed,
-                kind: CheckpointKind::Savepoint,
+                kind: SnapshotKind::Checkpoint,
                 completed_at: Some(EventTime(0)),
                 duration: Some(Duration::from_secs(2)),
                 bytes: 3000,

@@ -69,15 +69,16 @@ fn unknown() -> String {
 mod tests {
     use std::time::Duration;
 
+    use super::super::checkpoint_row::CheckpointStatus;
     use super::*;
-    use crate::cli::{CheckpointKind, CheckpointStatus};
     use crate::model::{CheckpointId, EventTime};
+    use crate::snapshot::SnapshotKind;
 
     fn completed(id: u64) -> CheckpointRow {
         CheckpointRow {
             id: CheckpointId(id),
             status: CheckpointStatus::Completed,
-            kind: CheckpointKind::Checkpoint,
+            kind: SnapshotKind::Checkpoint,
             completed_at: Some(EventTime(1_357_380_000_250)),
             duration: Some(Duration::from_micros(12_300)),
             bytes: 3_400_000,

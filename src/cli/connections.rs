@@ -1,31 +1,168 @@
 //! Where the commands call the rest of the crate, one function a command.
 
-use super::checkpoint_row::{CheckpointDetail, CheckpointRow};
+use std::time::Duration;
+
+use super::checkpoint_row::{CheckpointDetail, CheckpointRow, CheckpointStatus, PieceRow};
 use super::running_job::RunningJob;
 use crate::config::JobFile;
+use crate::engine::{Engine, EngineSettings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph;
+use crate::model::{CheckpointId, EventTime, KeyGroupRange, OperatorId};
+use crate::snapshot::{CheckpointStore, ListedCheckpoint, Manifest, SnapshotKind, SubtaskEntry};
+use crate::storage::StoreLocation;
 
 /// Checks what the components' options mean, and whether the columns fit together.
-pub(super) fn check_graph(_job: &JobFile) -> Result<()> {
-    Ok(())
+pub(super) fn check_graph(job: &JobFile) -> Result<()> {
+    store_location(job)?;
+    graph::build(job).map(drop)
 }
 
 /// Starts the job; `fresh` ignores its checkpoints.
-pub(super) fn start(job: &JobFile, _fresh: bool) -> Result<RunningJob> {
-    Err(not_connected(job))
+pub(super) fn start(job: &JobFile, fresh: bool) -> Result<RunningJob> {
+    let settings = EngineSettings {
+        fresh,
+        ..EngineSettings::from(job)
+    };
+    let handle = Engine::new(graph::build(job)?, settings).start()?;
+    let (stop, cancel) = (handle.control(), handle.control());
+    Ok(RunningJob {
+        status: handle.status(),
+        stop: Box::new(move || stop.stop()),
+        cancel: Box::new(move || cancel.cancel()),
+        wait: Box::new(move || handle.wait()),
+    })
 }
 
 /// The job's checkpoints, the newest first.
 pub(super) fn checkpoints(job: &JobFile) -> Result<Vec<CheckpointRow>> {
-    Err(not_connected(job))
+    let mut listed = with_store(job, async |store| store.list().await)?;
+    listed.reverse();
+    Ok(listed.iter().map(row).collect())
 }
 
 /// What checkpoint `id`, or the newest one, consists of.
-pub(super) fn checkpoint(job: &JobFile, _id: Option<u64>) -> Result<CheckpointDetail> {
-    Err(not_connected(job))
+pub(super) fn checkpoint(job: &JobFile, id: Option<u64>) -> Result<CheckpointDetail> {
+    with_store(job, async |store| {
+        let listed = store.list().await?;
+        let wanted = listed
+            .iter()
+            .rev()
+            .find(|listed| id.is_none_or(|id| listed.checkpoint == CheckpointId(id)))
+            .ok_or_else(|| no_such_checkpoint(job, id))?;
+        let manifest = store.manifest(wanted.checkpoint).await?;
+        Ok(detail(row(wanted), &manifest))
+    })
 }
 
-fn not_connected(job: &JobFile) -> Error {
-    let message = format!("job {}: this build has no engine", job.job.name);
-    Error::new(ErrorKind::Bug, message)
+fn no_such_checkpoint(job: &JobFile, id: Option<u64>) -> Error {
+    let name = &job.job.name;
+    let message = match id {
+        Some(id) => format!("job {name} has no checkpoint {id}"),
+        None => format!("job {name} has no checkpoint"),
+    };
+    Error::new(ErrorKind::Configuration, message)
+}
+
+fn store_location(job: &JobFile) -> Result<StoreLocation> {
+    let working_directory =
+        std::env::current_dir().map_err(|error| Error::io("find the working directory", error))?;
+    StoreLocation::parse(&job.checkpoint.storage, &working_directory)
+        .map_err(|error| error.context("checkpoint.storage"))
+}
+
+/// Calls the store on a runtime of its own: these commands run no job.
+fn with_store<T>(
+    job: &JobFile,
+    call: impl AsyncFnOnce(&CheckpointStore) -> Result<T>,
+) -> Result<T> {
+    let store = CheckpointStore::open(&store_location(job)?, &job.job.name)?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("start a runtime", error))?
+        .block_on(call(&store))
+}
+
+fn row(listed: &ListedCheckpoint) -> CheckpointRow {
+    let damaged = CheckpointRow {
+        id: listed.checkpoint,
+        status: CheckpointStatus::Damaged,
+        kind: SnapshotKind::Checkpoint,
+        completed_at: None,
+        duration: None,
+        bytes: 0,
+        full_bytes: 0,
+        reason: None,
+    };
+    match &listed.summary {
+        Err(damage) => CheckpointRow {
+            reason: Some(damage.to_string()),
+            ..damaged
+        },
+        Ok(summary) => {
+            let millis = summary.completed_unix_millis - summary.triggered_unix_millis;
+            CheckpointRow {
+                status: CheckpointStatus::Completed,
+                kind: summary.kind,
+                completed_at: Some(EventTime(summary.completed_unix_millis)),
+                duration: u64::try_from(millis).ok().map(Duration::from_millis),
+                bytes: summary.uploaded_bytes,
+                full_bytes: summary.referred_bytes + summary.manifest_bytes,
+                ..damaged
+            }
+        }
+    }
+}
+
+fn detail(row: CheckpointRow, manifest: &Manifest) -> CheckpointDetail {
+    let operators = manifest.graph.iter().map(|operator| operator.parallelism);
+    let entries = manifest.operators.iter();
+    CheckpointDetail {
+        row,
+        job: manifest.job.clone(),
+        parallelism: operators.max().unwrap_or_default(),
+        max_parallelism: manifest.max_parallelism,
+        pieces: entries
+            .flat_map(|(operator, entry)| {
+                let subtasks = entry.subtasks.iter();
+                subtasks.flat_map(move |subtask| pieces(operator, subtask))
+            })
+            .collect(),
+    }
+}
+
+fn pieces(operator: &OperatorId, subtask: &SubtaskEntry) -> Vec<PieceRow> {
+    let piece =
+        |kind: String, groups: Option<KeyGroupRange>, object: Option<String>, bytes| PieceRow {
+            operator: operator.clone(),
+            subtask: subtask.index,
+            kind,
+            key_groups: groups.map(|range| (range.start, range.end)),
+            object,
+            bytes,
+        };
+    let mut pieces = Vec::new();
+    for item in &subtask.items {
+        pieces.push(piece(
+            "list".to_owned(),
+            None,
+            None,
+            item.to_string().len() as u64,
+        ));
+    }
+    for state in &subtask.keyed {
+        for part in &state.parts {
+            let stored = part.base.iter().map(|base| ("base", base));
+            for (kind, stored) in stored.chain(part.deltas.iter().map(|delta| ("delta", delta))) {
+                pieces.push(piece(
+                    format!("{kind} of {}", state.name),
+                    Some(part.key_groups),
+                    Some(stored.object.as_str().to_owned()),
+                    stored.length,
+                ));
+            }
+        }
+    }
+    pieces
 }

@@ -17,9 +17,5 @@ mod running_job;
 mod text_table;
 mod validate;
 
-pub use checkpoint_row::{
-    CheckpointDetail, CheckpointKind, CheckpointRow, CheckpointStatus, PieceRow,
-};
 pub use entry::main;
 pub use exit_status::ExitStatus;
-pub use running_job::{JobOutcome, RunningJob};

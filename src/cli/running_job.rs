@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::engine::JobOutcome;
 use crate::telemetry::JobStatus;
 
 /// A job that runs, as far as the command line is concerned.
-pub struct RunningJob {
+pub(super) struct RunningJob {
     /// Its figures.
     pub status: Arc<JobStatus>,
     /// Asks it to take a last checkpoint and to end. Returns at once.
@@ -15,17 +15,4 @@ pub struct RunningJob {
     pub cancel: Box<dyn Fn()>,
     /// Blocks until it has ended.
     pub wait: Box<dyn FnOnce() -> JobOutcome + Send>,
-}
-
-/// How a job ended.
-#[derive(Debug)]
-pub enum JobOutcome {
-    /// All sources have ended, and everything is committed.
-    Finished,
-    /// It was asked to stop, took a last checkpoint, and everything up to it is committed.
-    Stopped,
-    /// It was asked to end at once. It goes on from the last checkpoint that was complete.
-    Cancelled,
-    /// Something went wrong.
-    Failed(Error),
 }

@@ -12,7 +12,7 @@ use crate::operator::{
     Emission, OperatorContext, OperatorSnapshot, Output, RestoredOperatorState, Sink, Source,
     SourceStatus,
 };
-use crate::state::KeyedStateBackend;
+use crate::state::test_backend;
 
 /// A clock that only a test moves.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl Subtask {
             parallelism: self.parallelism,
             clock: &self.clock,
             restored: self.restored.as_ref(),
-            keyed_state: &mut KeyedStateBackend,
+            keyed_state: &mut test_backend(),
         })
     }
 }

@@ -105,12 +105,14 @@ mod tests {
                 .partition(&batch, parallelism, 128)
                 .unwrap();
             let encoder = KeyEncoder::new(&random_schema(), &names).unwrap();
+            let mut hasher = KeyHasher::default();
             for (subtask, part) in parts.iter().enumerate() {
                 let Some(part) = part else { continue };
                 let mut keys = EncodedKeys::default();
                 encoder.encode_batch(part, &mut keys).unwrap();
                 for row in 0..keys.len() {
-                    let group = KeyGroup::of_hash(key_hash(&keys.key(row).to_vec()), 128);
+                    let group =
+                        KeyGroup::of_hash(hasher.hash(&keys.key(row).to_vec()).unwrap(), 128);
                     assert_eq!(group.subtask(parallelism, 128), subtask, "seed {seed}");
                 }
             }

@@ -13,7 +13,7 @@ use super::contract::{
 };
 use crate::error::Result;
 use crate::model::{Batch, ColumnType, OperatorId, SystemClock};
-use crate::state::KeyedStateBackend;
+use crate::state::test_backend;
 
 /// Opens an operator on state of its own.
 pub(super) fn open(
@@ -26,7 +26,7 @@ pub(super) fn open(
         parallelism: 1,
         clock: &SystemClock::shared(),
         restored,
-        keyed_state: &mut KeyedStateBackend::default(),
+        keyed_state: &mut test_backend(),
     })
 }
 

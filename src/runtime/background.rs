@@ -29,7 +29,7 @@ pub(super) enum BackgroundJob {
 }
 
 /// Work that an operator left for the background.
-pub type OperatorWork = (OperatorId, Vec<BackgroundWork>);
+pub(super) type OperatorWork = (OperatorId, Vec<BackgroundWork>);
 
 /// A subtask's part of a checkpoint, safe in the store, with how long it took.
 pub(super) struct SubtaskAck {

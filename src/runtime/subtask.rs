@@ -14,7 +14,7 @@ use super::chain::{Chain, OperatorPart, StateSize};
 use super::output::Outputs;
 
 /// How many records a source is asked for at a time.
-pub const SOURCE_ROWS_MAX: usize = 1024;
+const SOURCE_ROWS_MAX: usize = 1024;
 
 /// One parallel instance of a chain of operators, with its links.
 pub struct Subtask {

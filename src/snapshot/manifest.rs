@@ -54,6 +54,15 @@ pub enum SnapshotKind {
     Checkpoint,
 }
 
+impl SnapshotKind {
+    /// The kind as a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Checkpoint => "checkpoint",
+        }
+    }
+}
+
 /// One operator of the job graph.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GraphOperator {

@@ -44,4 +44,9 @@ pub use sealed::{Epoch, RestoredPart, RestoredState, SealedBase, SealedBytes, Se
 pub use value_state::ValueState;
 
 #[cfg(test)]
+mod test_backend;
+#[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use test_backend::test_backend;
