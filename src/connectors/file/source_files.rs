@@ -36,7 +36,6 @@ pub(super) struct SourceFile {
 #[serde(untagged)]
 pub(super) enum SourceItem {
     File(SourceFile),
-    #[serde(rename_all = "snake_case")]
     DeadLetters {
         /// Whose dead-letter file it is: the subtask's index.
         dead_letters: usize,

@@ -1,7 +1,7 @@
 //! The generator source.
 
-use crate::connectors::generator::pacer::{Due, Pacer};
-use crate::connectors::generator::rows::RowsGenerator;
+use super::pacer::{Due, Pacer};
+use super::rows::RowsGenerator;
 use crate::connectors::splits::{SPLITS_MAX, SplitRange, Splits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Batch, CheckpointId, EventTime, Row, SharedClock};
