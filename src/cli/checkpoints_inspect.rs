@@ -98,8 +98,8 @@ mod tests {
         let expected = "\
 job flights, parallelism 1, 128 key groups
 
-ID  STATUS     KIND       COMPLETED AT          DURATION  WRITTEN  FULL SIZE
- 3  completed  savepoint  1970-01-01T00:00:00Z     2.0 s   3.0 kB     3.0 kB
+ID  STATUS     KIND        COMPLETED AT          DURATION  WRITTEN  FULL SIZE
+ 3  completed  checkpoint  1970-01-01T00:00:00Z     2.0 s   3.0 kB     3.0 kB
 
 OPERATOR    SUBTASK  PIECE  KEY GROUPS    SIZE  OBJECT
 in                0  list   -           1.5 kB  -
@@ -111,7 +111,7 @@ by_carrier        0  base   0..128      1.5 kB  shared/1.base";
     fn json_holds_the_row_and_the_pieces() {
         let json = serde_json::to_value(detail()).unwrap();
         assert_eq!(json["id"], 3);
-        assert_eq!(json["kind"], "savepoint");
+        assert_eq!(json["kind"], "checkpoint");
         assert_eq!(json["pieces"][1]["key_groups"], serde_json::json!([0, 128]));
         assert_eq!(json["pieces"][0]["object"], serde_json::Value::Null);
     }

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<&str, &str>) {
-        match (StoreLocation::parse(text, Path::new("/work/dir")), expected) {
+        match (StoreLocation::parse(text, Path::new("/srv/dir")), expected) {
             (Ok(location), Ok(root)) => assert_eq!(location.root(), Path::new(root), "{text}"),
             (Err(error), Err(part)) => {
                 assert_eq!(error.kind(), ErrorKind::Configuration, "{text}");
@@ -78,9 +78,9 @@ mod tests {
 
     #[test]
     fn paths_and_file_addresses_are_read_and_other_schemes_refused() {
-        check("checkpoints", Ok("/work/dir/checkpoints"));
-        check("./checkpoints", Ok("/work/dir/checkpoints"));
-        check("../checkpoints", Ok("/work/dir/../checkpoints"));
+        check("checkpoints", Ok("/srv/dir/checkpoints"));
+        check("./checkpoints", Ok("/srv/dir/checkpoints"));
+        check("../checkpoints", Ok("/srv/dir/../checkpoints"));
         check("/data/checkpoints", Ok("/data/checkpoints"));
         check("file:///data/checkpoints", Ok("/data/checkpoints"));
         check("file://data", Err("three slashes"));

@@ -1,54 +1,6 @@
 //! The aggregate operator from outside: settings and batches in, batches out.
 
+mod harness;
 mod naive;
 mod results;
 mod settings;
-
-use arrow_array::RecordBatch;
-use arrow_select::concat::concat_batches;
-
-use super::{AggregateConfig, AggregateOperator};
-use crate::error::Result;
-use crate::model::Batch;
-use crate::operator::test_support::{finish, open, process};
-
-fn config(settings: &str) -> AggregateConfig {
-    toml::from_str(settings).unwrap()
-}
-
-/// An operator that is open, on state of its own.
-fn operator(config: &AggregateConfig, batch: &RecordBatch) -> AggregateOperator {
-    let mut operator = AggregateOperator::new(config, &batch.schema()).unwrap();
-    open(&mut operator, None).unwrap();
-    operator
-}
-
-/// All rows that the operator emits for the rows of `input`, handed over in batches that end at `ends`.
-fn updates(
-    operator: &mut AggregateOperator,
-    input: &RecordBatch,
-    ends: &[usize],
-) -> Result<RecordBatch> {
-    let mut emitted = Vec::new();
-    let mut start = 0;
-    for end in ends {
-        let batch = input.slice(start, end - start);
-        emitted.extend(process(operator, Batch::Columns(batch))?);
-        start = *end;
-    }
-    Ok(join(operator, emitted))
-}
-
-/// All rows that the operator emits when the input ends.
-fn finals(operator: &mut AggregateOperator) -> RecordBatch {
-    let calls = finish(operator).unwrap();
-    join(operator, calls.into_iter().flatten().collect())
-}
-
-fn join(operator: &AggregateOperator, batches: Vec<Batch>) -> RecordBatch {
-    let batches: Vec<RecordBatch> = batches
-        .into_iter()
-        .map(|batch| batch.into_columns().unwrap())
-        .collect();
-    concat_batches(operator.output_schema(), &batches).unwrap()
-}

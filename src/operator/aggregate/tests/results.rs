@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use serde_json::json;
 
+use super::harness::{config, finals, join, operator, updates};
 use super::naive::{self, Row, Value};
-use super::{config, finals, join, operator, updates};
 use crate::error::ErrorKind;
 use crate::model::{Batch, CheckpointId};
 use crate::operator::aggregate::{AggregateConfig, AggregateOperator};

@@ -1,6 +1,6 @@
 //! How the settings are read, and what is refused.
 
-use super::config;
+use super::harness::config;
 use crate::error::ErrorKind;
 use crate::operator::aggregate::{AggregateConfig, Emit};
 use crate::operator::test_support::random_schema;
