@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::job::record;
 use crate::stopwatch::{Stopwatch, pass};
@@ -84,14 +84,9 @@ impl Worker {
                     Err(TrySendError::Disconnected(_)) => false,
                 }
             });
-            loop {
-                match self.receiver.try_recv() {
-                    Ok(batch) => {
-                        black_box(self.table.add(&batch));
-                        done.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                    }
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+            while let Ok(batch) = self.receiver.try_recv() {
+                black_box(self.table.add(&batch));
+                done.fetch_add(batch.len() as u64, Ordering::Relaxed);
             }
         }
     }
