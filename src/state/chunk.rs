@@ -1,0 +1,188 @@
+//! Chunks: the pieces of memory that deltas and bases are written into, shared out once they are sealed, and taken up
+//! again when nobody needs the sealed bytes any more.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::mem;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::segment::{Region, SegmentPool};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The size of a chunk, unless one record is larger.
+pub(super) const CHUNK_BYTES: usize = 64 << 10;
+
+/// Gives out chunks. All states of a subtask share one.
+pub(super) struct ChunkPool {
+    segments: Rc<RefCell<SegmentPool>>,
+    /// By size, which is a power of two.
+    free: BTreeMap<usize, Vec<Region>>,
+    /// Where sealed chunks come back to, on whichever thread the last of their bytes is dropped.
+    returned: Returned,
+}
+
+type Returned = Arc<Mutex<Vec<Region>>>;
+
+impl ChunkPool {
+    /// A pool that has no chunk yet.
+    pub(super) fn new(segments: Rc<RefCell<SegmentPool>>) -> Self {
+        Self {
+            segments,
+            free: BTreeMap::new(),
+            returned: Returned::default(),
+        }
+    }
+
+    /// An empty chunk with room for at least `bytes`.
+    pub(super) fn take(&mut self, bytes: usize) -> Result<Chunk> {
+        let bytes = bytes.max(CHUNK_BYTES).next_power_of_two();
+        let region = match self.recycled(bytes) {
+            Some(region) => region,
+            None => self
+                .segments
+                .try_borrow_mut()
+                .map_err(|_| Error::new(ErrorKind::Bug, "the segment pool is used twice at once"))?
+                .region(bytes)?,
+        };
+        Ok(Chunk {
+            region,
+            used: 0,
+            returned: Arc::clone(&self.returned),
+        })
+    }
+
+    fn recycled(&mut self, bytes: usize) -> Option<Region> {
+        if let Some(region) = self.free.get_mut(&bytes).and_then(Vec::pop) {
+            return Some(region);
+        }
+        let returned =
+            mem::take(&mut *self.returned.lock().unwrap_or_else(PoisonError::into_inner));
+        for region in returned {
+            self.free.entry(region.len()).or_default().push(region);
+        }
+        self.free.get_mut(&bytes).and_then(Vec::pop)
+    }
+}
+
+/// A chunk that is being written.
+pub(super) struct Chunk {
+    region: Region,
+    used: usize,
+    returned: Returned,
+}
+
+impl Chunk {
+    /// How many bytes are written.
+    #[inline]
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// How many more fit.
+    #[inline]
+    pub(super) fn room(&self) -> usize {
+        self.region.len() - self.used
+    }
+
+    /// Adds `bytes` bytes, to be filled by the caller: they hold whatever lay there before.
+    ///
+    /// # Panics
+    /// When there is less room.
+    #[inline]
+    pub(super) fn append(&mut self, bytes: usize) -> &mut [u8] {
+        let start = self.used;
+        self.used += bytes;
+        &mut self.region.as_mut_slice()[start..start + bytes]
+    }
+
+    /// All that is written.
+    #[inline]
+    pub(super) fn written(&self) -> &[u8] {
+        &self.region.as_slice()[..self.used]
+    }
+
+    /// All that is written, to be changed.
+    #[inline]
+    pub(super) fn written_mut(&mut self) -> &mut [u8] {
+        &mut self.region.as_mut_slice()[..self.used]
+    }
+
+    /// What is written becomes bytes that never change again; the chunk goes back to its pool with the last of them.
+    pub(super) fn seal(self) -> Bytes {
+        Bytes::from_owner(SealedChunk {
+            region: Some(self.region),
+            used: self.used,
+            returned: self.returned,
+        })
+    }
+}
+
+/// A chunk that is shared out and written no more.
+struct SealedChunk {
+    /// Taken out when it is dropped.
+    region: Option<Region>,
+    used: usize,
+    returned: Returned,
+}
+
+impl AsRef<[u8]> for SealedChunk {
+    fn as_ref(&self) -> &[u8] {
+        self.region
+            .as_ref()
+            .map_or(&[], |region| &region.as_slice()[..self.used])
+    }
+}
+
+impl Drop for SealedChunk {
+    fn drop(&mut self) {
+        if let Some(region) = self.region.take() {
+            self.returned
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(region);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(folder: &tempfile::TempDir) -> ChunkPool {
+        let segments = SegmentPool::open(folder.path()).unwrap();
+        ChunkPool::new(Rc::new(RefCell::new(segments)))
+    }
+
+    #[test]
+    fn a_sealed_chunk_comes_back_when_its_bytes_are_dropped_on_another_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pool = pool(&folder);
+        let mut chunk = pool.take(1).unwrap();
+        chunk.append(3).copy_from_slice(b"abc");
+        let address = chunk.written().as_ptr();
+        let sealed = chunk.seal();
+        assert_eq!(&sealed[..], b"abc");
+        let second = pool.take(1).unwrap();
+        assert_ne!(second.region.pointer(0).as_ptr().cast_const(), address);
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(sealed));
+        });
+        let third = pool.take(1).unwrap();
+        assert_eq!(third.region.pointer(0).as_ptr().cast_const(), address);
+        assert_eq!(third.used(), 0);
+    }
+
+    #[test]
+    fn a_record_larger_than_a_chunk_gets_a_larger_chunk() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pool = pool(&folder);
+        let chunk = pool.take(CHUNK_BYTES + 1).unwrap();
+        assert_eq!(chunk.room(), 2 * CHUNK_BYTES);
+        drop(chunk.seal());
+        let small = pool.take(1).unwrap();
+        assert_eq!(small.room(), CHUNK_BYTES);
+    }
+}

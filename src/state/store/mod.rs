@@ -1,0 +1,11 @@
+//! Stores: table, delta and base of one state put together, in one of two layouts.
+
+mod fixed;
+mod layout;
+mod ownership;
+mod variable;
+
+pub(super) use fixed::FixedStore;
+pub(super) use layout::{Store, has_fixed_layout};
+pub(super) use ownership::Ownership;
+pub(super) use variable::VariableStore;

@@ -1,0 +1,111 @@
+//! The directory of one key group: which sub-table a hash belongs to.
+
+use super::bucket::SubTable;
+
+/// How many of a hash's bits say where in its key group a record lies. The topmost 16 say which key group it is.
+const POSITION_BITS: u32 = 48;
+
+/// The sub-tables of one key group, in the order of the hashes. Empty until the first record comes.
+pub(super) struct Directory<K, V> {
+    entries: Vec<SubTable<K, V>>,
+    /// By how much a position is shifted to give an index.
+    shift: u32,
+}
+
+impl<K, V> Default for Directory<K, V> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            shift: POSITION_BITS,
+        }
+    }
+}
+
+impl<K, V> Directory<K, V> {
+    /// The sub-table that a record with this hash belongs to.
+    #[inline(always)]
+    pub(super) fn find(&self, hash: u64) -> Option<SubTable<K, V>> {
+        self.entries.get(self.index(hash)).copied()
+    }
+
+    /// Gives the directory its first sub-table.
+    pub(super) fn start(&mut self, first: SubTable<K, V>) {
+        self.entries.push(first);
+    }
+
+    /// Replaces the sub-table that `hash` belongs to and that has this depth.
+    pub(super) fn replace(&mut self, hash: u64, depth: u32, with: SubTable<K, V>) {
+        let range = self.range(hash, depth);
+        self.entries[range].fill(with);
+    }
+
+    /// Replaces the sub-table that `hash` belongs to and that has this depth by two, of the next depth.
+    pub(super) fn split(
+        &mut self,
+        hash: u64,
+        depth: u32,
+        low: SubTable<K, V>,
+        high: SubTable<K, V>,
+    ) {
+        if POSITION_BITS - self.shift == depth {
+            self.entries = self
+                .entries
+                .iter()
+                .flat_map(|&entry| [entry, entry])
+                .collect();
+            self.shift -= 1;
+        }
+        let range = self.range(hash, depth);
+        let (left, right) = self.entries[range.clone()].split_at_mut(range.len() / 2);
+        left.fill(low);
+        right.fill(high);
+    }
+
+    /// The entries that share a sub-table of this depth with `hash`.
+    fn range(&self, hash: u64, depth: u32) -> std::ops::Range<usize> {
+        let length = 1 << (POSITION_BITS - self.shift - depth);
+        let start = self.index(hash) & !(length - 1);
+        start..start + length
+    }
+
+    #[inline(always)]
+    fn index(&self, hash: u64) -> usize {
+        (position(hash) >> self.shift) as usize
+    }
+}
+
+/// Where in its key group a record with this hash lies.
+fn position(hash: u64) -> u64 {
+    hash & ((1 << POSITION_BITS) - 1)
+}
+
+/// Whether a record with this hash goes to the second of the two sub-tables that one of this depth is split into.
+pub(super) fn goes_high(hash: u64, depth: u32) -> bool {
+    hash >> (POSITION_BITS - 1 - depth) & 1 == 1
+}
+
+/// How far a walk through a table has come, in the order of key groups and hashes. It stays right when the table grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::state) struct Cursor {
+    /// The number of the key group, from the first that the table owns.
+    pub(super) group: usize,
+    /// The first position in the group that was not visited.
+    pub(super) position: u64,
+}
+
+impl Cursor {
+    /// Goes past the sub-table of this depth.
+    pub(super) fn advance(&mut self, depth: u32) {
+        let width = 1 << (POSITION_BITS - depth);
+        self.position = (self.position & !(width - 1)) + width;
+        if self.position >> POSITION_BITS != 0 {
+            self.next_group();
+        }
+    }
+
+    /// Goes to the start of the next key group.
+    pub(super) fn next_group(&mut self) {
+        self.group += 1;
+        self.position = 0;
+    }
+}

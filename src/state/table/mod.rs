@@ -1,0 +1,17 @@
+//! The table: extendible hashing over sub-tables of cache-line buckets.
+//!
+//! Each owned key group has a directory, indexed by the topmost bits of the hash's low 48 bits; what it points to are
+//! sub-tables of at most 32 KiB. A full sub-table is doubled until it has that size, and split in two from then on, so
+//! no insertion ever moves more than one of them.
+
+#[expect(
+    unsafe_code,
+    reason = "keys and values are read and written where they lie in a bucket"
+)]
+mod bucket;
+mod directory;
+mod index;
+
+pub(super) use bucket::{Slot, SubTable, prefetch, slots_in_bucket};
+pub(super) use directory::Cursor;
+pub(super) use index::Table;

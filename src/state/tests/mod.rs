@@ -1,0 +1,8 @@
+//! Tests of keyed state as a whole: against a plain map, across restores, and with damaged bytes.
+
+mod chain;
+mod damage;
+mod limits;
+mod model;
+mod rescale;
+mod subject;

@@ -1,0 +1,191 @@
+//! Random operations on a state and on a plain map, with barriers and base slices in between, and restores compared.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+
+use super::chain::Chain;
+use super::subject::{Reading, Subject, TestValue, all_groups, open};
+use crate::state::{KeyedStateBackend, MapState, ValueState};
+
+/// A state, the map that it must equal, and what its barriers gave.
+struct Model<S: Subject> {
+    random: Rng,
+    keys: u64,
+    backend: KeyedStateBackend,
+    state: S,
+    expected: BTreeMap<S::Key, S::Value>,
+    chain: Chain,
+    folder: tempfile::TempDir,
+    context: String,
+}
+
+impl<S: Subject> Model<S> {
+    fn new(seed: u64, keys: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (backend, state) = open(&folder.path().join("live"), all_groups(), None).unwrap();
+        Self {
+            random: Rng::with_seed(seed),
+            keys,
+            backend,
+            state,
+            expected: BTreeMap::new(),
+            chain: Chain::default(),
+            folder,
+            context: format!("seed {seed}"),
+        }
+    }
+
+    fn step(&mut self) {
+        let key = S::random_key(&mut self.random, self.keys);
+        match self.random.u8(..12) {
+            0 | 1 => {
+                let value = S::Value::random(&mut self.random);
+                self.state.put(&key, &value).unwrap();
+                self.expected.insert(key, value);
+            }
+            2 => {
+                let value = S::Value::random(&mut self.random);
+                self.state.upsert(&key, value.clone()).unwrap();
+                self.expected.insert(key, value);
+            }
+            3 | 4 => {
+                let removed = self.state.remove(&key).unwrap();
+                let expected = self.expected.remove(&key).is_some();
+                assert_eq!(removed, expected, "{} {key:?}", self.context);
+            }
+            5 => {
+                let found = self.state.get(&key).unwrap();
+                assert_eq!(
+                    found.as_ref(),
+                    self.expected.get(&key),
+                    "{} {key:?}",
+                    self.context
+                );
+            }
+            6 => self.copy_slice(),
+            7 => {
+                if self.random.u8(..4) == 0 {
+                    self.barrier();
+                }
+            }
+            _ => self.change_batch(),
+        }
+    }
+
+    fn change_batch(&mut self) {
+        let count = self.random.usize(..150);
+        let keys: Vec<_> = (0..count)
+            .map(|_| S::random_key(&mut self.random, self.keys))
+            .collect();
+        let initial: Vec<_> = (0..count)
+            .map(|_| S::Value::random(&mut self.random))
+            .collect();
+        let by = self.random.u8(..);
+        self.state.change_batch(&keys, &initial, by).unwrap();
+        for (key, initial) in keys.into_iter().zip(initial) {
+            self.expected.entry(key).or_insert(initial).change(by);
+        }
+    }
+
+    fn copy_slice(&mut self) {
+        let bytes_max = self.random.usize(..30_000);
+        self.backend.copy_base_slice(bytes_max).unwrap();
+    }
+
+    fn barrier(&mut self) {
+        let mut sealed = self.backend.seal().unwrap();
+        assert_eq!(sealed.len(), 1, "{}", self.context);
+        self.chain.add(sealed.remove(0));
+    }
+
+    /// The live state, and one restored from all barriers so far, equal the map.
+    fn compare(&mut self) {
+        self.barrier();
+        self.check(&self.state, "live");
+        let directory = self.folder.path().join("restored");
+        let descriptor = self.chain.descriptor.clone().unwrap();
+        let parts = vec![self.chain.part(all_groups())];
+        let (mut backend, restored) =
+            open::<S>(&directory, all_groups(), Some((descriptor, parts))).unwrap();
+        self.check(&restored, "restored");
+        let delta = &backend.seal().unwrap()[0].delta;
+        assert!(
+            delta.is_empty(),
+            "{}: what was restored is not touched",
+            self.context
+        );
+    }
+
+    fn check(&self, state: &S, which: &str) {
+        let records = state.records().unwrap();
+        assert_eq!(
+            records.len(),
+            self.expected.len(),
+            "{} {which}",
+            self.context
+        );
+        let records: BTreeMap<_, _> = records.into_iter().collect();
+        assert!(records == self.expected, "{} {which}", self.context);
+        for (key, value) in &self.expected {
+            let found = state.get(key).unwrap();
+            assert_eq!(
+                found.as_ref(),
+                Some(value),
+                "{} {which} {key:?}",
+                self.context
+            );
+        }
+    }
+}
+
+/// Gives the number of bases that were due on the way.
+fn check<S: Subject>(seed: u64, keys: u64, steps: usize) -> usize {
+    let mut model = Model::<S>::new(seed, keys);
+    for step in 1..=steps {
+        model.step();
+        if step.is_multiple_of(steps / 8) {
+            model.compare();
+        }
+    }
+    model.chain.bases
+}
+
+fn check_with_bases<S: Subject>(seed: u64, keys: u64, steps: usize) {
+    let bases = check::<S>(seed, keys, steps);
+    assert!(bases > 0, "seed {seed}: no base was ever due");
+}
+
+#[test]
+fn a_value_state_of_numbers_equals_a_map_after_every_restore() {
+    check_with_bases::<ValueState<u64, i64>>(1, 3_000, 6_000);
+    check::<ValueState<u64, i64>>(2, 40, 4_000);
+    check::<ValueState<u64, i64>>(3, 200_000, 3_000);
+}
+
+#[test]
+fn a_value_state_with_text_keys_equals_a_map_after_every_restore() {
+    check_with_bases::<ValueState<String, i64>>(4, 3_000, 3_000);
+}
+
+#[test]
+fn a_value_state_of_text_equals_a_map_after_every_restore() {
+    check_with_bases::<ValueState<String, String>>(5, 3_000, 3_000);
+    check::<ValueState<u64, String>>(6, 50, 3_000);
+}
+
+#[test]
+fn a_value_state_with_compound_types_equals_a_map_after_every_restore() {
+    check_with_bases::<ValueState<(String, String), Reading>>(7, 1_000, 3_000);
+}
+
+#[test]
+fn a_map_state_of_numbers_equals_a_map_after_every_restore() {
+    check_with_bases::<MapState<u64, u64, i64>>(8, 3_000, 6_000);
+}
+
+#[test]
+fn a_map_state_of_text_equals_a_map_after_every_restore() {
+    check_with_bases::<MapState<String, String, i64>>(9, 3_000, 3_000);
+    check::<MapState<u64, String, Reading>>(10, 500, 2_000);
+}
