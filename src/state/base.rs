@@ -9,11 +9,19 @@ use crate::error::Result;
 /// No base is begun before the deltas have at least this size: a small state's deltas are read back in no time.
 const DELTA_BYTES_MIN: u64 = 1 << 20;
 
+/// Each delta counts for at least this: a small one still has its line in every manifest and its read at a restore.
+const DELTA_BYTES_COUNTED_MIN: u64 = 16 << 10;
+
+/// A base is begun after this many deltas, however small they were beside the state.
+const DELTAS_MAX: u32 = 1000;
+
 /// The life of a state's bases, one after the other.
 #[derive(Default)]
 pub(super) struct BaseSchedule {
-    /// The bytes of all deltas sealed since the newest base was begun.
+    /// The bytes of all deltas sealed since the newest base was begun, as they count.
     delta_bytes: u64,
+    /// How many these are; an epoch in which nothing was touched has none.
+    deltas: u32,
     running: Option<RunningBase>,
     /// Finished, and waiting for a barrier.
     finished: Option<SealedBase>,
@@ -42,21 +50,22 @@ pub(super) struct RunningBase {
 impl BaseSchedule {
     /// Counts a delta that the state was restored from: a long chain is to be followed by a base soon.
     pub(super) fn on_restored_delta(&mut self, bytes: usize) {
-        self.delta_bytes += bytes as u64;
+        self.count_delta(bytes as u64);
     }
 
     /// The base to copy a slice of, if there is one: begins one when it is due.
     ///
-    /// It is due when the deltas since the last one have grown beyond the size that a new one would have.
+    /// It is due when the deltas since the last one have grown beyond the size that a new one would have, or have
+    /// become too many.
     pub(super) fn running(
         &mut self,
         epoch: Epoch,
         base_bytes: u64,
         log: impl FnOnce() -> RecordLog,
     ) -> Option<&mut RunningBase> {
-        let due = self.delta_bytes > base_bytes.max(DELTA_BYTES_MIN);
-        if self.running.is_none() && self.finished.is_none() && due {
+        if self.running.is_none() && self.finished.is_none() && self.due(base_bytes) {
             self.delta_bytes = 0;
+            self.deltas = 0;
             self.running = Some(RunningBase {
                 first_epoch: epoch,
                 cursor: Cursor::default(),
@@ -83,8 +92,19 @@ impl BaseSchedule {
 
     /// A barrier has sealed a delta of so many bytes: gives the base that goes with it, if one is finished.
     pub(super) fn on_barrier(&mut self, delta_bytes: u64) -> Option<SealedBase> {
-        self.delta_bytes += delta_bytes;
+        self.count_delta(delta_bytes);
         self.finished.take()
+    }
+
+    fn due(&self, base_bytes: u64) -> bool {
+        self.delta_bytes > base_bytes.max(DELTA_BYTES_MIN) || self.deltas > DELTAS_MAX
+    }
+
+    fn count_delta(&mut self, bytes: u64) {
+        if bytes > 0 {
+            self.delta_bytes += bytes.max(DELTA_BYTES_COUNTED_MIN);
+            self.deltas += 1;
+        }
     }
 
     /// The bytes of the base that is being copied, or waits for a barrier.
@@ -92,5 +112,47 @@ impl BaseSchedule {
         let running = self.running.as_ref().map_or(0, |base| base.log.len());
         let finished = self.finished.as_ref().map_or(0, |base| base.bytes.len());
         running + finished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many barriers with deltas of this size it takes until a base of this size is due.
+    fn barriers_until_due(delta_bytes: u64, base_bytes: u64) -> u64 {
+        let mut schedule = BaseSchedule::default();
+        let mut barriers = 0;
+        while !schedule.due(base_bytes) {
+            schedule.on_barrier(delta_bytes);
+            barriers += 1;
+        }
+        barriers
+    }
+
+    #[test]
+    fn a_base_is_due_when_the_deltas_outgrow_it_or_become_many() {
+        let check = |delta_bytes, base_bytes, expected| {
+            let found = barriers_until_due(delta_bytes, base_bytes);
+            assert_eq!(
+                found, expected,
+                "deltas of {delta_bytes}, base of {base_bytes}"
+            );
+        };
+        check(1 << 20, 100, 2);
+        check(1 << 20, 10 << 20, 11);
+        // Small deltas of a small state count for more than they are.
+        check(100, 4000, 65);
+        // Small deltas of a large state do not make it be copied for each few of them.
+        check(100, 1 << 30, 1001);
+    }
+
+    #[test]
+    fn epochs_without_a_delta_never_bring_a_base_about() {
+        let mut schedule = BaseSchedule::default();
+        for _ in 0..100_000 {
+            schedule.on_barrier(0);
+        }
+        assert!(!schedule.due(100));
     }
 }

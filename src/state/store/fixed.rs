@@ -19,7 +19,7 @@ use crate::state::log::RecordLog;
 use crate::state::piece::{FixedPiece, FixedShape, Footer, PieceKind};
 use crate::state::sealed::{Epoch, SealedBase, SealedBytes};
 use crate::state::segment::SegmentPool;
-use crate::state::table::{Cursor, Slot, Table};
+use crate::state::table::{Cursor, Slot, SubTable, Table};
 
 /// So many keys of a batch are looked up at once: enough to keep all of a core's line-fill buffers busy, few enough to
 /// stay in its first-level cache.
@@ -32,14 +32,15 @@ pub(in crate::state) struct FixedStore<R: RecordKey, V: StateValue> {
     delta: FixedDelta,
     base: BaseSchedule,
     /// Kept between batches for its memory.
-    staged: Vec<Staged<R, V>>,
+    staged: Vec<Wanted<R, V>>,
 }
 
 /// A key of a batch on its way through the table.
-struct Staged<R: RecordKey, V: StateValue> {
+struct Wanted<R: RecordKey, V: StateValue> {
     key: R::Fixed,
     hash: u64,
     group: KeyGroup,
+    sub_table: Option<SubTable<R::Fixed, Archived<V>>>,
     slot: Option<Slot<R::Fixed, Archived<V>>>,
     _types: PhantomData<(R, V)>,
 }
@@ -106,31 +107,32 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
 
     pub(super) fn update_batch<'k>(
         &mut self,
-        keys: impl Iterator<Item = R::Native<'k>>,
+        mut keys: impl Iterator<Item = R::Native<'k>>,
         mut initial: impl FnMut(usize) -> V,
         mut update: impl FnMut(usize, Seal<'_, Archived<V>>),
     ) -> Result<()> {
-        let mut keys = keys;
         let mut staged = mem::take(&mut self.staged);
         let mut first = 0;
         loop {
             staged.clear();
             for key in keys.by_ref().take(STAGE_KEYS) {
-                let wanted = self.locate(R::to_fixed(key))?;
-                self.table.prefetch(wanted.group, wanted.hash);
+                let mut wanted = self.locate(R::to_fixed(key))?;
+                wanted.sub_table = self.table.prefetch(wanted.group, wanted.hash);
                 staged.push(wanted);
             }
             if staged.is_empty() {
                 break;
             }
+            // The table changes no more until all of the stage are found, so the sub-tables are still the right ones.
+            let generation = self.table.generation();
             for wanted in &mut staged {
-                wanted.slot = self.find(wanted);
+                let sub_table = wanted.sub_table;
+                wanted.slot =
+                    sub_table.and_then(|found| found.find(wanted.hash, &wanted.key, |_| true));
                 if let Some(slot) = wanted.slot {
-                    let mark = *self.table.record_mut(slot).2;
-                    self.delta.prefetch(Self::SHAPE, mark);
+                    self.delta.prefetch(Self::SHAPE, self.table.mark(slot));
                 }
             }
-            let generation = self.table.generation();
             for (index, wanted) in (first..).zip(&staged) {
                 let slot = match wanted.slot {
                     Some(slot) if self.table.generation() == generation => slot,
@@ -264,25 +266,26 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
     }
 
     #[inline(always)]
-    fn locate(&self, key: R::Fixed) -> Result<Staged<R, V>> {
+    fn locate(&self, key: R::Fixed) -> Result<Wanted<R, V>> {
         let hashes = R::fixed_hashes(&key);
         let group = self.ownership.own_group(hashes.group)?;
         Ok(Self::wanted(key, group, hashes.record))
     }
 
     #[inline(always)]
-    fn wanted(key: R::Fixed, group: KeyGroup, hash: u64) -> Staged<R, V> {
-        Staged {
+    fn wanted(key: R::Fixed, group: KeyGroup, hash: u64) -> Wanted<R, V> {
+        Wanted {
             key,
             hash,
             group,
+            sub_table: None,
             slot: None,
             _types: PhantomData,
         }
     }
 
     #[inline(always)]
-    fn find(&self, wanted: &Staged<R, V>) -> Option<Slot<R::Fixed, Archived<V>>> {
+    fn find(&self, wanted: &Wanted<R, V>) -> Option<Slot<R::Fixed, Archived<V>>> {
         self.table
             .find(wanted.group, wanted.hash, &wanted.key, |_| true)
     }
@@ -290,7 +293,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
     #[inline(never)]
     fn insert(
         &mut self,
-        wanted: &Staged<R, V>,
+        wanted: &Wanted<R, V>,
         value: &Archived<V>,
     ) -> Result<Slot<R::Fixed, Archived<V>>> {
         self.table.insert(

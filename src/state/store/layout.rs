@@ -154,3 +154,53 @@ impl<R: RecordKey, V: StateValue> Store<R, V> {
         either!(self, store => store.restore(piece, kind, key_groups))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rkyv::{Archive, Deserialize, Serialize};
+
+    use super::*;
+    use crate::state::archive::{EntryKey, SingleKey};
+    use crate::state::{StateKey, StateValue};
+
+    #[derive(Archive, Serialize, Deserialize)]
+    struct Whole {
+        sum: i64,
+        count: u64,
+    }
+
+    #[derive(Archive, Serialize, Deserialize)]
+    struct Padded {
+        sum: i64,
+        flag: bool,
+    }
+
+    fn value_is_fixed<K: StateKey, V: StateValue>() -> bool {
+        has_fixed_layout::<SingleKey<K>, V>()
+    }
+
+    fn map_is_fixed<K: StateKey, M: StateKey, V: StateValue>() -> bool {
+        has_fixed_layout::<EntryKey<K, M>, V>()
+    }
+
+    #[test]
+    fn small_types_without_padding_or_pointers_lie_in_the_slot() {
+        assert!(value_is_fixed::<u64, i64>());
+        assert!(value_is_fixed::<u32, f64>());
+        assert!(value_is_fixed::<u64, ()>());
+        assert!(value_is_fixed::<[u8; 12], [i64; 1]>());
+        assert!(value_is_fixed::<u64, Whole>());
+        assert!(map_is_fixed::<u64, u64, i64>());
+        assert!(map_is_fixed::<u32, u32, i64>());
+    }
+
+    #[test]
+    fn all_other_types_lie_in_the_heap() {
+        assert!(!value_is_fixed::<String, i64>());
+        assert!(!value_is_fixed::<u64, String>());
+        assert!(!value_is_fixed::<(u64, u64), i64>());
+        assert!(!value_is_fixed::<u64, Padded>());
+        assert!(!value_is_fixed::<u64, [i64; 4]>());
+        assert!(!map_is_fixed::<u64, u32, i64>());
+    }
+}

@@ -112,11 +112,10 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
 
     pub(super) fn update_batch<'k>(
         &mut self,
-        keys: impl Iterator<Item = R::Native<'k>>,
+        mut keys: impl Iterator<Item = R::Native<'k>>,
         mut initial: impl FnMut(usize) -> V,
         mut update: impl FnMut(usize, Seal<'_, Archived<V>>),
     ) -> Result<()> {
-        let mut keys = keys;
         let mut buffer = self.take_buffer();
         let mut values = AlignedVec::new();
         let mut staged: Vec<(Range<usize>, Located)> = Vec::with_capacity(STAGE_KEYS);
@@ -295,14 +294,14 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
     }
 
     /// Asks for the block and the delta record of the first record with this hash.
-    fn prefetch_block(&mut self, located: Located) {
+    fn prefetch_block(&self, located: Located) {
         let found = self
             .table
             .find(located.group, located.hash, &located.hash, |_| true);
         if let Some(slot) = found {
-            let (_, block, mark) = self.table.record_mut(slot);
+            let (_, block) = self.table.record(slot);
             self.heap.prefetch(BlockRef::from_bits(*block));
-            self.delta.prefetch(*mark);
+            self.delta.prefetch(self.table.mark(slot));
         }
     }
 

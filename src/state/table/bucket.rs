@@ -131,7 +131,7 @@ impl<K, V> SubTable<K, V> {
 
     /// The record with these key bytes for which `confirm` says yes.
     #[inline(always)]
-    pub(super) fn find(
+    pub(in crate::state) fn find(
         self,
         hash: u64,
         key: &K,
@@ -288,6 +288,13 @@ impl<K, V> SlotAccess<K, V> {
     pub(super) fn record(&self, slot: Slot<K, V>) -> (&K, &V) {
         // SAFETY: the slot is occupied and its table alive and unchanged (see the type); it is borrowed shared.
         unsafe { (slot.key().as_ref(), slot.value().as_ref()) }
+    }
+
+    /// The record's mark.
+    #[inline(always)]
+    pub(super) fn mark(&self, slot: Slot<K, V>) -> u32 {
+        // SAFETY: as in `record`.
+        unsafe { slot.mark().read() }
     }
 
     /// The record's key, its value and its mark, the latter two to be changed.

@@ -81,12 +81,12 @@ impl<K, V> Table<K, V> {
         self.generation
     }
 
-    /// Asks for the bucket that a record belongs to.
+    /// Asks for the bucket that a record belongs to; gives its sub-table, valid until a record is inserted.
     #[inline(always)]
-    pub(in crate::state) fn prefetch(&self, group: KeyGroup, hash: u64) {
-        if let Some(sub_table) = self.sub_table(group, hash) {
-            sub_table.prefetch(hash);
-        }
+    pub(in crate::state) fn prefetch(&self, group: KeyGroup, hash: u64) -> Option<SubTable<K, V>> {
+        let sub_table = self.sub_table(group, hash)?;
+        sub_table.prefetch(hash);
+        Some(sub_table)
     }
 
     /// Finds the record with this key and a value for which `confirm` says yes.
@@ -144,6 +144,12 @@ impl<K, V> Table<K, V> {
     #[inline(always)]
     pub(in crate::state) fn record(&self, slot: Slot<K, V>) -> (&K, &V) {
         self.access.record(slot)
+    }
+
+    /// A record's mark.
+    #[inline(always)]
+    pub(in crate::state) fn mark(&self, slot: Slot<K, V>) -> u32 {
+        self.access.mark(slot)
     }
 
     /// A record's key, its value and its mark, the latter two to be changed.

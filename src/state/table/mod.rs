@@ -12,6 +12,6 @@ mod bucket;
 mod directory;
 mod index;
 
-pub(super) use bucket::{Slot, prefetch, slots_in_bucket};
+pub(super) use bucket::{Slot, SubTable, prefetch, slots_in_bucket};
 pub(super) use directory::Cursor;
 pub(super) use index::Table;
