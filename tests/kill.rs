@@ -14,6 +14,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -159,36 +161,54 @@ fn check(job: Job) {
         MONTHS_RUNNING
     };
     let rows = write_input(folder.path(), months);
-    let path = job.write(folder.path());
-
-    let mut kills = 0;
-    loop {
-        // Once it has been killed often enough, it may run to its end.
-        let patience = (kills < KILLS).then(|| Duration::from_millis(random.u64(1..500)));
-        match run(&path, patience) {
-            Ending::Killed => kills += 1,
-            Ending::Done => break,
-        }
-    }
-    assert!(
-        kills >= KILLS,
-        "seed {seed}: the job was done after {kills} kills: give it more to do"
-    );
     let expected = single_pass(&rows, job.in_a_map);
-    let found = committed(&folder.path().join("out"));
-    if expected != found {
-        let missing = expected.iter().filter(|line| !found.contains(line)).count();
-        panic!(
-            "seed {seed}: expected {} lines, found {}; {missing} are missing; first difference: {:?}",
-            expected.len(),
-            found.len(),
-            expected
-                .iter()
-                .zip(&found)
-                .find(|(one, other)| one != other),
-        );
+    let path = job.write(folder.path());
+    let (mut kills, mut resumed) = (0, 0);
+    // A fast machine may be done with the job before it was killed often enough: then it is done once more.
+    while kills < KILLS {
+        loop {
+            // Once it has been killed often enough, it may run to its end.
+            let moment = (kills < KILLS).then(|| Moment {
+                checkpoints: random.usize(0..4),
+                then: Duration::from_millis(random.u64(0..2 * job.interval_millis)),
+            });
+            let (ending, log) = run(&path, moment);
+            resumed += usize::from(log.contains("resumed from a checkpoint"));
+            match ending {
+                Ending::Killed => kills += 1,
+                Ending::Done => break,
+            }
+        }
+        let found = committed(&folder.path().join("out"));
+        if expected != found {
+            let missing = expected.iter().filter(|line| !found.contains(line)).count();
+            panic!(
+                "seed {seed}: expected {} lines, found {}; {missing} are missing; first difference: {:?}",
+                expected.len(),
+                found.len(),
+                expected
+                    .iter()
+                    .zip(&found)
+                    .find(|(one, other)| one != other),
+            );
+        }
+        println!("{} lines after {kills} kills", found.len());
+        fs::remove_dir_all(folder.path().join("out")).unwrap();
+        fs::remove_dir_all(folder.path().join("checkpoints")).unwrap();
     }
-    println!("{} lines after {kills} kills", found.len());
+    // Else the kills came too early to try anything but the start.
+    assert!(
+        resumed >= KILLS / 2,
+        "seed {seed}: only {resumed} runs began from a checkpoint"
+    );
+}
+
+/// When a run is killed.
+struct Moment {
+    /// After it has completed so many checkpoints,
+    checkpoints: usize,
+    /// and then so much later.
+    then: Duration,
 }
 
 enum Ending {
@@ -196,42 +216,62 @@ enum Ending {
     Done,
 }
 
-/// Runs the job until it ends, or kills it when `patience` has run out.
-fn run(path: &Path, patience: Option<Duration>) -> Ending {
+/// Runs the job until it ends, or kills it at a moment. Gives its log too.
+fn run(path: &Path, moment: Option<Moment>) -> (Ending, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_floodmark"))
-        .arg("run")
+        .args(["run", "-v"])
         .arg(path)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let stderr = child.stderr.take().unwrap();
-    let (sender, log) = mpsc::sync_channel(1);
-    thread::scope(|scope| {
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let (sender, lines) = mpsc::sync_channel(1024);
+    let log = thread::scope(|scope| {
         // Reads until the process is gone, whatever way it goes.
-        scope.spawn(move || sender.send(std::io::read_to_string(stderr).unwrap_or_default()));
-        let ended = patience.map_or_else(
-            || log.recv().ok(),
-            |patience| log.recv_timeout(patience).ok(),
-        );
-        match ended {
-            Some(log) => {
-                let status = child.wait().unwrap();
-                assert!(status.success(), "{status}:\n{log}");
-                Ending::Done
+        scope.spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                sender.send(line).unwrap();
             }
-            None => {
-                kill(&mut child);
-                // It may have ended well just before it was killed.
-                if child.wait().unwrap().success() {
-                    Ending::Done
-                } else {
-                    Ending::Killed
-                }
-            }
+        });
+        let mut log = String::new();
+        if let Some(moment) = moment
+            && wait_for_checkpoints(&lines, moment.checkpoints, &mut log)
+        {
+            wait(moment.then);
+            kill(&mut child);
         }
-    })
+        log.extend(lines.iter().map(|line| line + "\n"));
+        log
+    });
+    let status = child.wait().unwrap();
+    if status.success() {
+        return (Ending::Done, log);
+    }
+    assert_eq!(status.signal(), Some(9), "{status}:\n{log}");
+    (Ending::Killed, log)
+}
+
+/// Whether the process has completed so many checkpoints; if not, it has ended before.
+fn wait_for_checkpoints(lines: &mpsc::Receiver<String>, count: usize, log: &mut String) -> bool {
+    let mut completed = 0;
+    while completed < count {
+        let Ok(line) = lines.recv() else {
+            return false;
+        };
+        completed += usize::from(line.contains("checkpoint completed"));
+        log.push_str(&line);
+        log.push('\n');
+    }
+    true
+}
+
+/// Lets the process run on for a while. This decides only where it is hit, not what the test expects.
+fn wait(duration: Duration) {
+    let (_sender, nothing) = mpsc::sync_channel::<()>(1);
+    // Nobody ever sends: the end of the wait is the event.
+    let _ = nothing.recv_timeout(duration);
 }
 
 /// SIGKILL: the process has no chance to do anything about it.

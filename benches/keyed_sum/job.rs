@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use floodmark::config::{CheckpointSection, JobFile};
+use floodmark::config::{CheckpointSection, JobFile, LinkSection};
 use floodmark::connectors::{BlackholeSink, GeneratorSource, RowCount};
 use floodmark::engine::{Engine, EngineSettings, JobHandle, JobOutcome};
 use floodmark::graph::{self, JobGraph, StreamBuilder};
@@ -21,6 +21,7 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
     pub(crate) is_toml: bool,
     pub(crate) storage: Option<String>,
+    pub(crate) link_rows: Option<usize>,
 }
 
 /// What was measured.
@@ -108,7 +109,10 @@ fn start(plan: &Plan, storage: String) -> (JobHandle, Done) {
     } else {
         typed_graph(plan, count.clone())
     };
+    let mut link = LinkSection::default();
+    link.rows_max = plan.link_rows.unwrap_or(link.rows_max);
     let settings = EngineSettings {
+        link,
         checkpoint: CheckpointSection {
             interval: plan.interval,
             // A checkpoint that takes longer than its interval shows in the table, and does not end the run.

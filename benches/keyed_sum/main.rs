@@ -41,6 +41,9 @@ struct Arguments {
     /// How long each is measured at least, in seconds; at least 1.2 intervals in any case.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// The bound of each link, in rows; the default of job files unless given.
+    #[arg(long)]
+    link_rows: Option<usize>,
     /// What to measure.
     #[arg(long, value_enum, default_value_t = Kind::Typed)]
     kind: Kind,
@@ -112,6 +115,7 @@ fn measure_row(
                 duration: duration.max(interval.unwrap_or_default().mul_f64(1.2)),
                 is_toml: arguments.kind == Kind::Toml,
                 storage: arguments.storage.clone(),
+                link_rows: arguments.link_rows,
             };
             measured.push(job::measure(&plan, recorder));
         }

@@ -110,7 +110,7 @@ pub struct LinkSection {
 impl Default for LinkSection {
     fn default() -> Self {
         Self {
-            rows_max: 16_384,
+            rows_max: 4096,
             elements_max: 256,
         }
     }
