@@ -120,7 +120,7 @@ impl JobLife {
         self.failure.as_ref()
     }
 
-    /// What failed after the first failure, or after the job was cancelled; the first few of it.
+    /// What failed after the first failure, or while the subtasks were being ended; the first few of it.
     pub fn suppressed(&self) -> &[JobFailure] {
         &self.suppressed
     }
@@ -147,9 +147,15 @@ impl JobLife {
     }
 
     /// Something failed: a subtask, or the job's checkpoints.
+    ///
+    /// Once the subtasks are being ended, a failure decides nothing any more: subtasks end one by one, so one that is
+    /// still at work can find that its neighbour has gone before it.
     pub fn failed(&mut self, failure: JobFailure) -> Vec<JobCommand> {
-        let decides = !self.state.is_terminal()
-            && !matches!(self.state, JobState::Failing | JobState::Cancelling);
+        let decides = match self.state {
+            JobState::Created | JobState::Restoring | JobState::Running => true,
+            JobState::Stopping => !self.may_end,
+            _ => false,
+        };
         if decides {
             self.failure = Some(failure);
             self.state = JobState::Failing;
@@ -347,6 +353,42 @@ mod tests {
         let (_, suppressed) = life.into_failures();
         assert_eq!(suppressed.len(), 1);
         assert_eq!(suppressed[0].error.to_string(), "second");
+    }
+
+    /// A stopped job once failed now and then: a subtask saw its neighbour's links close before it was itself told to
+    /// end.
+    #[test]
+    fn a_failure_among_the_last_subtasks_changes_nothing_about_the_outcome() {
+        when_running(
+            &[
+                JobLife::stop,
+                JobLife::stop_checkpoint_committed,
+                FAILED,
+                JobLife::all_subtasks_stopped,
+            ],
+            &[TakeStopCheckpoint, CancelAll, End(JobState::Stopped)],
+            JobState::Stopped,
+        );
+        let life = when_running(
+            &[JobLife::finished, FAILED, JobLife::all_subtasks_stopped],
+            &[CancelAll, End(JobState::Finished)],
+            JobState::Finished,
+        );
+        assert_eq!(life.suppressed().len(), 1);
+    }
+
+    #[test]
+    fn a_failure_before_the_stop_checkpoint_is_committed_fails_the_job() {
+        when_running(
+            &[JobLife::stop, FAILED, JobLife::all_subtasks_stopped],
+            &[
+                TakeStopCheckpoint,
+                ReportFailure,
+                CancelAll,
+                End(JobState::Failed),
+            ],
+            JobState::Failed,
+        );
     }
 
     #[test]

@@ -1,0 +1,12 @@
+//! The merged engine from end to end: what it does when something goes wrong, as the user of the binary or of the
+//! library sees it. Every test has a folder of its own; nothing waits for a time, only for what the job says or does.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod damage;
+mod support;
