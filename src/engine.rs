@@ -57,6 +57,27 @@ impl From<&JobFile> for EngineSettings {
 }
 
 /// A job that is ready to run.
+///
+/// ```
+/// use floodmark::connectors::{MemoryOutput, MemorySink, MemorySource};
+/// use floodmark::engine::{Engine, EngineSettings, JobOutcome};
+/// use floodmark::graph::StreamBuilder;
+///
+/// let output = MemoryOutput::<i64>::default();
+/// let written = output.clone();
+/// let job = StreamBuilder::new("doubles");
+/// job.source("numbers", || MemorySource::of_rows(vec![1_i64, 2, 3], 1))
+///     .map("double", |number: i64| number * 2)
+///     .sink("out", move || Ok(MemorySink::of_rows(&written)));
+///
+/// let folder = tempfile::tempdir()?;
+/// let mut settings = EngineSettings::default();
+/// settings.checkpoint.storage = folder.path().display().to_string();
+/// let job = Engine::new(job.build()?, settings).start()?;
+/// assert!(matches!(job.wait(), JobOutcome::Finished));
+/// assert_eq!(output.rows(), [2, 4, 6]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Engine {
     graph: JobGraph,
     settings: EngineSettings,

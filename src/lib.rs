@@ -112,6 +112,9 @@
 //! - **complete**: said of a checkpoint whose manifest is durable; **commit**: what sinks do then
 //! - **retention**: how many complete checkpoints are kept
 
+// The programs in the README are compiled and run as tests.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 pub mod channel;
 pub mod cli;
 pub mod config;

@@ -14,6 +14,22 @@ use super::exchange::RowPartitioner;
 use super::job_graph::{Component, Edge, JobGraph, Node, Partitioning};
 
 /// Builds the graph of a typed job.
+///
+/// ```
+/// use floodmark::connectors::{BlackholeSink, GeneratorSource, RowCount};
+/// use floodmark::graph::StreamBuilder;
+///
+/// // Hands out the even ones of a hundred numbers, and counts them.
+/// let count = RowCount::default();
+/// let counted = count.clone();
+/// let job = StreamBuilder::new("evens").parallelism(2);
+/// job.source("numbers", || GeneratorSource::from_fn(Some(100), 8, |_, index| index))
+///     .filter("even", |number: &u64| number % 2 == 0)
+///     .sink("count", move || Ok(BlackholeSink::new(counted.clone())));
+/// let graph = job.build()?;
+/// assert_eq!((graph.nodes().len(), graph.parallelism), (3, 2));
+/// # Ok::<(), floodmark::error::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct StreamBuilder {
     graph: Rc<RefCell<JobGraph>>,
@@ -218,7 +234,40 @@ where
     /// Keeps one value for each key, and emits what `update` makes of each record and the value of its key.
     ///
     /// A key's value begins as what `initial` makes of its first record; `update` then sees that record too, and
-    /// changes the value in place.
+    /// changes the value in place, where it lies archived: a number is set through the [`Seal`], a struct's fields one
+    /// by one. What has a varying size, such as a string, cannot be changed so; an [`Self::operator`] can put it anew.
+    ///
+    /// ```
+    /// use floodmark::connectors::{MemoryOutput, MemorySink, MemorySource};
+    /// use floodmark::graph::StreamBuilder;
+    ///
+    /// // For each word, the length of the longest text behind it so far.
+    /// let output = MemoryOutput::<(String, u64)>::default();
+    /// let texts = vec![("a", "once"), ("b", "upon"), ("a", "a time")];
+    /// let job = StreamBuilder::new("longest");
+    /// job.source("texts", move || MemorySource::of_rows(texts.clone(), 1))
+    ///     .key_by(|(word, _): &(&'static str, &'static str)| word.to_string())
+    ///     .reduce(
+    ///         "longest",
+    ///         |_| 0_u64,
+    ///         |(word, text), mut longest| {
+    ///             *longest = longest.to_native().max(text.len() as u64).into();
+    ///             (word.to_string(), longest.to_native())
+    ///         },
+    ///     )
+    ///     .sink("out", {
+    ///         let output = output.clone();
+    ///         move || Ok(MemorySink::of_rows(&output))
+    ///     });
+    /// # use floodmark::engine::{Engine, EngineSettings};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let mut settings = EngineSettings::default();
+    /// # settings.checkpoint.storage = folder.path().display().to_string();
+    /// # Engine::new(job.build()?, settings).start()?.wait();
+    /// let rows = [("a", 4), ("b", 4), ("a", 6)].map(|(word, length)| (word.to_owned(), length));
+    /// assert_eq!(output.rows(), rows);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reduce<V: StateValue, U: Row>(
         &self,
         id: impl Into<OperatorId>,
@@ -239,6 +288,57 @@ where
 
     /// Adds an operator of your own, which keeps its state by the stream's key. `make` is called once for each
     /// subtask, on that subtask's thread.
+    ///
+    /// ```
+    /// use floodmark::connectors::{MemoryOutput, MemorySink, MemorySource};
+    /// use floodmark::error::{Error, ErrorKind, Result};
+    /// use floodmark::graph::StreamBuilder;
+    /// use floodmark::model::Batch;
+    /// use floodmark::operator::{Operator, OperatorContext, Output};
+    /// use floodmark::state::ValueState;
+    ///
+    /// /// Passes on the first record of each key.
+    /// #[derive(Default)]
+    /// struct Distinct {
+    ///     seen: Option<ValueState<u64, u8>>,
+    /// }
+    ///
+    /// impl Operator for Distinct {
+    ///     fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
+    ///         self.seen = Some(context.keyed_state.value_state("seen")?);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process(&mut self, batch: Batch, output: &mut Output) -> Result<()> {
+    ///         let not_open = || Error::new(ErrorKind::Bug, "the operator is not open");
+    ///         let seen = self.seen.as_ref().ok_or_else(not_open)?;
+    ///         let mut first = Vec::new();
+    ///         for key in batch.into_rows::<u64>()? {
+    ///             if seen.get(&key)?.is_none() {
+    ///                 seen.put(&key, &1)?;
+    ///                 first.push(key);
+    ///             }
+    ///         }
+    ///         output.emit(Batch::from_rows(first));
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let output = MemoryOutput::<u64>::default();
+    /// let written = output.clone();
+    /// let job = StreamBuilder::new("distinct");
+    /// job.source("numbers", || MemorySource::of_rows(vec![5_u64, 7, 5, 5, 7, 9], 1))
+    ///     .key_by(|number: &u64| *number)
+    ///     .operator::<u64, _>("distinct", || Ok(Distinct::default()))
+    ///     .sink("out", move || Ok(MemorySink::of_rows(&written)));
+    /// # use floodmark::engine::{Engine, EngineSettings};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let mut settings = EngineSettings::default();
+    /// # settings.checkpoint.storage = folder.path().display().to_string();
+    /// # Engine::new(job.build()?, settings).start()?.wait();
+    /// assert_eq!(output.rows(), [5, 7, 9]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn operator<U: Row, O: Operator + 'static>(
         &self,
         id: impl Into<OperatorId>,
