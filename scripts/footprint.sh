@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures what the binary costs before it does any work, and prints a table: its size, the time from its start to the
-# first record, and the memory and CPU of an idle job.
+# first record, and the memory and CPU of a job that is given one record a second.
 #
 # usage: scripts/footprint.sh [BINARY]
 #
@@ -34,20 +34,20 @@ now_micros() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
 
 # write_job NAME RATE ROWS SINK INTERVAL: writes the job file NAME.toml. ROWS and INTERVAL can be empty.
 write_job() {
-  local name=$1 rate=$2 rows=$3 sink=$4 interval=$5
+  local name=$1 rate=$2 rows=${3:+rows = $3} sink=$4 interval=${5:+interval = '"'$5'"'}
   cat >"$folder/$name.toml" <<EOF
 [job]
 name = "$name"
 parallelism = 2
 [checkpoint]
 storage = "$folder/checkpoints"
-${interval:+interval = "$interval"}
+$interval
 [[source]]
 id = "records"
 type = "generator"
 schema = "key-value"
 rate = $rate
-${rows:+rows = $rows}
+$rows
 [[operator]]
 id = "sums"
 type = "aggregate"

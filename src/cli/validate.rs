@@ -39,6 +39,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_files_in_configs_are_valid() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let checked = load_job(&path).and_then(|job| connections::check_graph(&job));
+            assert_eq!(checked.map_err(|error| error.to_string()), Ok(()));
+        }
+    }
+
+    #[test]
     fn a_job_is_described_in_one_line() {
         let text = include_str!("../../configs/default.toml");
         let job = JobFile::parse("default.toml", text).unwrap();
