@@ -17,7 +17,7 @@ use super::output::Outputs;
 const BASE_SLICE_BYTES: usize = 32 * 1024;
 
 /// The operators of one subtask, in the order in which a record passes them.
-pub struct Chain {
+pub(super) struct Chain {
     slots: Vec<Slot>,
     /// Which slot was called last: the one to blame when a call panics.
     running: usize,
@@ -29,21 +29,21 @@ pub struct Chain {
 }
 
 /// One operator of a chain, with what belongs to it alone.
-pub struct Slot {
+pub(super) struct Slot {
     /// The operator's id.
-    pub operator: OperatorId,
+    pub(super) operator: OperatorId,
     /// The instance itself.
-    pub component: Instance,
+    pub(super) component: Instance,
     /// The keyed state that the instance registers.
-    pub keyed_state: KeyedStateBackend,
+    pub(super) keyed_state: KeyedStateBackend,
     /// The operator state that the job resumes from.
-    pub restored: Option<Arc<RestoredOperatorState>>,
+    pub(super) restored: Option<Arc<RestoredOperatorState>>,
     output: Output,
     watermark: EventTime,
 }
 
 /// An instance of a component.
-pub enum Instance {
+pub(super) enum Instance {
     /// The first of its chain.
     Source(Box<dyn Source>),
     /// Anywhere in a chain.
@@ -54,26 +54,26 @@ pub enum Instance {
 
 /// How much keyed state there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StateSize {
+pub(super) struct StateSize {
     /// How many records.
-    pub records: u64,
+    pub(super) records: u64,
     /// How many bytes of working segments they take.
-    pub bytes: u64,
+    pub(super) bytes: u64,
 }
 
 /// What one operator of a chain adds to a checkpoint.
-pub struct OperatorPart {
+pub(super) struct OperatorPart {
     /// The operator's id.
-    pub operator: OperatorId,
+    pub(super) operator: OperatorId,
     /// Its operator state and the work that must precede the acknowledgement.
-    pub snapshot: OperatorSnapshot,
+    pub(super) snapshot: OperatorSnapshot,
     /// Its keyed state.
-    pub keyed: Vec<SealedState>,
+    pub(super) keyed: Vec<SealedState>,
 }
 
 impl Slot {
     /// A slot that is not open yet.
-    pub fn new(
+    pub(super) fn new(
         operator: OperatorId,
         component: Instance,
         keyed_state: KeyedStateBackend,
@@ -162,7 +162,7 @@ fn refuse_unclaimed(backend: &KeyedStateBackend) -> Result<()> {
 
 impl Chain {
     /// A chain of slots, in the order in which a record passes them.
-    pub fn new(slots: Vec<Slot>) -> Self {
+    pub(super) fn new(slots: Vec<Slot>) -> Self {
         Self {
             slots,
             running: 0,
@@ -173,7 +173,7 @@ impl Chain {
     }
 
     /// The operator that was called last.
-    pub fn running(&self) -> &OperatorId {
+    pub(super) fn running(&self) -> &OperatorId {
         &self.slots[self.running].operator
     }
 
@@ -181,7 +181,12 @@ impl Chain {
     ///
     /// # Errors
     /// The first operator's that fails to open.
-    pub fn open(&mut self, subtask: usize, parallelism: usize, clock: &SharedClock) -> Result<()> {
+    pub(super) fn open(
+        &mut self,
+        subtask: usize,
+        parallelism: usize,
+        clock: &SharedClock,
+    ) -> Result<()> {
         for index in (0..self.slots.len()).rev() {
             self.running = index;
             self.slots[index].open(subtask, parallelism, clock)?;
@@ -193,7 +198,7 @@ impl Chain {
     ///
     /// # Errors
     /// When the source fails, or an operator that its records reach.
-    pub fn poll_source(
+    pub(super) fn poll_source(
         &mut self,
         rows_max: usize,
         outputs: &mut Outputs,
@@ -212,7 +217,7 @@ impl Chain {
     ///
     /// # Errors
     /// When an operator fails that it reaches.
-    pub fn take(&mut self, emission: Emission, outputs: &mut Outputs) -> Result<()> {
+    pub(super) fn take(&mut self, emission: Emission, outputs: &mut Outputs) -> Result<()> {
         self.push(0, emission, outputs)
     }
 
@@ -221,7 +226,7 @@ impl Chain {
     ///
     /// # Errors
     /// When an operator fails.
-    pub fn finish(&mut self, outputs: &mut Outputs) -> Result<bool> {
+    pub(super) fn finish(&mut self, outputs: &mut Outputs) -> Result<bool> {
         if !self.watermark_ended {
             self.watermark_ended = true;
             let first = usize::from(matches!(self.slots[0].component, Instance::Source(_)));
@@ -253,7 +258,7 @@ impl Chain {
     ///
     /// # Errors
     /// When an operator fails.
-    pub fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<Vec<OperatorPart>> {
+    pub(super) fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<Vec<OperatorPart>> {
         let mut parts = Vec::with_capacity(self.slots.len());
         for (index, slot) in self.slots.iter_mut().enumerate() {
             self.running = index;
@@ -266,7 +271,7 @@ impl Chain {
     ///
     /// # Errors
     /// When an operator fails.
-    pub fn commit(&mut self, checkpoint: CheckpointId) -> Result<Vec<OperatorWork>> {
+    pub(super) fn commit(&mut self, checkpoint: CheckpointId) -> Result<Vec<OperatorWork>> {
         let mut background = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             self.running = index;
@@ -281,19 +286,19 @@ impl Chain {
     }
 
     /// The last watermark that the last operator was given.
-    pub fn watermark(&self) -> EventTime {
+    pub(super) fn watermark(&self) -> EventTime {
         self.slots
             .last()
             .map_or(EventTime::MIN, |slot| slot.watermark)
     }
 
     /// How many records the sink at the end has taken since this was last asked.
-    pub fn take_records_out(&mut self) -> u64 {
+    pub(super) fn take_records_out(&mut self) -> u64 {
         std::mem::take(&mut self.records_out)
     }
 
     /// How much keyed state the operators hold together.
-    pub fn state_size(&self) -> StateSize {
+    pub(super) fn state_size(&self) -> StateSize {
         let mut size = StateSize::default();
         for state in self
             .slots

@@ -25,7 +25,7 @@ use crate::telemetry::JobStatus;
 
 use super::committer::{Committer, JobIdentity};
 use super::coordinator_actor::{CoordinatorActor, JobEnd, Request};
-use super::seed::{OperatorSeed, SharedParts, SubtaskSeed};
+use super::seed::{OperatorSeed, Setting, SharedParts, SubtaskParts, SubtaskSeed};
 use super::wiring::lay_links;
 
 /// How many threads do background work. Most of it waits for a disk.
@@ -36,7 +36,7 @@ const BACKGROUND_THREADS: usize = 2;
 const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A job that is about to run.
-pub struct JobRun {
+pub(crate) struct JobRun {
     /// What it does.
     pub graph: JobGraph,
     /// Where its checkpoints lie.
@@ -98,7 +98,7 @@ pub enum JobOutcome {
 impl JobRun {
     /// Runs the job to its end, on this thread. `started` is told once, when the job can be controlled or when it
     /// could not be started.
-    pub fn run(self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
+    pub(crate) fn run(self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
         let prepared = background_runtime().and_then(|background| {
             let recovery = background.block_on(self.recover())?;
             Ok((background, recovery))
@@ -199,7 +199,7 @@ impl JobRun {
             .map(|_| Arbiter::new())
             .collect();
         for seed in seeds {
-            workers[seed.id.index].spawn_fn(move || seed.grow());
+            workers[seed.parts.id.index].spawn_fn(move || seed.grow());
         }
         let _ = started.send(Ok(JobControl(coordinator)));
         let end = end.await;
@@ -276,12 +276,14 @@ impl JobRun {
         let plan = PhysicalPlan::of(&self.graph);
         let (parallelism, max_parallelism) = (self.graph.parallelism, self.graph.max_parallelism);
         let shared = SharedParts {
-            targets: ExchangeTargets {
-                parallelism,
-                max_parallelism,
+            setting: Setting {
+                targets: ExchangeTargets {
+                    parallelism,
+                    max_parallelism,
+                },
+                mode: self.mode,
+                clock: self.clock.clone(),
             },
-            mode: self.mode,
-            clock: self.clock.clone(),
             status: self.status.clone(),
             background: background.handle().clone(),
             coordinator: coordinator.clone().recipient(),
@@ -306,17 +308,17 @@ impl JobRun {
                         restored,
                     })
                 });
+                let operators = operators.collect::<Result<_>>()?;
+                let writer =
+                    SnapshotWriter::new(self.store.clone(), id.clone(), key_groups, self.nonce);
                 seeds.push(SubtaskSeed {
-                    operators: operators.collect::<Result<_>>()?,
-                    writer: SnapshotWriter::new(
-                        self.store.clone(),
-                        id.clone(),
-                        key_groups,
-                        self.nonce,
-                    ),
-                    id,
-                    wiring,
-                    directory: self.directory.clone(),
+                    parts: SubtaskParts {
+                        id,
+                        operators,
+                        wiring,
+                        directory: self.directory.clone(),
+                    },
+                    writer,
                     shared: shared.clone(),
                 });
             }

@@ -18,5 +18,5 @@ mod subtask_actor;
 mod wake;
 mod wiring;
 
-pub use job::{JobControl, JobOutcome, JobRun};
-pub use subtask::{Progress, Subtask, SubtaskEvent};
+pub(crate) use job::JobRun;
+pub use job::{JobControl, JobOutcome};

@@ -10,7 +10,7 @@ use crate::operator::Emission;
 
 /// All edges that leave a subtask.
 #[derive(Default)]
-pub struct Outputs {
+pub(super) struct Outputs {
     edges: Vec<OutputEdge>,
     /// The last watermark sent, so that each is sent once.
     watermark: Option<EventTime>,
@@ -18,7 +18,7 @@ pub struct Outputs {
 }
 
 /// One edge: the links to the reader's subtasks, and who decides between them.
-pub struct OutputEdge {
+pub(super) struct OutputEdge {
     /// Nothing when there is one link, and all goes to it.
     partitioner: Option<Box<dyn Partitioner>>,
     links: Vec<OutputLink>,
@@ -33,7 +33,7 @@ struct OutputLink {
 
 impl OutputEdge {
     /// An edge over `links`; `partitioner` may be left out when there is exactly one.
-    pub fn new(partitioner: Option<Box<dyn Partitioner>>, links: Vec<LinkSender>) -> Self {
+    pub(super) fn new(partitioner: Option<Box<dyn Partitioner>>, links: Vec<LinkSender>) -> Self {
         let links = links
             .into_iter()
             .map(|sender| OutputLink {
@@ -93,7 +93,7 @@ fn reader_is_gone() -> Error {
 
 impl Outputs {
     /// The outputs of a subtask, one edge for each reader.
-    pub fn new(edges: Vec<OutputEdge>) -> Self {
+    pub(super) fn new(edges: Vec<OutputEdge>) -> Self {
         Self {
             edges,
             watermark: None,
@@ -105,7 +105,7 @@ impl Outputs {
     ///
     /// # Errors
     /// When a reader is gone, or the batch is not what the exchange expects.
-    pub fn emit(&mut self, emission: Emission) -> Result<()> {
+    pub(super) fn emit(&mut self, emission: Emission) -> Result<()> {
         match emission {
             Emission::Batch(batch) => {
                 self.records_out += batch.len() as u64;
@@ -131,7 +131,7 @@ impl Outputs {
     ///
     /// # Errors
     /// When a reader is gone.
-    pub fn broadcast_barrier(&mut self, checkpoint: CheckpointId) -> Result<()> {
+    pub(super) fn broadcast_barrier(&mut self, checkpoint: CheckpointId) -> Result<()> {
         self.broadcast(|| Element::Barrier(checkpoint))
     }
 
@@ -139,7 +139,7 @@ impl Outputs {
     ///
     /// # Errors
     /// When a reader is gone.
-    pub fn broadcast_cancel(&mut self, checkpoint: CheckpointId) -> Result<()> {
+    pub(super) fn broadcast_cancel(&mut self, checkpoint: CheckpointId) -> Result<()> {
         self.broadcast(|| Element::CancelBarrier(checkpoint))
     }
 
@@ -147,7 +147,7 @@ impl Outputs {
     ///
     /// # Errors
     /// When a reader is gone.
-    pub fn broadcast_end(&mut self) -> Result<()> {
+    pub(super) fn broadcast_end(&mut self) -> Result<()> {
         self.broadcast(|| Element::End)
     }
 
@@ -155,7 +155,7 @@ impl Outputs {
     ///
     /// # Errors
     /// When a reader is gone.
-    pub fn flush(&mut self) -> Result<bool> {
+    pub(super) fn flush(&mut self) -> Result<bool> {
         let mut clear = true;
         for link in self.edges.iter_mut().flat_map(|edge| &mut edge.links) {
             link.flush()?;
@@ -165,12 +165,12 @@ impl Outputs {
     }
 
     /// Whether nobody reads from the subtask.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.edges.is_empty()
     }
 
     /// How many records were emitted since this was last asked.
-    pub fn take_records_out(&mut self) -> u64 {
+    pub(super) fn take_records_out(&mut self) -> u64 {
         std::mem::take(&mut self.records_out)
     }
 

@@ -1,6 +1,6 @@
 //! What a subtask is made of, before it is made on its worker's thread.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix::{Actor, Recipient};
@@ -24,27 +24,38 @@ use super::subtask::{Head, Inputs, Subtask};
 use super::subtask_actor::SubtaskActor;
 use super::wiring::SubtaskWiring;
 
-/// What all subtasks of a job share.
+/// What a job sets for all its subtasks.
 #[derive(Clone)]
-pub(super) struct SharedParts {
+pub(super) struct Setting {
     pub(super) targets: ExchangeTargets,
     pub(super) mode: CheckpointMode,
     pub(super) clock: SharedClock,
+}
+
+/// What all subtasks of a job share.
+#[derive(Clone)]
+pub(super) struct SharedParts {
+    pub(super) setting: Setting,
     pub(super) status: Arc<JobStatus>,
     /// Where background work runs.
     pub(super) background: Handle,
     pub(super) coordinator: Recipient<Report>,
 }
 
-/// A subtask that is still to be made. It can be sent to its worker; what comes of it cannot.
+/// A subtask that is still to be made, and its surroundings. It can be sent to its worker; what comes of it cannot.
 pub(super) struct SubtaskSeed {
+    pub(super) parts: SubtaskParts,
+    pub(super) writer: SnapshotWriter,
+    pub(super) shared: SharedParts,
+}
+
+/// What a subtask consists of.
+pub(super) struct SubtaskParts {
     pub(super) id: SubtaskId,
     pub(super) operators: Vec<OperatorSeed>,
     pub(super) wiring: SubtaskWiring,
-    pub(super) writer: SnapshotWriter,
     /// The folder of the subtask's working segments.
     pub(super) directory: PathBuf,
-    pub(super) shared: SharedParts,
 }
 
 /// One operator of a subtask that is still to be made.
@@ -57,7 +68,8 @@ pub(super) struct OperatorSeed {
 impl SubtaskSeed {
     /// Makes the subtask and its actor, on this thread. A failure is reported to the coordinator.
     pub(super) fn grow(self) {
-        let (subtask, coordinator) = (self.id.clone(), self.shared.coordinator.clone());
+        let subtask = self.parts.id.clone();
+        let coordinator = self.shared.coordinator.clone();
         if let Err((operator, error)) = self.start() {
             for body in [ReportBody::Failed(operator, error), ReportBody::Ended] {
                 let subtask = subtask.clone();
@@ -68,70 +80,69 @@ impl SubtaskSeed {
 
     fn start(self) -> Result<(), (OperatorId, Error)> {
         let Self {
-            id,
-            operators,
-            wiring,
+            parts,
             mut writer,
-            directory,
             shared,
         } = self;
-        // Chained operators have the same inputs, so they have finished together or not at all.
-        let finished_before = operators
-            .iter()
-            .all(|operator| operator.restored.as_ref().is_some_and(|plan| plan.finished));
-        for operator in &operators {
+        for operator in &parts.operators {
             if let Some(plan) = &operator.restored {
                 writer.inherit(&operator.id, &plan.inherited);
             }
         }
-        let mut slots = Vec::with_capacity(operators.len());
-        for operator in operators {
-            let operator_id = operator.id.clone();
-            let slot = operator.grow(&id, &directory, &shared);
-            slots.push(slot.map_err(|error| (operator_id, error))?);
-        }
-        let head = if wiring.inputs.is_empty() {
-            Head::Source { stopped: false }
-        } else {
-            let gate = Gate::new(wiring.inputs.len(), shared.mode);
-            Head::Links(Inputs::new(wiring.inputs, gate))
-        };
-        let subtask = Subtask::new(
-            id.clone(),
-            shared.targets.parallelism,
-            shared.clock.clone(),
-            Chain::new(slots),
-            head,
-            SubtaskWiring::make_outputs(wiring.outputs, shared.targets),
-            finished_before,
-        );
+        let (id, wake) = (parts.id.clone(), Arc::clone(&parts.wiring.wake));
+        let subtask = parts.assemble(&shared.setting)?;
         let (sender, jobs) = mpsc::channel(BACKGROUND_JOBS_MAX);
         let background = Background {
             subtask: id,
             writer,
             coordinator: shared.coordinator.clone(),
-            clock: shared.clock,
+            clock: shared.setting.clock,
         };
         shared.background.spawn(background.run(jobs));
-        SubtaskActor::new(
-            subtask,
-            wiring.wake,
-            shared.coordinator,
-            sender,
-            shared.status,
-        )
-        .start();
+        SubtaskActor::new(subtask, wake, shared.coordinator, sender, shared.status).start();
         Ok(())
     }
 }
 
+impl SubtaskParts {
+    /// Makes the subtask, which is not open yet.
+    pub(super) fn assemble(self, setting: &Setting) -> Result<Subtask, (OperatorId, Error)> {
+        let Self {
+            id,
+            operators,
+            wiring,
+            directory,
+        } = self;
+        // Chained operators have the same inputs, so they have finished together or not at all.
+        let finished_before = operators
+            .iter()
+            .all(|operator| operator.restored.as_ref().is_some_and(|plan| plan.finished));
+        let mut slots = Vec::with_capacity(operators.len());
+        for operator in operators {
+            let operator_id = operator.id.clone();
+            let slot = operator.grow(&id, &directory, setting.targets);
+            slots.push(slot.map_err(|error| (operator_id, error))?);
+        }
+        let head = if wiring.inputs.is_empty() {
+            Head::Source { stopped: false }
+        } else {
+            let gate = Gate::new(wiring.inputs.len(), setting.mode);
+            Head::Links(Inputs::new(wiring.inputs, gate))
+        };
+        Ok(Subtask::new(
+            id,
+            setting.targets.parallelism,
+            setting.clock.clone(),
+            Chain::new(slots),
+            head,
+            SubtaskWiring::make_outputs(wiring.outputs, setting.targets),
+            finished_before,
+        ))
+    }
+}
+
 impl OperatorSeed {
-    fn grow(
-        self,
-        subtask: &SubtaskId,
-        directory: &std::path::Path,
-        shared: &SharedParts,
-    ) -> Result<Slot> {
+    fn grow(self, subtask: &SubtaskId, directory: &Path, targets: ExchangeTargets) -> Result<Slot> {
         let component = match &self.component {
             Component::Source(make) => Instance::Source(make()?),
             Component::Operator(make) => Instance::Operator(make()?),
@@ -140,7 +151,7 @@ impl OperatorSeed {
         let ExchangeTargets {
             parallelism,
             max_parallelism,
-        } = shared.targets;
+        } = targets;
         let settings = StateSettings {
             directory: directory.join(format!("{}-{}", self.id, subtask.index)),
             max_parallelism,

@@ -17,7 +17,7 @@ use super::output::Outputs;
 const SOURCE_ROWS_MAX: usize = 1024;
 
 /// One parallel instance of a chain of operators, with its links.
-pub struct Subtask {
+pub(super) struct Subtask {
     id: SubtaskId,
     parallelism: usize,
     clock: SharedClock,
@@ -34,7 +34,7 @@ pub struct Subtask {
 }
 
 /// Where a subtask's records come from.
-pub enum Head {
+pub(super) enum Head {
     /// The first operator of the chain is a source.
     Source {
         /// Set once the source has been told to stop: it emits no more, and its readers wait.
@@ -45,7 +45,7 @@ pub enum Head {
 }
 
 /// The links that a subtask reads, and the gate that aligns the barriers on them.
-pub struct Inputs {
+pub(super) struct Inputs {
     links: Vec<LinkReceiver>,
     /// Which links have delivered their end. They are not looked at again: their writers may be gone.
     ended: Vec<bool>,
@@ -65,7 +65,7 @@ enum Phase {
 
 /// What the subtask needs before another step is worth while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(super) enum Progress {
     /// There is more to do at once.
     Busy,
     /// A wake: input on a link, or room in one.
@@ -75,7 +75,7 @@ pub enum Progress {
 }
 
 /// What a subtask has to tell the coordinator, or to have done in the background.
-pub enum SubtaskEvent {
+pub(super) enum SubtaskEvent {
     /// The synchronous part of a checkpoint is done.
     Snapshot(SealedSubtask),
     /// The subtask cannot take part in this checkpoint.
@@ -87,24 +87,24 @@ pub enum SubtaskEvent {
 }
 
 /// The state of a subtask as of a barrier.
-pub struct SealedSubtask {
+pub(super) struct SealedSubtask {
     /// The checkpoint that it belongs to.
-    pub checkpoint: CheckpointId,
+    pub(super) checkpoint: CheckpointId,
     /// Whether the subtask had finished.
-    pub finished: bool,
+    pub(super) finished: bool,
     /// How long the subtask stood still for it.
-    pub sync_duration: Duration,
+    pub(super) sync_duration: Duration,
     /// How long the barriers on its inputs took.
-    pub alignment: Alignment,
+    pub(super) alignment: Alignment,
     /// How much keyed state it held.
-    pub state_size: StateSize,
+    pub(super) state_size: StateSize,
     /// The state of each operator of the chain.
-    pub operators: Vec<OperatorPart>,
+    pub(super) operators: Vec<OperatorPart>,
 }
 
 impl Inputs {
     /// Inputs over `links`, aligned by `gate`.
-    pub fn new(links: Vec<LinkReceiver>, gate: Gate) -> Self {
+    pub(super) fn new(links: Vec<LinkReceiver>, gate: Gate) -> Self {
         Self {
             ended: vec![false; links.len()],
             links,
@@ -142,7 +142,7 @@ fn writer_is_gone() -> Error {
 
 impl Subtask {
     /// A subtask that is not open yet.
-    pub fn new(
+    pub(super) fn new(
         id: SubtaskId,
         parallelism: usize,
         clock: SharedClock,
@@ -167,12 +167,12 @@ impl Subtask {
     }
 
     /// Which subtask this is.
-    pub fn id(&self) -> &SubtaskId {
+    pub(super) fn id(&self) -> &SubtaskId {
         &self.id
     }
 
     /// The operator that was called last: the one to blame for a failure.
-    pub fn running(&self) -> &OperatorId {
+    pub(super) fn running(&self) -> &OperatorId {
         self.chain.running()
     }
 
@@ -180,7 +180,7 @@ impl Subtask {
     ///
     /// # Errors
     /// When an operator cannot be opened.
-    pub fn open(&mut self) -> Result<()> {
+    pub(super) fn open(&mut self) -> Result<()> {
         self.chain
             .open(self.id.index, self.parallelism, &self.clock)
     }
@@ -189,7 +189,7 @@ impl Subtask {
     ///
     /// # Errors
     /// When an operator fails, or a neighbour is gone. The subtask is of no use afterwards.
-    pub fn step(&mut self, rows_max: usize) -> Result<Progress> {
+    pub(super) fn step(&mut self, rows_max: usize) -> Result<Progress> {
         let mut rows_left = rows_max;
         loop {
             if !self.outputs.flush()? {
@@ -223,7 +223,7 @@ impl Subtask {
     ///
     /// # Errors
     /// When an operator fails.
-    pub fn trigger(&mut self, checkpoint: CheckpointId, stop: bool) -> Result<()> {
+    pub(super) fn trigger(&mut self, checkpoint: CheckpointId, stop: bool) -> Result<()> {
         match &mut self.head {
             Head::Source { stopped } => {
                 *stopped |= stop;
@@ -245,7 +245,7 @@ impl Subtask {
     ///
     /// # Errors
     /// When a reader is gone.
-    pub fn abort(&mut self, checkpoint: CheckpointId) -> Result<()> {
+    pub(super) fn abort(&mut self, checkpoint: CheckpointId) -> Result<()> {
         self.snapshots_after_finish
             .retain(|waiting| *waiting != checkpoint);
         if let Head::Links(inputs) = &mut self.head {
@@ -259,7 +259,7 @@ impl Subtask {
     ///
     /// # Errors
     /// When an operator fails.
-    pub fn complete(&mut self, checkpoint: CheckpointId) -> Result<()> {
+    pub(super) fn complete(&mut self, checkpoint: CheckpointId) -> Result<()> {
         let background = self.chain.commit(checkpoint)?;
         self.events
             .push(SubtaskEvent::Commit(checkpoint, background));
@@ -267,12 +267,12 @@ impl Subtask {
     }
 
     /// Takes out what the subtask has to tell, in order.
-    pub fn take_events(&mut self) -> std::vec::Drain<'_, SubtaskEvent> {
+    pub(super) fn take_events(&mut self) -> std::vec::Drain<'_, SubtaskEvent> {
         self.events.drain(..)
     }
 
     /// What passed the subtask since this was last asked.
-    pub fn take_figures(&mut self) -> SubtaskFigures {
+    pub(super) fn take_figures(&mut self) -> SubtaskFigures {
         SubtaskFigures {
             is_source: matches!(self.head, Head::Source { .. }),
             is_last: self.outputs.is_empty(),
@@ -422,17 +422,20 @@ enum Turn {
 
 /// What passed a subtask since it was last asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubtaskFigures {
+pub(super) struct SubtaskFigures {
     /// Whether it has a source at its head.
-    pub is_source: bool,
+    pub(super) is_source: bool,
     /// Whether no other subtask reads from it.
-    pub is_last: bool,
+    pub(super) is_last: bool,
     /// Records that came out of its source or in over its links.
-    pub records_in: u64,
+    pub(super) records_in: u64,
     /// Records that it gave to other subtasks.
-    pub records_sent: u64,
+    pub(super) records_sent: u64,
     /// Records that its sink took.
-    pub records_sunk: u64,
+    pub(super) records_sunk: u64,
     /// The last watermark that its last operator was given.
-    pub watermark: EventTime,
+    pub(super) watermark: EventTime,
 }
+
+#[cfg(test)]
+mod tests;
