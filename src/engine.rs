@@ -45,6 +45,15 @@ impl Default for EngineSettings {
     }
 }
 
+impl EngineSettings {
+    /// Puts checkpoints into `storage`: a path, or a `file://` address.
+    #[must_use]
+    pub fn with_storage(mut self, storage: impl Into<String>) -> Self {
+        self.checkpoint.storage = storage.into();
+        self
+    }
+}
+
 impl From<&JobFile> for EngineSettings {
     fn from(file: &JobFile) -> Self {
         Self {
@@ -71,8 +80,7 @@ impl From<&JobFile> for EngineSettings {
 ///     .sink("out", move || Ok(MemorySink::of_rows(&written)));
 ///
 /// let folder = tempfile::tempdir()?;
-/// let mut settings = EngineSettings::default();
-/// settings.checkpoint.storage = folder.path().display().to_string();
+/// let settings = EngineSettings::default().with_storage(folder.path().to_string_lossy());
 /// let job = Engine::new(job.build()?, settings).start()?;
 /// assert!(matches!(job.wait(), JobOutcome::Finished));
 /// assert_eq!(output.rows(), [2, 4, 6]);

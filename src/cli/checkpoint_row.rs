@@ -19,7 +19,7 @@ pub(super) struct CheckpointRow {
     /// When its manifest was written; nothing when that cannot be read. RFC 3339 in JSON.
     #[serde(serialize_with = "serialise_time")]
     pub completed_at: Option<EventTime>,
-    /// From its trigger to its durable manifest. Milliseconds in JSON.
+    /// From its trigger to the last subtask's acknowledgement. Milliseconds in JSON.
     #[serde(rename = "duration_millis", serialize_with = "serialise_millis")]
     pub duration: Option<Duration>,
     /// Bytes that it wrote to the store.

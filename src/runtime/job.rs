@@ -95,6 +95,19 @@ pub enum JobOutcome {
     Failed(Error),
 }
 
+impl JobOutcome {
+    /// Nothing but the error of a job that failed, for callers to whom every other end is as good.
+    ///
+    /// # Errors
+    /// What the job failed with.
+    pub fn into_result(self) -> Result<()> {
+        match self {
+            Self::Finished | Self::Stopped | Self::Cancelled => Ok(()),
+            Self::Failed(error) => Err(error),
+        }
+    }
+}
+
 impl JobRun {
     /// Runs the job to its end, on this thread. `started` is told once, when the job can be controlled or when it
     /// could not be started.
