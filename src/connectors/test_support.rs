@@ -13,6 +13,7 @@ use crate::operator::{
     SourceStatus,
 };
 use crate::state::test_backend;
+use crate::telemetry::JobStatus;
 
 /// A clock that only a test moves.
 #[derive(Debug, Default)]
@@ -41,6 +42,7 @@ pub(super) struct Subtask {
     subtask: usize,
     parallelism: usize,
     clock: SharedClock,
+    status: Arc<JobStatus>,
     restored: Option<RestoredOperatorState>,
 }
 
@@ -51,8 +53,14 @@ impl Subtask {
             subtask,
             parallelism,
             clock: Arc::new(ManualClock::default()),
+            status: JobStatus::shared(),
             restored: None,
         }
+    }
+
+    /// The figures of the job.
+    pub(super) fn status(&self) -> &JobStatus {
+        &self.status
     }
 
     pub(super) fn with_clock(mut self, clock: &Arc<ManualClock>) -> Self {
@@ -82,6 +90,7 @@ impl Subtask {
             subtask: self.subtask,
             parallelism: self.parallelism,
             clock: &self.clock,
+            status: &self.status,
             restored: self.restored.as_ref(),
             keyed_state: &mut test_backend(),
         })

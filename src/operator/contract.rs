@@ -4,6 +4,7 @@
 //! of these traits asks for `Send`. A call must not block for long: it stands in an actor's handler. What has to wait
 //! for a disk or a network goes into a [`BackgroundWork`], which runs elsewhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::model::{Batch, CheckpointId, EventTime, OperatorId, SharedClock};
 use crate::state::KeyedStateBackend;
+use crate::telemetry::JobStatus;
 
 /// Work that may block: it runs on another thread, after the call that returned it, in the order of the calls.
 pub type BackgroundWork = Box<dyn FnOnce() -> Result<()> + Send>;
@@ -25,6 +27,8 @@ pub struct OperatorContext<'a> {
     pub parallelism: usize,
     /// Where the time comes from.
     pub clock: &'a SharedClock,
+    /// Where figures of the job go that its progress line shows.
+    pub status: &'a Arc<JobStatus>,
     /// The operator state of the checkpoint that the job resumes from, if it resumes from one.
     pub restored: Option<&'a RestoredOperatorState>,
     /// Where keyed state is registered. Everything registered here is in every checkpoint from then on.

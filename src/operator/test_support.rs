@@ -14,6 +14,7 @@ use super::contract::{
 use crate::error::Result;
 use crate::model::{Batch, ColumnType, OperatorId, SystemClock};
 use crate::state::test_backend;
+use crate::telemetry::JobStatus;
 
 /// Opens an operator on state of its own.
 pub(super) fn open(
@@ -25,6 +26,7 @@ pub(super) fn open(
         subtask: 0,
         parallelism: 1,
         clock: &SystemClock::shared(),
+        status: &JobStatus::shared(),
         restored,
         keyed_state: &mut test_backend(),
     })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::model::{CheckpointId, EventTime, OperatorId, SharedClock};
+use crate::model::{CheckpointId, EventTime, OperatorId};
 use crate::operator::{
     Emission, FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output,
     RestoredOperatorState, Sink, Source, SourceStatus,
@@ -12,6 +12,7 @@ use crate::state::{KeyedStateBackend, SealedState};
 
 use super::background::OperatorWork;
 use super::output::Outputs;
+use super::setting::Setting;
 
 /// How many bytes of a base are copied after each batch: about one sub-table, so that no batch waits long for it.
 const BASE_SLICE_BYTES: usize = 32 * 1024;
@@ -89,13 +90,14 @@ impl Slot {
         }
     }
 
-    fn open(&mut self, subtask: usize, parallelism: usize, clock: &SharedClock) -> Result<()> {
+    fn open(&mut self, subtask: usize, setting: &Setting) -> Result<()> {
         let restored = self.restored.take();
         let mut context = OperatorContext {
             operator: &self.operator,
             subtask,
-            parallelism,
-            clock,
+            parallelism: setting.targets.parallelism,
+            clock: &setting.clock,
+            status: &setting.status,
             restored: restored.as_deref(),
             keyed_state: &mut self.keyed_state,
         };
@@ -181,15 +183,10 @@ impl Chain {
     ///
     /// # Errors
     /// The first operator's that fails to open.
-    pub(super) fn open(
-        &mut self,
-        subtask: usize,
-        parallelism: usize,
-        clock: &SharedClock,
-    ) -> Result<()> {
+    pub(super) fn open(&mut self, subtask: usize, setting: &Setting) -> Result<()> {
         for index in (0..self.slots.len()).rev() {
             self.running = index;
-            self.slots[index].open(subtask, parallelism, clock)?;
+            self.slots[index].open(subtask, setting)?;
         }
         Ok(())
     }

@@ -25,7 +25,8 @@ use crate::telemetry::JobStatus;
 
 use super::committer::{Committer, JobIdentity};
 use super::coordinator_actor::{CoordinatorActor, JobEnd, Request};
-use super::seed::{OperatorSeed, Setting, SharedParts, SubtaskParts, SubtaskSeed};
+use super::seed::{OperatorSeed, SharedParts, SubtaskParts, SubtaskSeed};
+use super::setting::Setting;
 use super::wiring::lay_links;
 
 /// How many threads do background work. Most of it waits for a disk.
@@ -296,8 +297,8 @@ impl JobRun {
                 },
                 mode: self.mode,
                 clock: self.clock.clone(),
+                status: self.status.clone(),
             },
-            status: self.status.clone(),
             background: background.handle().clone(),
             coordinator: coordinator.clone().recipient(),
         };

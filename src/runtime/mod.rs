@@ -13,6 +13,7 @@ mod job;
 mod message;
 mod output;
 mod seed;
+mod setting;
 mod subtask;
 mod subtask_actor;
 mod wake;

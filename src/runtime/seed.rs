@@ -8,35 +8,25 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::channel::Gate;
-use crate::config::CheckpointMode;
 use crate::error::{Error, Result};
 use crate::graph::{Component, ExchangeTargets};
-use crate::model::{KeyGroupRange, OperatorId, SharedClock, SubtaskId};
+use crate::model::{KeyGroupRange, OperatorId, SubtaskId};
 use crate::operator::RestoredOperatorState;
 use crate::snapshot::{RestorePlan, SnapshotWriter};
 use crate::state::{KeyedStateBackend, StateSettings};
-use crate::telemetry::JobStatus;
 
 use super::background::{BACKGROUND_JOBS_MAX, Background};
 use super::chain::{Chain, Instance, Slot};
 use super::message::{Report, ReportBody};
+use super::setting::Setting;
 use super::subtask::{Head, Inputs, Subtask};
 use super::subtask_actor::SubtaskActor;
 use super::wiring::SubtaskWiring;
-
-/// What a job sets for all its subtasks.
-#[derive(Clone)]
-pub(super) struct Setting {
-    pub(super) targets: ExchangeTargets,
-    pub(super) mode: CheckpointMode,
-    pub(super) clock: SharedClock,
-}
 
 /// What all subtasks of a job share.
 #[derive(Clone)]
 pub(super) struct SharedParts {
     pub(super) setting: Setting,
-    pub(super) status: Arc<JobStatus>,
     /// Where background work runs.
     pub(super) background: Handle,
     pub(super) coordinator: Recipient<Report>,
@@ -90,6 +80,7 @@ impl SubtaskSeed {
             }
         }
         let (id, wake) = (parts.id.clone(), Arc::clone(&parts.wiring.wake));
+        let status = Arc::clone(&shared.setting.status);
         let subtask = parts.assemble(&shared.setting)?;
         let (sender, jobs) = mpsc::channel(BACKGROUND_JOBS_MAX);
         let background = Background {
@@ -99,7 +90,7 @@ impl SubtaskSeed {
             clock: shared.setting.clock,
         };
         shared.background.spawn(background.run(jobs));
-        SubtaskActor::new(subtask, wake, shared.coordinator, sender, shared.status).start();
+        SubtaskActor::new(subtask, wake, shared.coordinator, sender, status).start();
         Ok(())
     }
 }
@@ -131,8 +122,7 @@ impl SubtaskParts {
         };
         Ok(Subtask::new(
             id,
-            setting.targets.parallelism,
-            setting.clock.clone(),
+            setting.clone(),
             Chain::new(slots),
             head,
             SubtaskWiring::make_outputs(wiring.outputs, setting.targets),

@@ -6,12 +6,13 @@ use crate::channel::{
     Alignment, DeclineReason, Disconnected, Element, Gate, GateCommand, LinkReceiver,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{CheckpointId, EventTime, OperatorId, SharedClock, SubtaskId};
+use crate::model::{CheckpointId, EventTime, OperatorId, SubtaskId};
 use crate::operator::{Emission, SourceStatus};
 
 use super::background::OperatorWork;
 use super::chain::{Chain, OperatorPart, StateSize};
 use super::output::Outputs;
+use super::setting::Setting;
 
 /// How many records a source is asked for at a time.
 const SOURCE_ROWS_MAX: usize = 1024;
@@ -19,8 +20,7 @@ const SOURCE_ROWS_MAX: usize = 1024;
 /// One parallel instance of a chain of operators, with its links.
 pub(super) struct Subtask {
     id: SubtaskId,
-    parallelism: usize,
-    clock: SharedClock,
+    setting: Setting,
     chain: Chain,
     head: Head,
     outputs: Outputs,
@@ -144,8 +144,7 @@ impl Subtask {
     /// A subtask that is not open yet.
     pub(super) fn new(
         id: SubtaskId,
-        parallelism: usize,
-        clock: SharedClock,
+        setting: Setting,
         chain: Chain,
         head: Head,
         outputs: Outputs,
@@ -153,8 +152,7 @@ impl Subtask {
     ) -> Self {
         Self {
             id,
-            parallelism,
-            clock,
+            setting,
             chain,
             head,
             outputs,
@@ -181,8 +179,7 @@ impl Subtask {
     /// # Errors
     /// When an operator cannot be opened.
     pub(super) fn open(&mut self) -> Result<()> {
-        self.chain
-            .open(self.id.index, self.parallelism, &self.clock)
+        self.chain.open(self.id.index, &self.setting)
     }
 
     /// Works until about `rows_max` records are done, nothing is left to do, or a link is full.
@@ -235,7 +232,9 @@ impl Subtask {
                 }
             }
             Head::Links(inputs) => {
-                let commands = inputs.gate.trigger(checkpoint, self.clock.elapsed());
+                let commands = inputs
+                    .gate
+                    .trigger(checkpoint, self.setting.clock.elapsed());
                 self.carry_out(commands)
             }
         }
@@ -315,7 +314,7 @@ impl Subtask {
         };
         let rows = element.rows();
         self.records_in += rows as u64;
-        let now = self.clock.elapsed();
+        let now = self.setting.clock.elapsed();
         match element {
             Element::Batch(batch) => {
                 self.chain.take(Emission::Batch(batch), &mut self.outputs)?;
@@ -379,13 +378,13 @@ impl Subtask {
 
     /// The barrier goes on first, so that the subtasks behind this one can begin while it takes its snapshot.
     fn snapshot(&mut self, checkpoint: CheckpointId, alignment: Alignment) -> Result<()> {
-        let started = self.clock.elapsed();
+        let started = self.setting.clock.elapsed();
         let finished = self.phase == Phase::Finished;
         if !finished {
             self.outputs.broadcast_barrier(checkpoint)?;
         }
         let operators = self.chain.snapshot(checkpoint)?;
-        let sync_duration = self.clock.elapsed().saturating_sub(started);
+        let sync_duration = self.setting.clock.elapsed().saturating_sub(started);
         self.events.push(SubtaskEvent::Snapshot(SealedSubtask {
             checkpoint,
             finished,

@@ -6,7 +6,7 @@ use super::figures::{format_bytes, format_count, format_duration};
 use super::status::{JobPhase, StatusSnapshot};
 
 /// The line for `now`; the rate is that since `previous`, which was `elapsed` ago. For example
-/// `1.2 M records/s · 45.3 M records · watermark 2013-01-05T10:00:00Z · checkpoint 17: 12 ms, 3.4 MB`.
+/// `1.2 M records/s · 45.3 M records · checkpoint 17: 12 ms, 3.4 MB · watermark 2013-01-05T10:00:00Z`.
 pub fn render_progress(
     previous: &StatusSnapshot,
     now: &StatusSnapshot,
@@ -22,9 +22,6 @@ pub fn render_progress(
     if now.records_skipped > 0 {
         parts.push(format!("{} skipped", format_count(now.records_skipped)));
     }
-    if let Some(watermark) = now.watermark {
-        parts.push(format!("watermark {watermark}"));
-    }
     if let Some(checkpoint) = now.last_checkpoint {
         parts.push(format!(
             "checkpoint {}: {}, {}",
@@ -37,6 +34,10 @@ pub fn render_progress(
         0 => {}
         1 => parts.push("1 checkpoint failed".to_owned()),
         failed => parts.push(format!("{failed} checkpoints failed")),
+    }
+    // Last, because a narrow terminal cuts the line, and the longest part is what can be done without best.
+    if let Some(watermark) = now.watermark {
+        parts.push(format!("watermark {watermark}"));
     }
     parts.join(" · ")
 }
@@ -92,7 +93,7 @@ mod tests {
             }),
             ..running(45_300_000)
         };
-        let line = "1.2 M records/s · 45.3 M records · watermark 2013-01-05T10:00:00Z · checkpoint 17: 12 ms, 3.4 MB";
+        let line = "1.2 M records/s · 45.3 M records · checkpoint 17: 12 ms, 3.4 MB · watermark 2013-01-05T10:00:00Z";
         check(44_100_000, &full, 1_000, line);
         let troubled = StatusSnapshot {
             records_skipped: 3,
@@ -101,7 +102,7 @@ mod tests {
             phase: JobPhase::Stopping,
             ..running(10)
         };
-        let line = "stopping · 0 records/s · 10 records · 3 skipped · watermark end · 2 checkpoints failed";
+        let line = "stopping · 0 records/s · 10 records · 3 skipped · 2 checkpoints failed · watermark end";
         check(10, &troubled, 1_000, line);
     }
 }

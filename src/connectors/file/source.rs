@@ -1,5 +1,7 @@
 //! The file source.
 
+use std::sync::Arc;
+
 use super::config::{FileSourceConfig, OnError};
 use super::dead_letters::DeadLetters;
 use super::row_reader::{BadRow, RowRead, RowReader};
@@ -9,7 +11,7 @@ use crate::connectors::format::{RowBuilder, RowFormat};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Batch, CheckpointId, OperatorId};
 use crate::operator::{OperatorContext, OperatorSnapshot, Output, Source, SourceStatus};
-use crate::telemetry::{Metric, count};
+use crate::telemetry::{JobStatus, Metric, count};
 
 /// Reads files row by row, each file once. Its position is a byte offset and a line number for each file.
 ///
@@ -43,6 +45,8 @@ pub struct FileSource {
     dead_letters: Option<DeadLetters>,
     operator: OperatorId,
     subtask: usize,
+    /// Where bad rows are counted for the progress line.
+    status: Arc<JobStatus>,
 }
 
 /// What became of the bad rows of one batch.
@@ -72,6 +76,7 @@ impl FileSource {
             dead_letters: None,
             operator: OperatorId::new(""),
             subtask: 0,
+            status: JobStatus::shared(),
         })
     }
 
@@ -129,6 +134,7 @@ impl FileSource {
             None => Metric::RecordsSkipped,
         };
         count(metric, &self.operator, self.subtask, bad_rows.count);
+        self.status.add_records_skipped(bad_rows.count);
         Ok(())
     }
 }
@@ -149,6 +155,7 @@ impl Source for FileSource {
             self.dead_letters = Some(dead_letters);
         }
         self.operator = context.operator.clone();
+        self.status = Arc::clone(context.status);
         self.subtask = subtask;
         Ok(())
     }

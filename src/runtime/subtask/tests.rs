@@ -10,10 +10,12 @@ use crate::config::CheckpointMode;
 use crate::connectors::{GeneratorSource, MemoryOutput, MemorySink};
 use crate::graph::{ExchangeTargets, JobGraph, PhysicalPlan, StreamBuilder};
 use crate::model::{CheckpointId, KeyGroupRange, OperatorId, SubtaskId, SystemClock};
-use crate::runtime::seed::{OperatorSeed, Setting, SubtaskParts};
+use crate::runtime::seed::{OperatorSeed, SubtaskParts};
+use crate::runtime::setting::Setting;
 use crate::runtime::wiring::lay_links;
 use crate::snapshot::RestorePlan;
 use crate::state::{Epoch, RestoredPart, RestoredState, SealedBytes, SealedState};
+use crate::telemetry::JobStatus;
 
 const ROWS: u64 = 3000;
 const KEYS: u64 = 40;
@@ -141,6 +143,7 @@ impl Run {
             },
             mode: CheckpointMode::ExactlyOnce,
             clock: SystemClock::shared(),
+            status: JobStatus::shared(),
         };
         let mut subtasks = Vec::new();
         for (chain, wiring) in plan.chains.iter().zip(lay_links(graph, &plan, limits)) {

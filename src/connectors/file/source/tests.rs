@@ -248,7 +248,7 @@ fn a_json_source_goes_on_after_any_row() {
 }
 
 #[test]
-fn skipped_rows_are_missing_and_nothing_else() {
+fn skipped_rows_are_counted_and_missing_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(
         folder.path().join("a.csv"),
@@ -257,6 +257,13 @@ fn skipped_rows_are_missing_and_nothing_else() {
     .unwrap();
     let config = config(folder.path(), "a.csv", "on_error = 'skip'");
     assert_eq!(read_all(&config).unwrap(), [row("a", 1), row("d", 4)]);
+
+    let subtask = Subtask::of(0, 1);
+    let files = FileList::find(&config).unwrap();
+    let mut source = FileSource::new(config, files).unwrap();
+    subtask.open_source(&mut source).unwrap();
+    poll_to_end(&mut source, 10);
+    assert_eq!(subtask.status().snapshot().records_skipped, 2);
 }
 
 #[test]

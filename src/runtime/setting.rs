@@ -1,0 +1,18 @@
+//! What a job sets for all its subtasks.
+
+use std::sync::Arc;
+
+use crate::config::CheckpointMode;
+use crate::graph::ExchangeTargets;
+use crate::model::SharedClock;
+use crate::telemetry::JobStatus;
+
+/// What a job sets for all its subtasks.
+#[derive(Clone)]
+pub(super) struct Setting {
+    pub(super) targets: ExchangeTargets,
+    pub(super) mode: CheckpointMode,
+    pub(super) clock: SharedClock,
+    /// Where figures go.
+    pub(super) status: Arc<JobStatus>,
+}
