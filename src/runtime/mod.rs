@@ -12,6 +12,7 @@ mod coordinator_actor;
 mod job;
 mod message;
 mod output;
+mod panic;
 mod seed;
 mod setting;
 mod subtask;

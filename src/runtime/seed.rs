@@ -18,6 +18,7 @@ use crate::state::{KeyedStateBackend, StateSettings};
 use super::background::{BACKGROUND_JOBS_MAX, Background};
 use super::chain::{Chain, Instance, Slot};
 use super::message::{Report, ReportBody};
+use super::panic::catch_panic;
 use super::setting::Setting;
 use super::subtask::{Head, Inputs, Subtask};
 use super::subtask_actor::SubtaskActor;
@@ -133,11 +134,14 @@ impl SubtaskParts {
 
 impl OperatorSeed {
     fn grow(self, subtask: &SubtaskId, directory: &Path, targets: ExchangeTargets) -> Result<Slot> {
-        let component = match &self.component {
-            Component::Source(make) => Instance::Source(make()?),
-            Component::Operator(make) => Instance::Operator(make()?),
-            Component::Sink(make) => Instance::Sink(make()?),
-        };
+        // A panic here would take the whole worker with it, before any actor could report it.
+        let component = catch_panic(|| {
+            Ok(match &self.component {
+                Component::Source(make) => Instance::Source(make()?),
+                Component::Operator(make) => Instance::Operator(make()?),
+                Component::Sink(make) => Instance::Sink(make()?),
+            })
+        })?;
         let ExchangeTargets {
             parallelism,
             max_parallelism,

@@ -1,6 +1,5 @@
 //! The actor around a subtask: it decides when to step, and carries messages to and fro.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use actix::fut::ActorFutureExt;
@@ -14,6 +13,7 @@ use crate::telemetry::{JobStatus, Metric, WatermarkGauge, count};
 
 use super::background::BackgroundJob;
 use super::message::{Control, Report, ReportBody, WakeUp};
+use super::panic::catch_panic;
 use super::subtask::{Progress, Subtask, SubtaskEvent};
 use super::wake::ActorWake;
 
@@ -102,16 +102,12 @@ impl SubtaskActor {
         }
         let subtask = &mut self.subtask;
         // After a panic the subtask is only dropped, so nobody sees what it left half done.
-        let error = match catch_unwind(AssertUnwindSafe(|| call(subtask))) {
-            Ok(Ok(value)) => match self.forward_events() {
+        let error = match catch_panic(|| call(subtask)) {
+            Ok(value) => match self.forward_events() {
                 Ok(()) => return Some(value),
                 Err(error) => error,
             },
-            Ok(Err(error)) => error,
-            Err(panic) => Error::new(
-                ErrorKind::Operator,
-                format!("panicked: {}", panic_message(panic.as_ref())),
-            ),
+            Err(error) => error,
         };
         self.failed = true;
         let operator = self.subtask.running().clone();
@@ -173,17 +169,6 @@ impl SubtaskActor {
             subtask: self.subtask.id().clone(),
             body,
         });
-    }
-}
-
-/// What a panic said, as far as it said it in words.
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    if let Some(message) = panic.downcast_ref::<&str>() {
-        message
-    } else if let Some(message) = panic.downcast_ref::<String>() {
-        message
-    } else {
-        "without a message"
     }
 }
 

@@ -1,0 +1,49 @@
+//! What becomes of a panic in an operator.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Makes an error of a panic in `call`. Whatever `call` has left half done must not be looked at any more.
+pub(super) fn catch_panic<R>(call: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let message = format!("panicked: {}", panic_message(panic.as_ref()));
+        Err(Error::new(ErrorKind::Operator, message))
+    })
+}
+
+/// What a panic said, as far as it said it in words.
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    if let Some(message) = panic.downcast_ref::<&str>() {
+        message
+    } else if let Some(message) = panic.downcast_ref::<String>() {
+        message
+    } else {
+        "without a message"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::panic_any;
+
+    use super::*;
+
+    fn check(call: fn() -> Result<()>, expected: &str) {
+        let error = catch_panic(call).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.kind(), ErrorKind::Operator);
+    }
+
+    #[test]
+    fn a_panic_is_an_error_with_its_message() {
+        check(|| panic!("plain"), "panicked: plain");
+        check(|| panic!("at {}", 7), "panicked: at 7");
+        check(|| panic_any(7), "panicked: without a message");
+        check(
+            || Err(Error::new(ErrorKind::Operator, "no panic")),
+            "no panic",
+        );
+    }
+}
