@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, EventTime, OperatorId};
 use crate::operator::{
     Emission, FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output,
@@ -152,8 +152,8 @@ fn refuse_unclaimed(backend: &KeyedStateBackend) -> Result<()> {
     if unclaimed.is_empty() {
         return Ok(());
     }
-    Err(crate::error::Error::new(
-        crate::error::ErrorKind::Configuration,
+    Err(Error::new(
+        ErrorKind::Configuration,
         format!(
             "the checkpoint holds state that this operator no longer registers: {}; bring the operator back, give it \
              another id, or start with --fresh",

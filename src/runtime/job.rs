@@ -32,6 +32,10 @@ use super::wiring::lay_links;
 /// How many threads do background work. Most of it waits for a disk.
 const BACKGROUND_THREADS: usize = 2;
 
+/// How long the end of a job waits for file operations that are under way. What they hold up can be longer: a disk that
+/// does not answer must not keep the process from ending.
+const BACKGROUND_END_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long the end of a job waits for superseded checkpoints to be deleted. What is left is swept up at the next
 /// start.
 const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -121,8 +125,8 @@ impl JobRun {
             Ok((background, recovery)) => {
                 let outcome =
                     System::new().block_on(self.run_actors(recovery, &background, started));
-                // Uploads that nobody waits for any more must not hold up the end.
-                background.shutdown_background();
+                // Whoever starts the job again must not meet work of this run that is still under way.
+                background.shutdown_timeout(BACKGROUND_END_TIMEOUT);
                 outcome
             }
             Err(error) => {

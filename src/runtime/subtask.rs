@@ -17,6 +17,9 @@ use super::setting::Setting;
 /// How many records a source is asked for at a time.
 const SOURCE_ROWS_MAX: usize = 1024;
 
+/// How many records one portion of the end counts for, so that a long one leaves the worker to others now and then.
+const FINISH_ROWS: usize = 4096;
+
 /// One parallel instance of a chain of operators, with its links.
 pub(super) struct Subtask {
     id: SubtaskId,
@@ -199,7 +202,8 @@ impl Subtask {
                 Phase::Finished => return Ok(Progress::Waiting),
                 Phase::Finishing => {
                     self.finish()?;
-                    continue;
+                    // About what an operator emits in one portion.
+                    Turn::Did(FINISH_ROWS)
                 }
                 Phase::Running if matches!(self.head, Head::Source { .. }) => {
                     self.poll_source(rows_left)?
@@ -224,7 +228,10 @@ impl Subtask {
         match &mut self.head {
             Head::Source { stopped } => {
                 *stopped |= stop;
-                if self.phase == Phase::Finishing {
+                // A source that had finished before the restore sends no barrier any more, not even before its first
+                // step: its readers wait for its end.
+                let is_ending = self.finished_before && self.phase == Phase::Running;
+                if is_ending || self.phase == Phase::Finishing {
                     self.snapshots_after_finish.push(checkpoint);
                     Ok(())
                 } else {

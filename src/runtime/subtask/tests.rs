@@ -60,6 +60,30 @@ fn a_stopped_source_emits_nothing_after_its_barrier() {
     assert_eq!(source.take_figures().records_in, 0);
 }
 
+#[test]
+fn a_source_that_had_finished_sends_no_barrier_when_it_is_restored() {
+    let output = MemoryOutput::default();
+    let graph = graph(1, &output);
+    let mut random = fastrand::Rng::with_seed(2);
+    let mut first = Run::start(&graph, None, &mut random);
+    assert!(first.play(&mut random, None, 2));
+
+    let mut second = Run::start(&graph, first.last_completed, &mut random);
+    second.trigger();
+    let (source, control) = &mut second.subtasks[0];
+    let Some(Control::Trigger(id)) = control.pop_front() else {
+        panic!("the trigger is on its way");
+    };
+    source.trigger(id, false).unwrap();
+    assert_eq!(source.take_events().count(), 0);
+    source.step(10_000).unwrap();
+    let events: Vec<_> = source.take_events().collect();
+    let [SubtaskEvent::Finished, SubtaskEvent::Snapshot(sealed)] = &events[..] else {
+        panic!("first the end, then the snapshot");
+    };
+    assert!(sealed.finished);
+}
+
 fn record(index: u64) -> Sum {
     (index * 7 % KEYS, index % 10)
 }
