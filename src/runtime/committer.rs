@@ -31,6 +31,8 @@ pub(super) struct Committer {
     pub(super) clock: SharedClock,
     /// Checkpoints whose folders are being made.
     begun: BTreeMap<CheckpointId, JoinHandle<Result<()>>>,
+    /// Manifests that are being written.
+    writing: Vec<JoinHandle<()>>,
     /// The newest of the cleaning tasks, each of which waits for the one before.
     cleaning: Option<JoinHandle<()>>,
 }
@@ -58,6 +60,7 @@ impl Committer {
             background,
             clock,
             begun: BTreeMap::new(),
+            writing: Vec::new(),
             cleaning: None,
         }
     }
@@ -94,9 +97,10 @@ impl Committer {
         let manifest = self.manifest(checkpoint, acknowledged, triggered_unix_millis);
         let begun = self.begun.remove(&checkpoint);
         let store = self.store.clone();
-        self.background.spawn(async move {
+        self.writing.retain(|writing| !writing.is_finished());
+        self.writing.push(self.background.spawn(async move {
             done(write(&store, &manifest, begun).await);
-        });
+        }));
     }
 
     /// The checkpoint was given up.
@@ -122,9 +126,11 @@ impl Committer {
         }));
     }
 
-    /// The cleaning that is not done yet.
-    pub(super) fn take_cleaning(&mut self) -> Option<JoinHandle<()>> {
-        self.cleaning.take()
+    /// The manifests that are still being written, and the cleaning that is not done yet.
+    pub(super) fn take_tasks(&mut self) -> Vec<JoinHandle<()>> {
+        let mut tasks = std::mem::take(&mut self.writing);
+        tasks.extend(self.cleaning.take());
+        tasks
     }
 
     fn manifest(

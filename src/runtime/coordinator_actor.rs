@@ -46,8 +46,8 @@ pub(super) struct JobEnd {
     pub(super) state: JobState,
     /// What failed first, with the operator it failed in.
     pub(super) failure: Option<Error>,
-    /// The background work that is left: what superseded checkpoints leave is still being deleted.
-    pub(super) cleaning: Option<tokio::task::JoinHandle<()>>,
+    /// The store's work that is left: manifests that are being written, superseded checkpoints that are being deleted.
+    pub(super) tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 /// What somebody outside asks for.
@@ -367,7 +367,7 @@ impl CoordinatorActor {
             let _ = outcome.send(JobEnd {
                 state,
                 failure,
-                cleaning: self.committer.take_cleaning(),
+                tasks: self.committer.take_tasks(),
             });
         }
     }

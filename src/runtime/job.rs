@@ -32,13 +32,9 @@ use super::wiring::lay_links;
 /// How many threads do background work. Most of it waits for a disk.
 const BACKGROUND_THREADS: usize = 2;
 
-/// How long the end of a job waits for file operations that are under way. What they hold up can be longer: a disk that
-/// does not answer must not keep the process from ending.
-const BACKGROUND_END_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long the end of a job waits for superseded checkpoints to be deleted. What is left is swept up at the next
-/// start.
-const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the end of a job waits for the store's work that is left, and then for what operators have begun in the
+/// background. It is meant for a disk that has stopped answering, and is not reached otherwise.
+const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A job that is about to run.
 pub(crate) struct JobRun {
@@ -125,8 +121,9 @@ impl JobRun {
             Ok((background, recovery)) => {
                 let outcome =
                     System::new().block_on(self.run_actors(recovery, &background, started));
-                // Whoever starts the job again must not meet work of this run that is still under way.
-                background.shutdown_timeout(BACKGROUND_END_TIMEOUT);
+                // What has not begun is dropped: nobody waits for it any more. What has begun must come to its end while
+                // the job is locked, or it would meddle with the files of the next run.
+                background.shutdown_timeout(BACKGROUND_TIMEOUT);
                 outcome
             }
             Err(error) => {
@@ -370,10 +367,14 @@ fn background_runtime() -> Result<Runtime> {
 }
 
 async fn outcome(end: JobEnd) -> JobOutcome {
-    if let Some(cleaning) = end.cleaning {
-        // It is not worth a word when it takes longer: the next start sweeps up.
-        let _ = tokio::time::timeout(CLEANING_TIMEOUT, cleaning).await;
-    }
+    let tasks = async {
+        for task in end.tasks {
+            // A task that panicked has left nothing that the next start does not find.
+            let _ = task.await;
+        }
+    };
+    // The same holds for one that takes longer.
+    let _ = tokio::time::timeout(BACKGROUND_TIMEOUT, tasks).await;
     let failure = || Error::new(ErrorKind::Bug, "the job failed without saying why");
     match end.state {
         JobState::Finished => JobOutcome::Finished,

@@ -9,4 +9,6 @@
 )]
 
 mod damage;
+mod ending;
+mod failures;
 mod support;

@@ -1,9 +1,15 @@
-//! What the tests have in common.
+//! What the tests have in common: a folder with a job file and processes that run it, and a typed job that can fail.
 
+mod fault;
 mod job_folder;
+mod numbers;
 mod process;
 mod sums;
+mod typed_job;
 
+pub(crate) use fault::{Fault, Gate, How, Place, REASON};
 pub(crate) use job_folder::JobFolder;
+pub(crate) use numbers::Hold;
 pub(crate) use process::{Ended, Process};
 pub(crate) use sums::Sums;
+pub(crate) use typed_job::{Run, TypedJob, expected, sorted};
