@@ -1,5 +1,6 @@
 //! The `type`s that a job file can name, and how each is made of its options.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -24,6 +25,8 @@ pub(super) struct Built {
     pub(super) output: Option<SchemaRef>,
     /// The columns that its input must be partitioned by, if it keeps keyed state.
     pub(super) key: Option<Vec<String>>,
+    /// The folder that must belong to it alone, if it writes to one.
+    pub(super) folder: Option<PathBuf>,
 }
 
 /// Makes the source that a section describes.
@@ -49,6 +52,7 @@ pub(super) fn build_source(section: &ComponentSection) -> Result<Built> {
         component,
         output: Some(schema),
         key: None,
+        folder: None,
     })
 }
 
@@ -86,12 +90,14 @@ fn operator(make: Factory<dyn Operator>, schema: SchemaRef, key: Option<Vec<Stri
         component: Component::Operator(make),
         output: Some(schema),
         key,
+        folder: None,
     }
 }
 
 /// Makes the sink that a section describes.
 pub(super) fn build_sink(section: &ComponentSection) -> Result<Built> {
     let options = &section.options;
+    let mut folder = None;
     let make: Factory<dyn Sink> = match section.kind.as_str() {
         "blackhole" => {
             let BlackholeConfig {} = options.parse()?;
@@ -104,6 +110,7 @@ pub(super) fn build_sink(section: &ComponentSection) -> Result<Built> {
         }
         "file" => {
             let config: FileSinkConfig = options.parse()?;
+            folder = Some(config.path.clone());
             Arc::new(move || Ok(Box::new(FileSink::new(config.clone())) as _))
         }
         _ => return Err(section.unknown_type(&["blackhole", "console", "file"])),
@@ -112,5 +119,6 @@ pub(super) fn build_sink(section: &ComponentSection) -> Result<Built> {
         component: Component::Sink(make),
         output: None,
         key: None,
+        folder,
     })
 }

@@ -1,6 +1,7 @@
 //! A job file's components, put together as a graph of Arrow columns.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -23,6 +24,7 @@ pub fn build(file: &JobFile) -> Result<JobGraph> {
     graph.parallelism = file.job.parallelism;
     graph.max_parallelism = file.job.max_parallelism;
     let mut nodes: BTreeMap<OperatorId, PlacedNode> = BTreeMap::new();
+    let mut folders = BTreeMap::new();
     let mut problems = Vec::new();
     let components = file
         .sources
@@ -42,7 +44,7 @@ pub fn build(file: &JobFile) -> Result<JobGraph> {
         }
         waiting = later;
         for section in now {
-            match place(section, &nodes, &mut graph) {
+            match place(section, &nodes, &mut folders, &mut graph) {
                 Ok(node) => {
                     nodes.insert(section.id.clone(), node);
                 }
@@ -67,12 +69,14 @@ struct PlacedNode {
 fn place(
     section: &ComponentSection,
     nodes: &BTreeMap<OperatorId, PlacedNode>,
+    folders: &mut BTreeMap<PathBuf, OperatorId>,
     graph: &mut JobGraph,
 ) -> Result<PlacedNode> {
     let Built {
         component,
         output,
         key,
+        folder,
     } = match section.role {
         ComponentRole::Source => build_source(section)?,
         ComponentRole::Operator => build_operator(section, input_schema(section, nodes)?)?,
@@ -81,6 +85,15 @@ fn place(
             build_sink(section)?
         }
     };
+    if let Some(folder) = folder
+        && let Some(other) = folders.insert(absolute(&folder)?, section.id.clone())
+    {
+        // Each would take the other's files for its own when it resumes.
+        return Err(Error::new(
+            ErrorKind::Configuration,
+            format!("path: sink \"{other}\" writes to this folder already"),
+        ));
+    }
     let partitioning = match key {
         Some(key) => exchange_by(&input_schema(section, nodes)?, &key)?,
         None => Partitioning::Forward,
@@ -104,6 +117,13 @@ fn place(
         index,
         schema: output,
     })
+}
+
+/// The same text for the same folder, as far as the text tells.
+fn absolute(folder: &Path) -> Result<PathBuf> {
+    std::path::absolute(folder)
+        .map(|folder| folder.components().collect())
+        .map_err(|error| Error::io("path", error))
 }
 
 /// The one schema of all inputs of a component.
@@ -181,4 +201,71 @@ fn join(problems: Vec<Error>) -> Option<Error> {
     }
     let message = format!("{}\n{}", first.full_message(), rest.join("\n"));
     Some(Error::new(ErrorKind::Configuration, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "[job]\nname = 'j'\nparallelism = 2\n\
+        [[source]]\nid = 'in'\ntype = 'generator'\nschema = 'key-value'\nrows = 1\n";
+
+    fn check(rest: &str, expected: Result<&[&str], &[&str]>) {
+        let file = JobFile::parse("job.toml", &format!("{SOURCE}{rest}")).unwrap();
+        match (build(&file), expected) {
+            (Ok(graph), Ok(ids)) => {
+                let found: Vec<&str> = graph.nodes().iter().map(|node| node.id.as_str()).collect();
+                assert_eq!(found, ids, "{rest}");
+            }
+            (Err(error), Err(parts)) => {
+                assert_eq!(error.kind(), ErrorKind::Configuration, "{rest}");
+                for part in parts {
+                    assert!(error.to_string().contains(part), "{rest}: {error}");
+                }
+            }
+            (found, expected) => panic!("{rest}: {:?}, expected {expected:?}", found.err()),
+        }
+    }
+
+    #[test]
+    fn components_can_stand_in_any_order() {
+        check(
+            "[[operator]]\nid = 'b'\ntype = 'filter'\ninput = 'a'\ncolumn = 'value'\nop = 'is not null'\n\
+             [[operator]]\nid = 'a'\ntype = 'project'\ninput = 'in'\ncolumns = ['value']\n\
+             [[sink]]\nid = 'out'\ntype = 'blackhole'\ninput = 'b'\n",
+            Ok(&["in", "a", "b", "out"]),
+        );
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_line() {
+        check(
+            "[[operator]]\nid = 'a'\ntype = 'agregate'\ninput = 'in'\n\
+             [[operator]]\nid = 'b'\ntype = 'filter'\ninput = 'in'\ncolumn = 'valu'\nop = 'is null'\n\
+             [[sink]]\nid = 'out'\ntype = 'blackhole'\ninput = ['a', 'b']\n",
+            Err(&[
+                "job.toml:11:8: operator a: type: there is no operator of type \"agregate\"",
+                "did you mean \"aggregate\"?",
+                "job.toml:17:10: operator b: column: unknown column \"valu\"; did you mean \"value\"?",
+            ]),
+        );
+    }
+
+    #[test]
+    fn inputs_with_different_columns_cannot_be_read_together() {
+        check(
+            "[[operator]]\nid = 'a'\ntype = 'project'\ninput = 'in'\ncolumns = ['value']\n\
+             [[sink]]\nid = 'out'\ntype = 'blackhole'\ninput = ['in', 'a']\n",
+            Err(&["job.toml:17:9: sink out: input: \"a\" and \"in\" do not have the same columns"]),
+        );
+    }
+
+    #[test]
+    fn two_sinks_cannot_share_a_folder() {
+        check(
+            "[[sink]]\nid = 'one'\ntype = 'file'\ninput = 'in'\npath = 'out'\nformat = 'csv'\n\
+             [[sink]]\nid = 'two'\ntype = 'file'\ninput = 'in'\npath = './out/'\nformat = 'csv'\n",
+            Err(&["sink two: path: sink \"one\" writes to this folder already"]),
+        );
+    }
 }
