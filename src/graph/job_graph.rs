@@ -151,3 +151,96 @@ impl JobGraph {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connectors::{BlackholeSink, MemorySource, RowCount};
+
+    fn source() -> Component {
+        Component::Source(Arc::new(|| {
+            Ok(Box::new(MemorySource::of_rows(vec![1_u64], 1)?))
+        }))
+    }
+
+    fn sink() -> Component {
+        Component::Sink(Arc::new(|| {
+            Ok(Box::new(BlackholeSink::new(RowCount::default())))
+        }))
+    }
+
+    /// A graph of nodes given as id, component and the indexes of their inputs.
+    fn graph(nodes: Vec<(&str, Component, &[usize])>) -> JobGraph {
+        let mut graph = JobGraph::new("job");
+        for (id, component, inputs) in nodes {
+            let edge = |from: &usize| Edge {
+                from: *from,
+                partitioning: Partitioning::Forward,
+            };
+            graph.add(Node {
+                id: id.into(),
+                type_name: "test".to_owned(),
+                component,
+                inputs: inputs.iter().map(edge).collect(),
+            });
+        }
+        graph
+    }
+
+    fn check(graph: &JobGraph, expected: &str) {
+        let error = graph.validate().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_graph_whose_parts_do_not_fit_is_refused() {
+        check(&graph(vec![]), "the job has no source");
+        check(&graph(vec![("in", source(), &[])]), "nobody reads \"in\"");
+        check(
+            &graph(vec![("in", source(), &[]), ("in", sink(), &[0])]),
+            "operator id \"in\" stands twice",
+        );
+        check(
+            &graph(vec![("in", source(), &[]), ("out", sink(), &[])]),
+            "operator \"out\" has no input",
+        );
+        check(
+            &graph(vec![("in", source(), &[]), ("two", source(), &[0])]),
+            "operator \"two\" is a source and cannot have an input",
+        );
+        check(
+            &graph(vec![("in", source(), &[]), ("out", sink(), &[1])]),
+            "operator \"out\" reads one that comes after it",
+        );
+        check(
+            &graph(vec![
+                ("in", source(), &[]),
+                ("a", sink(), &[0]),
+                ("b", sink(), &[1]),
+            ]),
+            "operator \"b\" reads \"a\", a sink",
+        );
+    }
+
+    #[test]
+    fn the_parallelism_lies_between_one_and_its_maximum() {
+        let mut graph = graph(vec![("in", source(), &[]), ("out", sink(), &[0])]);
+        graph.validate().unwrap();
+        graph.parallelism = 129;
+        check(
+            &graph,
+            "parallelism is 129, it must lie between 1 and max_parallelism, which is 128",
+        );
+        graph.parallelism = 0;
+        check(
+            &graph,
+            "parallelism is 0, it must lie between 1 and max_parallelism, which is 128",
+        );
+        graph.max_parallelism = 40_000;
+        check(
+            &graph,
+            "max_parallelism is 40000, it must lie between 1 and 32768",
+        );
+    }
+}

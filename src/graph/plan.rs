@@ -59,3 +59,67 @@ impl PhysicalPlan {
         Self { chains }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connectors::{BlackholeSink, MemorySource, RowCount};
+    use crate::graph::{Stream, StreamBuilder};
+
+    fn source(job: &StreamBuilder, id: &str) -> Stream<u64> {
+        job.source(id, || MemorySource::of_rows(vec![1_u64], 1))
+    }
+
+    fn sink(stream: &Stream<u64>, id: &str) {
+        stream.sink(id, || Ok(BlackholeSink::new(RowCount::default())));
+    }
+
+    /// Each chain as its operators, and the indexes of the chains that it reads.
+    fn check(job: StreamBuilder, expected: &[(&str, &[usize])]) {
+        let graph = job.build().unwrap();
+        let found: Vec<(String, Vec<usize>)> = PhysicalPlan::of(&graph)
+            .chains
+            .into_iter()
+            .map(|chain| {
+                let ids = chain
+                    .nodes
+                    .iter()
+                    .map(|node| graph.nodes()[*node].id.as_str());
+                (ids.collect::<Vec<_>>().join(" "), chain.inputs)
+            })
+            .collect();
+        let expected: Vec<(String, Vec<usize>)> = expected
+            .iter()
+            .map(|(ids, inputs)| ((*ids).to_owned(), inputs.to_vec()))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn operators_are_chained_up_to_an_exchange() {
+        let job = StreamBuilder::new("job");
+        let counted = source(&job, "in")
+            .map("double", |number| number * 2)
+            .key_by(|number| *number)
+            .reduce("count", |_| 0_u64, |number, _| *number);
+        sink(&counted, "out");
+        check(job, &[("in double", &[]), ("count out", &[0])]);
+    }
+
+    #[test]
+    fn a_stream_with_two_readers_ends_a_chain() {
+        let job = StreamBuilder::new("job");
+        let numbers = source(&job, "in");
+        sink(&numbers, "one");
+        sink(&numbers.filter("even", |number| number % 2 == 0), "two");
+        check(job, &[("in", &[]), ("one", &[0]), ("even two", &[0])]);
+    }
+
+    #[test]
+    fn a_union_begins_a_chain() {
+        let job = StreamBuilder::new("job");
+        let both = source(&job, "left").union(source(&job, "right"));
+        sink(&both.map("same", |number| number), "out");
+        check(job, &[("left", &[]), ("right", &[]), ("same out", &[0, 1])]);
+    }
+}
