@@ -107,7 +107,7 @@ fn row(listed: &ListedCheckpoint) -> CheckpointRow {
                 kind: summary.kind,
                 completed_at: Some(EventTime(summary.completed_unix_millis)),
                 duration: u64::try_from(millis).ok().map(Duration::from_millis),
-                bytes: summary.uploaded_bytes,
+                bytes: summary.uploaded_bytes + summary.manifest_bytes,
                 full_bytes: summary.referred_bytes + summary.manifest_bytes,
                 ..damaged
             }
