@@ -80,13 +80,14 @@ async fn answer(
             Some(Event::Tick) => progress.tick(clock.elapsed()),
             Some(Event::Ended(outcome)) => break Ending::Job(outcome),
             Some(Event::Signal(name)) => match interrupts.next() {
+                // Done first, then said: whoever reads it can rely on it.
                 Reaction::Stop => {
-                    tracing::info!("{name}: taking a last checkpoint; once more to end at once");
                     stop();
+                    tracing::info!("{name}: taking a last checkpoint; once more to end at once");
                 }
                 Reaction::Cancel => {
-                    tracing::warn!("{name}: ending without a last checkpoint");
                     cancel();
+                    tracing::warn!("{name}: ending without a last checkpoint");
                 }
                 Reaction::Leave => break Ending::Left,
             },

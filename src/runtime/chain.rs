@@ -155,8 +155,8 @@ fn refuse_unclaimed(backend: &KeyedStateBackend) -> Result<()> {
     Err(Error::new(
         ErrorKind::Configuration,
         format!(
-            "the checkpoint holds state that this operator no longer registers: {}; bring the operator back, give it \
-             another id, or start with --fresh",
+            "the checkpoint holds state that this operator no longer registers: {}; bring the former operator back, or \
+             start with --fresh",
             unclaimed.join(", ")
         ),
     ))

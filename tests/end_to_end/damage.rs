@@ -12,7 +12,11 @@ const CHECKPOINTS: u64 = 3;
 #[test]
 fn a_flipped_byte_in_the_newest_manifest_is_survived() {
     check(
-        |stopped| stopped.change(stopped.manifest(CHECKPOINTS), flip_a_digit),
+        |stopped| {
+            stopped.change(stopped.manifest(CHECKPOINTS), |content| {
+                flip_a_digit(content)
+            })
+        },
         "its manifest has the checksum",
     );
 }
@@ -36,7 +40,7 @@ fn an_empty_newest_manifest_is_survived() {
 #[test]
 fn a_flipped_byte_in_an_object_of_the_newest_checkpoint_is_survived() {
     check(
-        |stopped| stopped.change(stopped.newest_object(), flip_the_middle),
+        |stopped| stopped.change(stopped.newest_object(), |content| flip_the_middle(content)),
         "is damaged: its bytes from",
     );
 }
@@ -55,6 +59,27 @@ fn a_missing_object_of_the_newest_checkpoint_is_survived() {
         |stopped| fs::remove_file(stopped.newest_object()).unwrap(),
         "is missing",
     );
+}
+
+/// What the damaged checkpoint had finished was begun before it: the files come back as they were at the one before.
+#[test]
+fn files_that_the_damaged_checkpoint_had_finished_are_taken_back() {
+    let keep_open = Sums {
+        roll_interval: "1h",
+        ..Sums::slow()
+    };
+    let folder = JobFolder::with_job(&keep_open.toml());
+    folder.run_a_little();
+    folder.run_a_little();
+    assert!(folder.finished("out").is_empty());
+    folder.write("job.toml", &Sums::slow().toml());
+    folder.run_a_little();
+    assert!(!folder.finished("out").is_empty());
+    folder.write("job.toml", &Sums::fast().toml());
+    let stopped = Stopped { folder };
+    stopped.change(stopped.manifest(CHECKPOINTS), Vec::clear);
+    let log = stopped.run_to_the_end();
+    assert!(log.contains("a finished file is taken back"), "{log}");
 }
 
 #[test]
@@ -146,7 +171,7 @@ impl Stopped {
         let mut files = 0;
         for _ in 0..CHECKPOINTS {
             folder.run_a_little();
-            let finished = folder.files("out").len();
+            let finished = folder.finished("out").len();
             assert!(finished > files, "the checkpoint has committed nothing");
             files = finished;
         }
@@ -174,7 +199,7 @@ impl Stopped {
         self.folder.path("checkpoints/sums/shared").join(name)
     }
 
-    fn change(&self, path: PathBuf, damage: fn(&mut Vec<u8>)) {
+    fn change(&self, path: PathBuf, damage: impl Fn(&mut Vec<u8>)) {
         let whole = fs::read(&path).unwrap();
         let mut damaged = whole.clone();
         damage(&mut damaged);
@@ -197,8 +222,8 @@ impl Stopped {
 }
 
 /// Changes a digit of a number, so that the manifest can be read still. It is not the first one: no number begins with 0.
-fn flip_a_digit(content: &mut Vec<u8>) {
-    let text = String::from_utf8(content.clone()).unwrap();
+fn flip_a_digit(content: &mut [u8]) {
+    let text = String::from_utf8(content.to_owned()).unwrap();
     let (field, _) = text
         .match_indices("\"completed_unix_millis\":")
         .next()
@@ -207,7 +232,7 @@ fn flip_a_digit(content: &mut Vec<u8>) {
     content[field + digit.unwrap() + 1] ^= 1;
 }
 
-fn flip_the_middle(content: &mut Vec<u8>) {
+fn flip_the_middle(content: &mut [u8]) {
     let middle = content.len() / 2;
     content[middle] ^= 1;
 }

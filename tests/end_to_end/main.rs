@@ -8,7 +8,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod bad_rows;
+mod command_line;
 mod damage;
 mod ending;
 mod failures;
+mod resume;
 mod support;

@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::portion::Portion;
 use super::state::{AggregateState, StateKeys};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Batch, CheckpointId, OperatorId};
+use crate::model::{Batch, CheckpointId};
 use crate::operator::column_key::EncodedKeys;
 use crate::operator::contract::{
     FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output, RestoredOperatorState,
@@ -31,8 +31,8 @@ const FINISH_ROWS_MAX: usize = 4096;
 pub struct AggregateOperator {
     plan: Plan,
     emit: Emit,
-    /// The operator's id and its state, once it is open.
-    opened: Option<(OperatorId, AggregateState)>,
+    /// The operator's state, once it is open.
+    state: Option<AggregateState>,
     encoded: EncodedKeys,
     groups: Groups,
     keys: StateKeys,
@@ -53,7 +53,7 @@ impl AggregateOperator {
             keys: StateKeys::new(plan.has_map_key),
             plan,
             emit: config.emit,
-            opened: None,
+            state: None,
             encoded: EncodedKeys::default(),
             groups: Groups::default(),
             cursor: ScanCursor::default(),
@@ -73,7 +73,10 @@ impl AggregateOperator {
             if found != layout {
                 return Err(Error::new(
                     ErrorKind::Configuration,
-                    format!("the checkpoint holds the state of {found}, the job asks for {layout}"),
+                    format!(
+                        "the checkpoint holds the state of {found}, the job asks for {layout}; bring the former \
+                         aggregates and keys back, or start with --fresh"
+                    ),
                 ));
             }
         }
@@ -104,7 +107,7 @@ impl AggregateOperator {
         self.emitted = false;
         self.cursor = ScanCursor::default();
         self.group(&batch)?;
-        let (_, state) = self.opened.as_ref().ok_or_else(not_open)?;
+        let state = self.state.as_ref().ok_or_else(not_open)?;
         let pass = Pass::new(&self.plan, &batch, &self.groups, &self.keys, state)?;
         match self.emit {
             Emit::Update => output.emit(Batch::Columns(pass.run_with_output()?)),
@@ -117,7 +120,7 @@ impl AggregateOperator {
         if self.emit == Emit::Update || self.emitted {
             return Ok(FinishStatus::Done);
         }
-        let (_, state) = self.opened.as_ref().ok_or_else(not_open)?;
+        let state = self.state.as_ref().ok_or_else(not_open)?;
         let mut portion = Portion::new(&self.plan);
         let more = portion.fill(state, &mut self.cursor, FINISH_ROWS_MAX)?;
         output.emit(Batch::Columns(portion.finish(state)?));
@@ -127,36 +130,28 @@ impl AggregateOperator {
         self.emitted = true;
         Ok(FinishStatus::Done)
     }
-
-    /// Says which operator an error is about.
-    fn name(&self, error: Error) -> Error {
-        match &self.opened {
-            Some((operator, _)) => error.context(format!("operator {operator}")),
-            None => error,
-        }
-    }
 }
 
 impl Operator for AggregateOperator {
     fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
         if let Some(restored) = context.restored {
-            self.take_up(restored)
-                .map_err(|error| error.context(format!("operator {}", context.operator)))?;
+            self.take_up(restored)?;
         }
         let has_texts = self.plan.texts_len() > 0;
-        let state = AggregateState::open(context, self.plan.has_map_key, has_texts)?;
-        self.opened = Some((context.operator.clone(), state));
+        self.state = Some(AggregateState::open(
+            context,
+            self.plan.has_map_key,
+            has_texts,
+        )?);
         Ok(())
     }
 
     fn process(&mut self, batch: Batch, output: &mut Output) -> Result<()> {
         self.process_batch(batch, output)
-            .map_err(|error| self.name(error))
     }
 
     fn finish(&mut self, output: &mut Output) -> Result<FinishStatus> {
         self.finish_portion(output)
-            .map_err(|error| self.name(error))
     }
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> Result<OperatorSnapshot> {

@@ -56,6 +56,8 @@ impl JobFolder {
         let mut process = self.start();
         process.wait_for_stdout();
         process.signal("TERM");
+        // Until then the job cannot get further than its output, which nobody reads.
+        process.wait_for_log("SIGTERM: taking a last checkpoint");
         let ended = process.wait();
         ended.expect_code(0);
         ended
@@ -64,6 +66,13 @@ impl JobFolder {
     /// All lines of the files that the sink `folder` has finished, without their headers, sorted.
     pub(crate) fn committed(&self, folder: &str, header: &str) -> Vec<String> {
         committed(&self.path(folder), header)
+    }
+
+    /// The names of the files that the sink `folder` has finished.
+    pub(crate) fn finished(&self, folder: &str) -> Vec<String> {
+        let mut names = names(&self.path(folder));
+        names.retain(|name| name.starts_with("part-"));
+        names
     }
 
     /// The names of the files in a folder with what is in them, sorted.

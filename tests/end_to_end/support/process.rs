@@ -3,24 +3,26 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 /// How long a test waits for the process's next word. It is never reached unless the process hangs.
 const SILENCE_MAX: Duration = Duration::from_secs(40);
 
-/// How many lines can wait for the test; beyond that the process has to wait for it.
-const LINES_MAX: usize = 64;
+/// How many printed lines can wait for the test. Beyond that, and what a pipe holds, the process has to wait for it.
+const PRINTED_LINES_MAX: usize = 64;
+
+/// How many logged lines can wait for the test, far more than a process logs.
+const LOGGED_LINES_MAX: usize = 100_000;
 
 /// A running `floodmark`. It is killed when it is dropped.
 pub(crate) struct Process {
     child: Child,
-    lines: Receiver<Line>,
-    /// What it has printed so far.
-    stdout: String,
-    /// What it has logged so far.
-    stderr: String,
+    printed: Receiver<String>,
+    logged: Receiver<String>,
+    /// The log as far as the test has looked at it.
+    log: String,
 }
 
 /// A process that has ended.
@@ -28,14 +30,9 @@ pub(crate) struct Process {
 pub(crate) struct Ended {
     /// Its exit code; nothing when a signal ended it.
     pub(crate) code: Option<i32>,
+    /// What it has printed that the test had not looked at yet.
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-}
-
-/// One line of what a process says.
-enum Line {
-    Stdout(String),
-    Stderr(String),
 }
 
 impl Process {
@@ -50,15 +47,19 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (sender, lines) = sync_channel(LINES_MAX);
-        forward(child.stdout.take().unwrap(), sender.clone(), Line::Stdout);
-        forward(child.stderr.take().unwrap(), sender, Line::Stderr);
         Self {
+            printed: lines_of(child.stdout.take().unwrap(), PRINTED_LINES_MAX),
+            logged: lines_of(child.stderr.take().unwrap(), LOGGED_LINES_MAX),
             child,
-            lines,
-            stdout: String::new(),
-            stderr: String::new(),
+            log: String::new(),
         }
+    }
+
+    /// Starts `floodmark` in `folder` with a standard output that is closed after the first lines.
+    pub(crate) fn start_with_closed_output(folder: &Path, arguments: &[&str]) -> Self {
+        let mut process = Self::start(folder, arguments);
+        process.printed = sync_channel(1).1;
+        process
     }
 
     /// Runs `floodmark` in `folder` until it ends.
@@ -71,24 +72,25 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits until it prints another line on standard output. Gives the line.
-    pub(crate) fn wait_for_stdout(&mut self) -> String {
-        loop {
-            match self.next_line() {
-                Some(Line::Stdout(line)) => return line,
-                Some(Line::Stderr(_)) => {}
-                None => panic!("it ended without a line:\n{}", self.stderr),
-            }
+    /// Waits until it prints another line.
+    pub(crate) fn wait_for_stdout(&mut self) {
+        match self.printed.recv_timeout(SILENCE_MAX) {
+            Ok(_) => {}
+            Err(end) => panic!("no line on standard output, {end}:\n{}", self.rest_of_log()),
         }
     }
 
-    /// Waits until it logs a line that contains `text`. Gives the line.
-    pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
+    /// Waits until it logs a line that contains `text`. It is not read from meanwhile.
+    pub(crate) fn wait_for_log(&mut self, text: &str) {
         loop {
-            match self.next_line() {
-                Some(Line::Stderr(line)) if line.contains(text) => return line,
-                Some(_) => {}
-                None => panic!("it ended without saying {text:?}:\n{}", self.stderr),
+            match self.logged.recv_timeout(SILENCE_MAX) {
+                Ok(line) => {
+                    self.note(&line);
+                    if line.contains(text) {
+                        return;
+                    }
+                }
+                Err(end) => panic!("it does not say {text:?}, {end}:\n{}", self.log),
             }
         }
     }
@@ -103,11 +105,26 @@ impl Process {
 
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Ended {
-        while self.next_line().is_some() {}
+        let mut stdout = String::new();
+        // What it logs does not hold it up, so it can be read last.
+        loop {
+            match self.printed.recv_timeout(SILENCE_MAX) {
+                Ok(line) => stdout.extend([line.as_str(), "\n"]),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it hangs:\n{}", self.rest_of_log()),
+            }
+        }
+        loop {
+            match self.logged.recv_timeout(SILENCE_MAX) {
+                Ok(line) => self.note(&line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it hangs:\n{}", self.log),
+            }
+        }
         Ended {
             code: self.child.wait().unwrap().code(),
-            stdout: std::mem::take(&mut self.stdout),
-            stderr: std::mem::take(&mut self.stderr),
+            stdout,
+            stderr: std::mem::take(&mut self.log),
         }
     }
 
@@ -117,20 +134,15 @@ impl Process {
         self.wait()
     }
 
-    /// The next line, or nothing when both streams are closed.
-    fn next_line(&mut self) -> Option<Line> {
-        let line = match self.lines.recv_timeout(SILENCE_MAX) {
-            Ok(line) => line,
-            Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) => panic!("it hangs after:\n{}", self.stderr),
-        };
-        let (text, line_text) = match &line {
-            Line::Stdout(line) => (&mut self.stdout, line),
-            Line::Stderr(line) => (&mut self.stderr, line),
-        };
-        text.push_str(line_text);
-        text.push('\n');
-        Some(line)
+    fn note(&mut self, line: &str) {
+        self.log.extend([line, "\n"]);
+    }
+
+    fn rest_of_log(&mut self) -> &str {
+        while let Ok(line) = self.logged.try_recv() {
+            self.note(&line);
+        }
+        &self.log
     }
 }
 
@@ -161,20 +173,16 @@ impl Ended {
     }
 }
 
-/// Sends every line of `stream` to the test, on a thread of its own that ends with the stream.
-fn forward(
-    stream: impl Read + Send + 'static,
-    lines: SyncSender<Line>,
-    wrap: impl Fn(String) -> Line + Send + 'static,
-) {
+/// The lines of `stream`, read on a thread of their own that ends with the stream or with the test.
+fn lines_of(stream: impl Read + Send + 'static, lines_max: usize) -> Receiver<String> {
+    let (sender, lines) = sync_channel(lines_max);
     let read = move || {
         for line in BufReader::new(stream).lines() {
-            // A test that has ended listens no more.
-            if line.is_ok_and(|line| lines.send(wrap(line)).is_ok()) {
-                continue;
+            if !line.is_ok_and(|line| sender.send(line).is_ok()) {
+                return;
             }
-            return;
         }
     };
     thread::Builder::new().spawn(read).unwrap();
+    lines
 }

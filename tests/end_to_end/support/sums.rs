@@ -17,6 +17,8 @@ pub(crate) struct Sums {
     pub(crate) checkpoint: &'static str,
     /// Whether rows are printed as well.
     pub(crate) console: bool,
+    /// How old a file of the output becomes before it is finished.
+    pub(crate) roll_interval: &'static str,
     /// What becomes of the output of an earlier run.
     pub(crate) existing: &'static str,
     /// The aggregates, as they stand in the job file.
@@ -34,6 +36,7 @@ impl Sums {
             parallelism: 2,
             checkpoint: "retain = 3",
             console: true,
+            roll_interval: "0s",
             existing: "fail",
             aggregates: "count = 'count()'\nsum = 'sum(value)'",
         }
@@ -53,6 +56,7 @@ impl Sums {
         let Self {
             parallelism,
             checkpoint,
+            roll_interval,
             existing,
             aggregates,
             ..
@@ -101,7 +105,7 @@ type = 'file'
 input = 'sums'
 format = 'csv'
 path = 'out'
-roll_interval = '0s'
+roll_interval = '{roll_interval}'
 existing = '{existing}'
 
 {console}

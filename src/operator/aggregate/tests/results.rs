@@ -239,7 +239,7 @@ fn a_sum_that_overflows_fails_and_names_operator_and_aggregate() {
         assert_eq!(error.kind(), ErrorKind::Data);
         assert_eq!(
             error.to_string(),
-            "operator totals: aggregates.total: the sum does not fit into int64"
+            "aggregates.total: the sum does not fit into int64"
         );
     }
 }
@@ -328,8 +328,9 @@ fn state_of_another_layout_is_refused_and_renaming_is_not() {
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert_eq!(
         error.to_string(),
-        "operator totals: the checkpoint holds the state of max(float64), count() by string; map key int64, \
-         the job asks for min(float64), count() by string; map key int64"
+        "the checkpoint holds the state of max(float64), count() by string; map key int64, \
+         the job asks for min(float64), count() by string; map key int64; bring the former aggregates and keys back, \
+         or start with --fresh"
     );
     open_with(&settings.replace("max(f)", "max(i)"), &item).unwrap_err();
     open_with(&settings.replace("map_key = 'i'", ""), &item).unwrap_err();
