@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{MissedTickBehavior, interval};
@@ -29,31 +29,57 @@ pub(super) enum Ending {
     Left,
 }
 
-/// Blocks until the job has ended, or until the third signal.
-///
-/// # Errors
-/// [`ErrorKind::Environment`] when signals cannot be caught.
-pub(super) fn attend(job: RunningJob, line: &TerminalLine, clock: &SharedClock) -> Result<Ending> {
-    let failed = |error| Error::io("catch signals", error);
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(failed)?;
-    let ending = runtime.block_on(async {
-        let (sender, events) = channel(EVENTS_MAX);
-        for (kind, name) in [
-            (SignalKind::interrupt(), "SIGINT"),
-            (SignalKind::terminate(), "SIGTERM"),
-        ] {
-            let signal = signal(kind).map_err(failed)?;
-            tokio::spawn(forward_signals(signal, name, sender.clone()));
+/// Catches the signals that ask the process to end.
+pub(super) struct Attendant {
+    runtime: Runtime,
+    signals: Vec<(Signal, &'static str)>,
+}
+
+impl Attendant {
+    /// Catches signals from now on. To be called before the job is started: one that arrives in between is not lost
+    /// then, and does not end the process without a last checkpoint.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`] when signals cannot be caught.
+    pub(super) fn new() -> Result<Self> {
+        let failed = |error| Error::io("catch signals", error);
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(failed)?;
+        let mut signals = Vec::new();
+        {
+            let _inside = runtime.enter();
+            for (kind, name) in [
+                (SignalKind::interrupt(), "SIGINT"),
+                (SignalKind::terminate(), "SIGTERM"),
+            ] {
+                signals.push((signal(kind).map_err(failed)?, name));
+            }
         }
-        tokio::spawn(send_ticks(sender.clone()));
-        tokio::spawn(send_outcome(job.wait, sender));
-        let progress = Progress::new(job.status, line.clone(), clock.elapsed());
-        Ok(answer(events, &job.stop, &job.cancel, progress, clock).await)
-    });
-    // A job that was left may never end; the process does not wait for its thread.
-    runtime.shutdown_background();
-    ending
+        Ok(Self { runtime, signals })
+    }
+
+    /// Blocks until the job has ended, or until the third signal.
+    pub(super) fn attend(
+        self,
+        job: RunningJob,
+        line: &TerminalLine,
+        clock: &SharedClock,
+    ) -> Ending {
+        let Self { runtime, signals } = self;
+        let ending = runtime.block_on(async {
+            let (sender, events) = channel(EVENTS_MAX);
+            for (signal, name) in signals {
+                tokio::spawn(forward_signals(signal, name, sender.clone()));
+            }
+            tokio::spawn(send_ticks(sender.clone()));
+            tokio::spawn(send_outcome(job.wait, sender));
+            let progress = Progress::new(job.status, line.clone(), clock.elapsed());
+            answer(events, &job.stop, &job.cancel, progress, clock).await
+        });
+        // A job that was left may never end; the process does not wait for its thread.
+        runtime.shutdown_background();
+        ending
+    }
 }
 
 #[derive(Debug)]
@@ -191,10 +217,15 @@ mod tests {
         }
     }
 
+    fn attend(job: RunningJob) -> Ending {
+        let attendant = Attendant::new().unwrap();
+        attendant.attend(job, &TerminalLine::hidden(), &SystemClock::shared())
+    }
+
     #[test]
     fn the_outcome_of_the_job_ends_the_attention() {
         let job = running(|| JobOutcome::Stopped);
-        let ending = attend(job, &TerminalLine::hidden(), &SystemClock::shared()).unwrap();
+        let ending = attend(job);
         assert!(
             matches!(ending, Ending::Job(JobOutcome::Stopped)),
             "{ending:?}"
@@ -204,7 +235,7 @@ mod tests {
     #[test]
     fn a_panic_while_waiting_is_a_failure_and_no_endless_wait() {
         let job = running(|| panic!("lost the job"));
-        let ending = attend(job, &TerminalLine::hidden(), &SystemClock::shared()).unwrap();
+        let ending = attend(job);
         let Ending::Job(JobOutcome::Failed(error)) = ending else {
             panic!("{ending:?}")
         };
@@ -215,22 +246,21 @@ mod tests {
         );
     }
 
+    /// A signal that came while the job was being started once ended the process on the spot.
     #[test]
-    fn a_signal_to_the_process_stops_the_job() {
+    fn a_signal_from_before_the_job_was_started_stops_it() {
+        let attendant = Attendant::new().unwrap();
+        let pid = std::process::id().to_string();
+        let kill = std::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status();
+        assert!(kill.unwrap().success());
         let (stop, mut stopped) = channel(EVENTS_MAX);
-        let mut job = running(move || {
-            // The signals are caught by now: the job is waited for only after that.
-            let pid = std::process::id().to_string();
-            let kill = std::process::Command::new("kill")
-                .args(["-TERM", &pid])
-                .status();
-            assert!(kill.unwrap().success());
-            stopped.blocking_recv().unwrap()
-        });
+        let mut job = running(move || stopped.blocking_recv().unwrap());
         let cancel = stop.clone();
         job.stop = Box::new(move || stop.try_send(JobOutcome::Stopped).unwrap());
         job.cancel = Box::new(move || cancel.try_send(JobOutcome::Cancelled).unwrap());
-        let ending = attend(job, &TerminalLine::hidden(), &SystemClock::shared()).unwrap();
+        let ending = attendant.attend(job, &TerminalLine::hidden(), &SystemClock::shared());
         assert!(
             matches!(ending, Ending::Job(JobOutcome::Stopped)),
             "{ending:?}"

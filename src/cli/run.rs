@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use super::arguments::RunArguments;
-use super::attend::{Ending, attend};
+use super::attend::{Attendant, Ending};
 use super::connections;
 use super::exit_status::ExitStatus;
 use super::load::{load_job, set_parallelism};
@@ -19,6 +19,7 @@ pub(super) fn run(arguments: &RunArguments, line: &TerminalLine) -> Result<ExitS
     if let Some(parallelism) = arguments.parallelism {
         set_parallelism(&mut job, parallelism.get())?;
     }
+    let attendant = Attendant::new()?;
     let running = connections::start(&job, arguments.fresh)?;
     tracing::info!("{}", announce(&job));
     let line = match prints_records(&job) && std::io::stdout().is_terminal() {
@@ -26,8 +27,7 @@ pub(super) fn run(arguments: &RunArguments, line: &TerminalLine) -> Result<ExitS
         true => &TerminalLine::hidden(),
         false => line,
     };
-    let ending = attend(running, line, &SystemClock::shared())?;
-    conclude(ending)
+    conclude(attendant.attend(running, line, &SystemClock::shared()))
 }
 
 fn prints_records(job: &JobFile) -> bool {

@@ -54,6 +54,9 @@ pub(crate) struct Gate(Arc<AtomicBool>);
 /// Passes rows on, and fails where its fault says.
 pub(crate) struct Trap(Fault);
 
+/// Passes numbers on, and emits one of its own when they have ended.
+pub(crate) struct Farewell(pub(crate) u64);
+
 /// A sink that fails where its fault says.
 pub(crate) struct FaultySink<S> {
     sink: S,
@@ -168,6 +171,18 @@ impl Operator for Trap {
     fn commit(&mut self, _checkpoint: CheckpointId) -> Result<Vec<BackgroundWork>> {
         self.0.strike(Place::OperatorCommit)?;
         Ok(Vec::new())
+    }
+}
+
+impl Operator for Farewell {
+    fn process(&mut self, batch: Batch, output: &mut Output) -> Result<()> {
+        output.emit(batch);
+        Ok(())
+    }
+
+    fn finish(&mut self, output: &mut Output) -> Result<FinishStatus> {
+        output.emit(Batch::from_rows(vec![self.0]));
+        Ok(FinishStatus::Done)
     }
 }
 

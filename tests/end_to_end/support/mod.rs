@@ -12,4 +12,4 @@ pub(crate) use job_folder::JobFolder;
 pub(crate) use numbers::Hold;
 pub(crate) use process::{Ended, Process};
 pub(crate) use sums::Sums;
-pub(crate) use typed_job::{Run, TypedJob, expected, sorted};
+pub(crate) use typed_job::{Run, TypedJob, expected, expected_of_union, sorted};

@@ -12,7 +12,7 @@ use floodmark::engine::{Engine, EngineSettings, JobHandle, JobOutcome};
 use floodmark::error::Error;
 use floodmark::graph::{JobGraph, StreamBuilder};
 
-use super::fault::{Fault, FaultySink, Gate, Trap};
+use super::fault::{Farewell, Fault, FaultySink, Gate, Trap};
 use super::numbers::{Hold, Numbers, NumbersPlan, SPLITS, Sight};
 
 /// How many numbers each source has.
@@ -20,6 +20,9 @@ const NUMBERS: u64 = 8_000;
 
 /// What the numbers of the second source begin with.
 const SECOND_FIRST: u64 = 1_000_000;
+
+/// The number that each subtask behind the second source emits when that has ended.
+const FAREWELL: u64 = 2 * SECOND_FIRST;
 
 /// How many keys each source has: a multiple of the splits. So all numbers of a key come in one split and in one
 /// order, and the running sums are the same at any parallelism.
@@ -51,7 +54,8 @@ pub(crate) struct Run {
     pub(crate) fault: Fault,
     pub(crate) tolerable_failures: u32,
     pub(crate) mode: CheckpointMode,
-    /// Whether there is a second source, which is never held. The hold's gate opens when it ends.
+    /// Whether there is a second source, which is never held, and an operator behind it that has a last word. The
+    /// hold's gate opens when it ends.
     pub(crate) union: bool,
     /// Whether a second sink reads the same stream.
     pub(crate) fan_out: bool,
@@ -162,7 +166,8 @@ impl TypedJob {
         };
         let mut numbers = job.source::<u64, _>("numbers", move || Numbers::new(&first));
         if run.union {
-            numbers = numbers.union(job.source("more_numbers", move || Numbers::new(&second)));
+            let second = job.source::<u64, _>("more_numbers", move || Numbers::new(&second));
+            numbers = numbers.union(second.operator("farewell", || Ok(Farewell(FAREWELL))));
         }
         let [trap_fault, sink_fault] = [run.fault.clone(), run.fault.clone()];
         let sums = numbers.key_by(|number| key(*number)).reduce(
@@ -235,16 +240,26 @@ impl Started {
     }
 }
 
-/// All sums in one pass, without the engine: sorted.
-pub(crate) fn expected(union: bool) -> Vec<Sum> {
-    let second = SECOND_FIRST..SECOND_FIRST + if union { NUMBERS } else { 0 };
+/// All sums of a job with one source, in one pass and without the engine: sorted.
+pub(crate) fn expected() -> Vec<Sum> {
+    sums(0..NUMBERS)
+}
+
+/// The same of a job with both sources.
+pub(crate) fn expected_of_union(parallelism: usize) -> Vec<Sum> {
+    let second = SECOND_FIRST..SECOND_FIRST + NUMBERS;
+    let farewells = std::iter::repeat_n(FAREWELL, parallelism);
+    sums((0..NUMBERS).chain(second).chain(farewells))
+}
+
+fn sums(numbers: impl Iterator<Item = u64>) -> Vec<Sum> {
     let mut sums = BTreeMap::new();
     let sum = |number| {
         let sum: &mut u64 = sums.entry(key(number)).or_default();
         *sum += number;
         (key(number), *sum)
     };
-    let mut all: Vec<Sum> = (0..NUMBERS).chain(second).map(sum).collect();
+    let mut all: Vec<Sum> = numbers.map(sum).collect();
     all.sort_unstable();
     all
 }
