@@ -32,6 +32,7 @@ pub(crate) fn records_per_second(keys: u64, threads: usize, duration: Duration) 
                 senders: senders.clone(),
                 receiver,
                 table: Table::new(keys / threads as u64),
+                spare: Vec::new(),
             };
             let (done, stop) = (&done, &stop);
             scope.spawn(move || worker.run(done, stop));
@@ -56,6 +57,9 @@ struct Worker {
     senders: Vec<Sender<Batch>>,
     receiver: Receiver<Batch>,
     table: Table,
+    /// Batches that were worked off, to be filled again: as many come in as go out, and the allocator is spared memory
+    /// that one thread takes and another gives back.
+    spare: Vec<Batch>,
 }
 
 impl Worker {
@@ -64,7 +68,9 @@ impl Worker {
         let mut waiting: Vec<(usize, Batch)> = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             if waiting.is_empty() {
-                let mut parts = vec![Vec::with_capacity(BATCH_ROWS); self.senders.len()];
+                let mut parts: Vec<Batch> = (0..self.senders.len())
+                    .map(|_| self.spare.pop().unwrap_or_default())
+                    .collect();
                 for _ in 0..BATCH_ROWS {
                     let row = record(next, self.keys);
                     next += self.threads;
@@ -84,9 +90,11 @@ impl Worker {
                     Err(TrySendError::Disconnected(_)) => false,
                 }
             });
-            while let Ok(batch) = self.receiver.try_recv() {
+            while let Ok(mut batch) = self.receiver.try_recv() {
                 black_box(self.table.add(&batch));
                 done.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                batch.clear();
+                self.spare.push(batch);
             }
         }
     }
