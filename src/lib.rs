@@ -71,7 +71,7 @@
 //! - [`coordinator`]: the checkpoint protocol and the life of a job, as plain structs
 //! - [`runtime`]: the step of a subtask, chains, workers, and the actors around them (actix)
 //! - [`engine`]: the façade for embedding: a graph and its settings in, a handle on a running job out
-//! - [`cli`]: the commands of the binary, one a file (clap, anyhow)
+//! - [`cli`]: the commands of the binary, one a file (clap)
 //!
 //! # Invariants
 //!

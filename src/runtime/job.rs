@@ -198,8 +198,9 @@ impl JobRun {
         started: &SyncSender<Result<JobControl>>,
     ) -> JobOutcome {
         let (end_sender, end) = oneshot::channel();
-        let coordinator = self.start_coordinator(&recovery, background, end_sender);
-        let seeds = match self.seeds(&recovery, background, &coordinator) {
+        let plan = PhysicalPlan::of(&self.graph);
+        let coordinator = self.start_coordinator(&plan, &recovery, background, end_sender);
+        let seeds = match self.seeds(&plan, &recovery, background, &coordinator) {
             Ok(seeds) => seeds,
             Err(error) => {
                 let message = error.full_message();
@@ -243,6 +244,7 @@ impl JobRun {
 
     fn start_coordinator(
         &self,
+        plan: &PhysicalPlan,
         recovery: &Recovery,
         background: &Runtime,
         end: oneshot::Sender<JobEnd>,
@@ -272,7 +274,7 @@ impl JobRun {
         CoordinatorActor::new(
             self.checkpoints.clone(),
             committer,
-            self.subtask_ids(&PhysicalPlan::of(&self.graph)).into_iter(),
+            self.subtask_ids(plan).into_iter(),
             recovery.next_id(),
             self.clock.clone(),
             self.status.clone(),
@@ -283,12 +285,12 @@ impl JobRun {
 
     fn seeds(
         &self,
+        plan: &PhysicalPlan,
         recovery: &Recovery,
         background: &Runtime,
         coordinator: &Addr<CoordinatorActor>,
     ) -> Result<Vec<SubtaskSeed>> {
         empty_directory(&self.directory)?;
-        let plan = PhysicalPlan::of(&self.graph);
         let (parallelism, max_parallelism) = (self.graph.parallelism, self.graph.max_parallelism);
         let shared = SharedParts {
             setting: Setting {
@@ -304,7 +306,7 @@ impl JobRun {
             coordinator: coordinator.clone().recipient(),
         };
         let mut seeds = Vec::new();
-        let wiring = lay_links(&self.graph, &plan, self.limits);
+        let wiring = lay_links(&self.graph, plan, self.limits);
         for (chain, wiring) in plan.chains.iter().zip(wiring) {
             for (index, wiring) in wiring.into_iter().enumerate() {
                 let id = SubtaskId::new(chain.id.clone(), index);

@@ -49,10 +49,9 @@ const UPWARD_IMPORTS_ALLOWED: [(&str, &str); 1] = [
 ];
 
 /// Each foreign crate that only some modules may know, with these modules.
-const CRATE_HOMES: [(&str, &[&str]); 14] = [
+const CRATE_HOMES: [(&str, &[&str]); 13] = [
     ("actix", &["runtime"]),
     ("actix_rt", &["runtime"]),
-    ("anyhow", &["cli", "main"]),
     ("clap", &["cli", "main"]),
     ("crossbeam_channel", &["channel"]),
     ("csv", &["connectors"]),
