@@ -91,8 +91,8 @@ mod arena;
 mod backend;
 mod base;
 mod cell;
+mod changes;
 mod chunk;
-mod delta;
 mod descriptor;
 #[expect(
     unsafe_code,
