@@ -100,9 +100,11 @@ mod descriptor;
 )]
 mod heap;
 mod key_hasher;
+mod ledger;
 mod log;
 mod map_state;
 mod piece;
+mod pools;
 mod scan;
 mod sealed;
 #[expect(
@@ -113,10 +115,11 @@ mod segment;
 mod spec;
 mod store;
 mod table;
+mod undo;
 mod value_state;
 
 pub use archive::{StateKey, StateValue};
-pub use backend::{KeyedStateBackend, StateSettings};
+pub use backend::{KeyedStateBackend, LocalRecovery, StateSettings};
 pub use cell::StateStatistics;
 pub use descriptor::{RecordFormat, StateDescriptor, StateKind};
 pub use key_hasher::KeyHasher;
@@ -124,7 +127,10 @@ pub use map_state::MapState;
 pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
-pub use sealed::{Epoch, RestoredPart, RestoredState, SealedBase, SealedBytes, SealedState};
+pub use sealed::{
+    Epoch, LocalBarrier, RestoredPart, RestoredParts, RestoredState, SealedBase, SealedBytes,
+    SealedState,
+};
 pub use spec::StateSpec;
 pub use value_state::ValueState;
 
