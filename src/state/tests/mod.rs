@@ -3,6 +3,7 @@
 mod chain;
 mod damage;
 mod limits;
+mod local;
 mod model;
 mod rescale;
 mod subject;
