@@ -151,6 +151,14 @@ fn pieces(operator: &OperatorId, subtask: &SubtaskEntry) -> Vec<PieceRow> {
             item.to_string().len() as u64,
         ));
     }
+    for state in &subtask.operator_state {
+        pieces.push(piece(
+            format!("{} {}", state.descriptor.kind.as_str(), state.name),
+            None,
+            Some(state.piece.object.as_str().to_owned()),
+            state.piece.length,
+        ));
+    }
     for state in &subtask.keyed {
         for part in &state.parts {
             let stored = part.base.iter().map(|base| ("base", base));

@@ -94,6 +94,7 @@ impl Background {
                 operator: part.operator,
                 finished: sealed.finished,
                 items: part.snapshot.items,
+                operator_state: part.operator_state,
                 states: part.keyed,
             });
         }

@@ -8,7 +8,7 @@ use crate::operator::{
     Emission, FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output,
     RestoredOperatorState, Sink, Source, SourceStatus,
 };
-use crate::state::{KeyedStateBackend, SealedState};
+use crate::state::{KeyedStateBackend, OperatorStateBackend, SealedOperatorState, SealedState};
 
 use super::background::OperatorWork;
 use super::output::Outputs;
@@ -37,7 +37,9 @@ pub(super) struct Slot {
     pub(super) component: Instance,
     /// The keyed state that the instance registers.
     pub(super) keyed_state: KeyedStateBackend,
-    /// The operator state that the job resumes from.
+    /// The operator state that the instance registers.
+    pub(super) operator_state: OperatorStateBackend,
+    /// The items that the job resumes from.
     pub(super) restored: Option<Arc<RestoredOperatorState>>,
     output: Output,
     watermark: EventTime,
@@ -66,8 +68,10 @@ pub(super) struct StateSize {
 pub(super) struct OperatorPart {
     /// The operator's id.
     pub(super) operator: OperatorId,
-    /// Its operator state and the work that must precede the acknowledgement.
+    /// Its items and the work that must precede the acknowledgement.
     pub(super) snapshot: OperatorSnapshot,
+    /// Its operator state.
+    pub(super) operator_state: Vec<SealedOperatorState>,
     /// Its keyed state.
     pub(super) keyed: Vec<SealedState>,
 }
@@ -78,12 +82,14 @@ impl Slot {
         operator: OperatorId,
         component: Instance,
         keyed_state: KeyedStateBackend,
+        operator_state: OperatorStateBackend,
         restored: Option<Arc<RestoredOperatorState>>,
     ) -> Self {
         Self {
             operator,
             component,
             keyed_state,
+            operator_state,
             restored,
             output: Output::default(),
             watermark: EventTime::MIN,
@@ -100,13 +106,16 @@ impl Slot {
             status: &setting.status,
             restored: restored.as_deref(),
             keyed_state: &mut self.keyed_state,
+            operator_state: &mut self.operator_state,
         };
         match &mut self.component {
             Instance::Source(source) => source.open(&mut context),
             Instance::Operator(operator) => operator.open(&mut context),
             Instance::Sink(sink) => sink.open(&mut context),
         }?;
-        refuse_unclaimed(&self.keyed_state)
+        let mut unclaimed = self.keyed_state.unclaimed();
+        unclaimed.extend(self.operator_state.unclaimed());
+        refuse_unclaimed(&unclaimed)
     }
 
     fn take(&mut self, emission: Emission, records_out: &mut u64) -> Result<()> {
@@ -141,14 +150,14 @@ impl Slot {
         Ok(OperatorPart {
             operator: self.operator.clone(),
             snapshot,
+            operator_state: self.operator_state.seal()?,
             keyed: self.keyed_state.seal()?,
         })
     }
 }
 
 /// State that no operator registers would be lost with the next checkpoint: better to stop here.
-fn refuse_unclaimed(backend: &KeyedStateBackend) -> Result<()> {
-    let unclaimed = backend.unclaimed();
+fn refuse_unclaimed(unclaimed: &[&str]) -> Result<()> {
     if unclaimed.is_empty() {
         return Ok(());
     }

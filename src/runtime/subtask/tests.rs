@@ -326,6 +326,7 @@ fn copy(sealed: &SealedSubtask) -> SealedSubtask {
             items: part.snapshot.items.clone(),
             background: Vec::new(),
         },
+        operator_state: part.operator_state.clone(),
         keyed: part.keyed.clone(),
     });
     SealedSubtask {
@@ -365,6 +366,7 @@ fn plan_of(
             .iter()
             .map(|(_, sealed)| last_items(sealed))
             .collect(),
+        operator_state: Vec::new(),
         states: restored_state(&keyed, index, subtasks.len())
             .into_iter()
             .collect(),
