@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{SealedOperator, SnapshotWriter};
 use crate::model::CheckpointId;
 use crate::snapshot::manifest::{OperatorStateEntry, Piece};
+use crate::state::SealedOperatorState;
 use crate::storage::{ObjectName, StorageError};
 
 impl SnapshotWriter {
@@ -26,14 +27,16 @@ impl SnapshotWriter {
         let mut stored = stored.into_iter();
         let entries_of = |sealed: &SealedOperator| {
             let states = sealed.operator_state.iter().zip(&mut stored);
-            let entry =
-                |(state, section): (&crate::state::SealedOperatorState, _)| OperatorStateEntry {
-                    name: state.name.as_ref().to_owned(),
-                    descriptor: state.descriptor.clone(),
-                    piece: Piece::of_section(&object, section),
-                };
+            let entry = |(state, section): (&SealedOperatorState, _)| OperatorStateEntry {
+                name: state.name.as_ref().to_owned(),
+                descriptor: state.descriptor.clone(),
+                piece: Piece::of_section(&object, section),
+            };
             states.map(entry).collect()
         };
         Ok((operators.iter().map(entries_of).collect(), bytes))
     }
 }
+
+#[cfg(test)]
+mod tests;
