@@ -209,7 +209,8 @@ impl<T: Row> Stream<T> {
     /// [`crate::state::BroadcastState`], the same in every subtask.
     ///
     /// In a union with other streams, and behind [`Stream::key_by`], it stays so for the records of this stream: a keyed
-    /// operator is given them whatever their key, which may belong to another subtask's state.
+    /// operator is given them whatever their key. That may belong to another subtask, and then an access to keyed state
+    /// by it fails: [`KeyedStream::reduce`] does not go with broadcast records.
     ///
     /// ```
     /// use floodmark::connectors::{MemoryOutput, MemorySink, MemorySource};
@@ -218,7 +219,7 @@ impl<T: Row> Stream<T> {
     /// let output = MemoryOutput::<u64>::default();
     /// let written = output.clone();
     /// let job = StreamBuilder::new("announcement").parallelism(3);
-    /// job.source("numbers", || MemorySource::of_rows(vec![7_u64], 1))
+    /// job.source::<u64, _>("numbers", || MemorySource::of_rows(vec![7_u64], 1))
     ///     .broadcast()
     ///     .sink("out", move || Ok(MemorySink::of_rows(&written)));
     /// # use floodmark::engine::{Engine, EngineSettings};

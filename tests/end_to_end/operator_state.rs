@@ -67,6 +67,10 @@ fn state_that_is_not_registered_again_as_what_it_was_is_refused_by_name() {
             "registered as union list state of u64",
         ],
     );
+    check(
+        Registers::AllUnderAnotherId,
+        &["holds state of operator \"census\"", "--fresh"],
+    );
     let outcome = job.run(2, Registers::All);
     assert!(matches!(outcome, JobOutcome::Finished), "{outcome:?}");
     assert!(job.facts() == CensusJob::expected(2), "{:?}", job.facts());

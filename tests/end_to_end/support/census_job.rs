@@ -58,6 +58,8 @@ pub(crate) enum Registers {
     NoCounts,
     /// A union list under the list's name.
     SamplesAsUnionList,
+    /// All, as an operator with another id.
+    AllUnderAnotherId,
 }
 
 #[derive(Clone, Copy)]
@@ -118,7 +120,10 @@ impl CensusJob {
     /// Runs the job to its end.
     pub(crate) fn run(&self, parallelism: usize, registers: Registers) -> JobOutcome {
         let (engine, _completions) = self.engine(parallelism, false, registers);
-        engine.start().unwrap().wait()
+        match engine.start() {
+            Ok(handle) => handle.wait(),
+            Err(error) => JobOutcome::Failed(error),
+        }
     }
 
     /// What the job has given out, sorted, with the counts of all subtasks put together.
@@ -182,6 +187,10 @@ impl CensusJob {
         let rules = RULES.map(|(name, value)| Event::Rule(name, value));
         let rules = job.source::<Event, _>("rules", move || MemorySource::of_rows(rules, 1));
         let output = self.output.clone();
+        let id = match registers {
+            Registers::AllUnderAnotherId => "survey",
+            _ => "census",
+        };
         job.source::<Event, _>("numbers", move || {
             Ok(HeldNumbers {
                 numbers: MemorySource::of_rows(Arc::clone(&numbers), SPLITS)?,
@@ -194,7 +203,7 @@ impl CensusJob {
             Event::Number(number) => *number,
             Event::Rule(..) => 0,
         })
-        .operator::<Fact, _>("census", move || {
+        .operator::<Fact, _>(id, move || {
             Ok(Census {
                 registers,
                 count: 0,
