@@ -170,7 +170,12 @@ impl CheckpointStore {
 
     async fn try_remove_folder(&self, checkpoint: CheckpointId) -> Result<(), StorageError> {
         let folder = self.paths.checkpoint_folder(checkpoint);
-        for object in self.blobs.list(&folder).await? {
+        let objects = self.blobs.list(&folder).await?;
+        if !objects.is_empty() {
+            // The order counts: no power cut may bring the manifest back and not what it refers to.
+            self.blobs.sync_folder(&folder).await?;
+        }
+        for object in objects {
             let path = self.paths.file(&folder, &object.name);
             self.blobs.delete(&path).await?;
         }
