@@ -15,6 +15,7 @@ use super::log::RecordLog;
 use super::map_state::MapState;
 use super::sealed::{Epoch, RestoredState, SealedState};
 use super::segment::SegmentPool;
+use super::spec::StateSpec;
 use super::store::{FixedStore, Ownership, Store, VariableStore, has_fixed_layout};
 use super::value_state::ValueState;
 use crate::error::{Error, ErrorKind, Result};
@@ -65,7 +66,7 @@ impl KeyedStateBackend {
     /// no room.
     pub fn value_state<K: StateKey, V: StateValue>(
         &mut self,
-        name: &str,
+        spec: impl Into<StateSpec<V>>,
     ) -> Result<ValueState<K, V>> {
         let descriptor = StateDescriptor {
             kind: StateKind::Value,
@@ -74,7 +75,7 @@ impl KeyedStateBackend {
             value_type: type_text::<V>(),
             record_format: record_format::<SingleKey<K>, V>(),
         };
-        Ok(ValueState::new(self.register(name, descriptor)?))
+        Ok(ValueState::new(self.register(&spec.into(), descriptor)?))
     }
 
     /// Registers a state with a map for each key, and loads it if it was restored.
@@ -83,7 +84,7 @@ impl KeyedStateBackend {
     /// As for [`KeyedStateBackend::value_state`].
     pub fn map_state<K: StateKey, M: StateKey, V: StateValue>(
         &mut self,
-        name: &str,
+        spec: impl Into<StateSpec<V>>,
     ) -> Result<MapState<K, M, V>> {
         let descriptor = StateDescriptor {
             kind: StateKind::Map,
@@ -92,7 +93,7 @@ impl KeyedStateBackend {
             value_type: type_text::<V>(),
             record_format: record_format::<EntryKey<K, M>, V>(),
         };
-        Ok(MapState::new(self.register(name, descriptor)?))
+        Ok(MapState::new(self.register(&spec.into(), descriptor)?))
     }
 
     /// The names of restored states that nothing has registered.
@@ -142,9 +143,10 @@ impl KeyedStateBackend {
 
     fn register<R: RecordKey, V: StateValue>(
         &mut self,
-        name: &str,
+        spec: &StateSpec<V>,
         descriptor: StateDescriptor,
     ) -> Result<Rc<StateCell<R, V>>> {
+        let name = spec.name();
         if self.states.iter().any(|state| **state.name() == *name) {
             return Err(Error::new(
                 ErrorKind::Operator,

@@ -113,6 +113,7 @@ mod sealed;
     reason = "memory-mapped files are cut into regions with one owner each"
 )]
 mod segment;
+mod spec;
 mod store;
 mod table;
 mod value_state;
@@ -131,6 +132,7 @@ pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
 pub use sealed::{Epoch, RestoredPart, RestoredState, SealedBase, SealedBytes, SealedState};
+pub use spec::StateSpec;
 pub use value_state::ValueState;
 
 #[cfg(test)]
