@@ -7,36 +7,34 @@ use tempfile::TempDir;
 use super::{Progress, SealedSubtask, Subtask, SubtaskEvent};
 use crate::channel::LinkLimits;
 use crate::config::CheckpointMode;
-use crate::connectors::{GeneratorSource, MemoryOutput, MemorySink, MemorySource};
+use crate::connectors::{GeneratorSource, MemoryOutput, MemorySink};
 use crate::graph::{ExchangeTargets, JobGraph, PhysicalPlan, StreamBuilder};
-use crate::model::{Batch, CheckpointId, KeyGroupRange, OperatorId, SubtaskId, SystemClock};
-use crate::operator::{FinishStatus, Operator, OperatorContext, Output};
+use crate::model::{CheckpointId, KeyGroupRange, OperatorId, SubtaskId, SystemClock};
 use crate::runtime::seed::{OperatorSeed, SubtaskParts};
 use crate::runtime::setting::Setting;
 use crate::runtime::wiring::lay_links;
 use crate::snapshot::RestorePlan;
-use crate::state::{
-    BroadcastState, Epoch, OperatorListState, RestoredPart, RestoredSections, RestoredState,
-    SealedBytes, SealedState,
-};
+use crate::state::{Epoch, RestoredPart, RestoredState, SealedBytes, SealedState};
 use crate::telemetry::JobStatus;
+
+mod operator_state;
 
 const ROWS: u64 = 3000;
 const KEYS: u64 = 40;
 const MAX_PARALLELISM: u16 = 128;
-
-/// The key under which each tally says how many sums it has seen.
-const TALLY: u64 = 1_000;
-
-/// The keys of rules, from this one on, and what they lead to. Every tally learns them all.
-const RULES: [Sum; 3] = [(2_000, 1), (2_001, 2), (2_000, 3)];
 
 /// The key, and the sum of its values so far.
 type Sum = (u64, u64);
 
 #[test]
 fn every_order_of_steps_and_every_crash_gives_each_record_its_effect_once() {
-    for seed in 0..60 {
+    check(60, graph, &reference());
+}
+
+/// Runs a job for each seed, at some parallelism and with some crashes; its output must be what is expected, in any
+/// order.
+fn check(seeds: u64, graph: fn(usize, &MemoryOutput<Sum>) -> JobGraph, expected: &[Sum]) {
+    for seed in 0..seeds {
         let mut random = fastrand::Rng::with_seed(seed);
         let parallelism = random.usize(1..=3);
         let output = MemoryOutput::default();
@@ -53,16 +51,9 @@ fn every_order_of_steps_and_every_crash_gives_each_record_its_effect_once() {
             }
             crashes -= 1;
         }
-        let place = format!("seed {seed}, parallelism {parallelism}");
-        let (tallies, mut found): (Vec<Sum>, Vec<Sum>) = output
-            .rows()
-            .into_iter()
-            .partition(|(key, _)| *key == TALLY);
-        assert_eq!(tallies.len(), parallelism, "{place}");
-        let tallied: u64 = tallies.iter().map(|(_, count)| count).sum();
-        assert_eq!(tallied, ROWS, "{place}");
+        let mut found = output.rows();
         found.sort_unstable();
-        assert_eq!(found, reference(parallelism), "{place}");
+        assert_eq!(found, expected, "seed {seed}, parallelism {parallelism}");
     }
 }
 
@@ -105,8 +96,8 @@ fn record(index: u64) -> Sum {
     (index * 7 % KEYS, index % 10)
 }
 
-/// All running sums, and the rules as every tally has learnt them: sorted.
-fn reference(parallelism: usize) -> Vec<Sum> {
+/// All running sums, sorted.
+fn reference() -> Vec<Sum> {
     let mut sums = BTreeMap::new();
     let mut emitted = Vec::new();
     // Each key's records come in one split, in the order of their indexes.
@@ -115,78 +106,32 @@ fn reference(parallelism: usize) -> Vec<Sum> {
         *sum += value;
         emitted.push((key, *sum));
     }
-    for _ in 0..parallelism {
-        // The later rule of one key has replaced the earlier.
-        emitted.extend(&RULES[1..]);
-    }
     emitted.sort_unstable();
     emitted
 }
 
-/// All kinds of edges: a key exchange, a broadcast, a forward edge, and a tally that is chained to its sink.
+/// Two kinds of edges: a key exchange, and a sum that is chained to its sink.
 fn graph(parallelism: usize, output: &MemoryOutput<Sum>) -> JobGraph {
     let job = StreamBuilder::new("job")
         .parallelism(parallelism)
         .max_parallelism(MAX_PARALLELISM);
     let output = output.clone();
-    let numbers = job.source("numbers", || {
+    job.source("numbers", || {
         // Keys have the remainders of the splits, so a split has keys of its own.
         let source = GeneratorSource::from_fn(Some(ROWS), 8, |_, index| record(index))?;
         Ok(source.with_batch_rows(16))
-    });
-    let rules = job.source::<Sum, _>("rules", || MemorySource::of_rows(RULES, 1));
-    numbers
-        .key_by(|(key, _): &Sum| *key)
-        .reduce(
-            "sums",
-            |_| 0_u64,
-            |(key, value), mut sum| {
-                *sum = (sum.to_native() + value).into();
-                (*key, sum.to_native())
-            },
-        )
-        .union(rules.broadcast())
-        .operator::<Sum, _>("tally", || Ok(Tally::default()))
-        .sink("out", move || Ok(MemorySink::of_rows(&output)));
+    })
+    .key_by(|(key, _): &Sum| *key)
+    .reduce(
+        "sums",
+        |_| 0_u64,
+        |(key, value), mut sum| {
+            *sum = (sum.to_native() + value).into();
+            (*key, sum.to_native())
+        },
+    )
+    .sink("out", move || Ok(MemorySink::of_rows(&output)));
     job.build().unwrap()
-}
-
-/// Passes sums on and counts them, and learns rules, all in operator state. In the end it says what it knows.
-#[derive(Default)]
-struct Tally {
-    count: Option<OperatorListState<u64>>,
-    rules: Option<BroadcastState<u64, u64>>,
-}
-
-impl Operator for Tally {
-    fn open(&mut self, context: &mut OperatorContext<'_>) -> crate::error::Result<()> {
-        self.count = Some(context.operator_state.list_state("count")?);
-        self.rules = Some(context.operator_state.broadcast_state("rules")?);
-        Ok(())
-    }
-
-    fn process(&mut self, batch: Batch, output: &mut Output) -> crate::error::Result<()> {
-        let (count, rules) = (self.count.as_ref().unwrap(), self.rules.as_ref().unwrap());
-        let rows = batch.into_rows::<Sum>()?;
-        let (rule_rows, sums): (Vec<Sum>, Vec<Sum>) =
-            rows.into_iter().partition(|(key, _)| *key > TALLY);
-        for (key, value) in rule_rows {
-            rules.put(key, value)?;
-        }
-        let before: u64 = count.get().iter().sum();
-        count.update(vec![before + sums.len() as u64])?;
-        output.emit(Batch::from_rows(sums));
-        Ok(())
-    }
-
-    fn finish(&mut self, output: &mut Output) -> crate::error::Result<FinishStatus> {
-        let count = self.count.as_ref().unwrap().get().iter().sum();
-        let mut rows = vec![(TALLY, count)];
-        let rules = self.rules.as_ref().unwrap().entries();
-        rows.extend(rules.iter().map(|(key, value)| (*key, *value)));
-        output.emit(Batch::from_rows(rows));
-        Ok(FinishStatus::Done)
-    }
 }
 
 /// A message of the control lane.
@@ -410,18 +355,11 @@ fn plan_of(
         .take_while(|(id, _)| id.operator == *chain)
         .collect();
     let is_own = |part: &&super::OperatorPart| part.operator == *operator;
-    let last_parts: Vec<&super::OperatorPart> = subtasks
-        .iter()
-        .map(|(_, sealed)| {
-            sealed
-                .last()
-                .unwrap()
-                .operators
-                .iter()
-                .find(is_own)
-                .unwrap()
-        })
-        .collect();
+    let last_items = |sealed: &Vec<SealedSubtask>| {
+        let last = sealed.last().unwrap();
+        let part = last.operators.iter().find(is_own).unwrap();
+        part.snapshot.items.clone()
+    };
     let keyed: Vec<&SealedState> = subtasks[index]
         .1
         .iter()
@@ -432,32 +370,16 @@ fn plan_of(
         finished: subtasks
             .iter()
             .all(|(_, sealed)| sealed.last().unwrap().finished),
-        items: last_parts
+        items: subtasks
             .iter()
-            .map(|part| part.snapshot.items.clone())
+            .map(|(_, sealed)| last_items(sealed))
             .collect(),
-        operator_state: restored_sections(&last_parts),
+        operator_state: operator_state::restored(&subtasks, operator),
         states: restored_state(&keyed, index, subtasks.len())
             .into_iter()
             .collect(),
         inherited: Vec::new(),
     }
-}
-
-/// Every subtask has registered the same states in the same order.
-fn restored_sections(parts: &[&super::OperatorPart]) -> Vec<RestoredSections> {
-    let states = parts[0].operator_state.iter().enumerate();
-    let sections = |place: usize| {
-        let own = parts.iter().map(|part| &part.operator_state[place]);
-        own.map(|state| Some(state.section.clone())).collect()
-    };
-    states
-        .map(|(place, state)| RestoredSections {
-            name: state.name.clone(),
-            descriptor: state.descriptor.clone(),
-            sections: sections(place),
-        })
-        .collect()
 }
 
 /// Each process begins its epochs at 1: there a new part begins, which goes on from the one before.
