@@ -71,6 +71,8 @@ pub(super) fn sealed_operator(operator: &str, states: Vec<SealedState>) -> Seale
         operator: operator.into(),
         finished: false,
         items: vec![json!({ "position": 7 })],
+        operator_state: Vec::new(),
+        local: None,
         states,
     }
 }
@@ -156,6 +158,8 @@ pub(super) fn sample_manifest() -> Manifest {
         index: 0,
         finished: false,
         items: Vec::new(),
+        operator_state: Vec::new(),
+        local: None,
         keyed: vec![KeyedEntry {
             name: "total".to_owned(),
             descriptor: descriptor(),
@@ -187,6 +191,8 @@ pub(super) fn sample_manifest() -> Manifest {
         index: 0,
         finished: true,
         items: vec![json!({ "file": "a.csv", "row": 1234, "seconds": 0.1 })],
+        operator_state: Vec::new(),
+        local: None,
         keyed: Vec::new(),
     };
     let operator = |id: &str, type_name: &str, inputs: &[&str]| GraphOperator {

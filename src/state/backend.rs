@@ -303,7 +303,7 @@ fn record_format<R: RecordKey, V: StateValue>() -> RecordFormat {
 }
 
 /// A type as the descriptor names it.
-fn type_text<T: StateValue>() -> String {
+pub(super) fn type_text<T: StateValue>() -> String {
     format!(
         "{} ({} bytes, alignment {})",
         type_name::<T>(),

@@ -13,5 +13,6 @@ mod command_line;
 mod damage;
 mod ending;
 mod failures;
+mod operator_state;
 mod resume;
 mod support;
