@@ -1,7 +1,8 @@
 //! The store itself: bytes in, bytes out, through OpenDAL.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,15 +13,11 @@ use tracing::warn;
 
 use super::checksum::{Checksum, ChecksumBuilder};
 use super::error::StorageError;
-use super::folder;
+use super::folder::{self, Folders, LocalFolders};
 use super::location::StoreLocation;
 use super::paths::BlobPath;
 use crate::error::Result;
 
-/// How often one operation is tried again when the store says that the trouble may pass.
-const RETRIES_MAX: usize = 3;
-/// The pause before the first of these; each further one is twice as long, with jitter.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How long one step of reading or writing may take. Syncing a base of gigabytes to a slow disk is one step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(300);
 /// How many bytes are handed to the store in one step, at most one chunk more.
@@ -50,7 +47,25 @@ pub struct FolderEntry {
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     operator: Operator,
+    folders: Arc<dyn Folders>,
     root: PathBuf,
+}
+
+/// How often one operation is tried again when the store says that the trouble may pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retries {
+    pub(super) max: usize,
+    /// The pause before the first of them; each further one is twice as long, with jitter.
+    pub(super) pause: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            max: 3,
+            pause: Duration::from_millis(100),
+        }
+    }
 }
 
 impl BlobStore {
@@ -59,30 +74,47 @@ impl BlobStore {
     /// # Errors
     /// [`crate::error::ErrorKind::Environment`] when the root cannot be made or is not a folder.
     pub fn open(location: &StoreLocation) -> Result<Self> {
-        let root = location.root().to_path_buf();
+        let root = location.root();
         let shown = root.display().to_string();
+        // OpenDAL would make the root as well, but a power cut could take it away again.
+        folder::create_durably(root).map_err(|source| StorageError::Failed {
+            action: "open",
+            path: shown.clone(),
+            source,
+        })?;
         let opened = Operator::new(Fs::default().root(&shown));
         let operator =
             opened.map_err(|error| StorageError::from_opendal("open", shown.clone(), error))?;
-        if !root.is_dir() {
-            return Err(StorageError::Failed {
-                action: "open",
-                path: shown,
-                source: io::Error::from(io::ErrorKind::NotADirectory),
-            }
-            .into());
-        }
+        let folders = LocalFolders::below(root.to_path_buf());
+        Ok(Self::assemble(
+            operator,
+            Arc::new(folders),
+            root,
+            Retries::default(),
+        ))
+    }
+
+    /// A store of these parts; both must lead to the same root.
+    pub(super) fn assemble(
+        operator: Operator,
+        folders: Arc<dyn Folders>,
+        root: &Path,
+        retries: Retries,
+    ) -> Self {
         let retry = RetryLayer::new()
             .with_jitter()
-            .with_min_delay(RETRY_PAUSE)
-            .with_max_times(RETRIES_MAX)
+            .with_min_delay(retries.pause)
+            .with_max_times(retries.max)
             .with_notify(log_retry);
         let timeout = TimeoutLayer::new()
             .with_timeout(STEP_TIMEOUT)
             .with_io_timeout(STEP_TIMEOUT);
-        // The timeout lies inside: from outside it could cut a retry in half.
-        let operator = operator.layer(timeout).layer(retry);
-        Ok(Self { operator, root })
+        Self {
+            // The timeout lies inside: from outside it could cut a retry in half.
+            operator: operator.layer(timeout).layer(retry),
+            folders,
+            root: root.to_path_buf(),
+        }
     }
 
     /// Writes a new object of several sections, one after the other, and syncs its content. Each section is a list of
@@ -208,9 +240,17 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Failed`].
     pub async fn create_folder(&self, folder: &BlobPath) -> Result<(), StorageError> {
-        let path = self.full_path(folder);
-        let done = tokio::task::spawn_blocking(move || folder::create_durably(&path)).await;
-        self.flatten("make the folder", folder, done)
+        let path = folder.as_str();
+        let ends = path.match_indices('/').map(|(end, _)| end);
+        let mut parent = "";
+        for end in ends.chain([path.len()]) {
+            let made = self.folders.make(&path[..end]).await;
+            if made.map_err(|error| self.failed("make the folder", folder, error))? {
+                self.sync(parent).await?;
+            }
+            parent = &path[..end];
+        }
+        Ok(())
     }
 
     /// Makes sure that a power cut does not take away the names in a folder: what was created there and what was
@@ -219,9 +259,7 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Failed`].
     pub async fn sync_folder(&self, folder: &BlobPath) -> Result<(), StorageError> {
-        let path = self.full_path(folder);
-        let done = tokio::task::spawn_blocking(move || folder::sync(&path)).await;
-        self.flatten("sync the folder", folder, done)
+        self.sync(folder.as_str()).await
     }
 
     /// The path as the user would look for it.
@@ -274,14 +312,13 @@ impl BlobStore {
         }
     }
 
-    fn flatten(
-        &self,
-        action: &'static str,
-        path: &BlobPath,
-        done: Result<io::Result<()>, tokio::task::JoinError>,
-    ) -> Result<(), StorageError> {
-        done.unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
-            .map_err(|error| self.failed(action, path, error))
+    async fn sync(&self, folder: &str) -> Result<(), StorageError> {
+        let synced = self.folders.sync(folder).await;
+        synced.map_err(|source| StorageError::Failed {
+            action: "sync the folder",
+            path: self.root.join(folder).display().to_string(),
+            source,
+        })
     }
 
     fn failed(&self, action: &'static str, path: &BlobPath, source: io::Error) -> StorageError {
