@@ -17,6 +17,8 @@ mod job_lock;
 mod location;
 mod object_name;
 mod paths;
+#[cfg(test)]
+mod simulated_disk;
 
 pub use blob_store::{BlobStore, FolderEntry, StoredSection};
 pub use checksum::{Checksum, ChecksumBuilder};
@@ -25,3 +27,5 @@ pub use job_lock::JobLock;
 pub use location::StoreLocation;
 pub use object_name::{ObjectKind, ObjectName};
 pub use paths::{BlobPath, StoragePaths};
+#[cfg(test)]
+pub(crate) use simulated_disk::{Fault, SimulatedDisk};
