@@ -43,7 +43,9 @@ impl CheckpointStore {
     /// [`ErrorKind::Environment`].
     pub async fn prepare(&self) -> Result<()> {
         let shared = self.paths.shared_folder();
-        Ok(self.blobs.create_folder(&shared).await?)
+        self.blobs.create_folder(&shared).await?;
+        // Whoever locked the job has made its folder, and a process that was killed did not come to sync it.
+        Ok(self.blobs.keep_folder(&shared).await?)
     }
 
     /// Makes the folder of a checkpoint that is about to be triggered. From then on the id counts as used, whatever
@@ -271,3 +273,6 @@ pub(super) fn unreadable(error: StorageError) -> Damage {
         reason: Error::from(error).full_message(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::model::{CheckpointId, KeyGroupRange, OperatorId, SubtaskId};
 use crate::state::{
     Epoch, RecordFormat, SealedBase, SealedBytes, SealedState, StateDescriptor, StateKind,
 };
-use crate::storage::{Checksum, ObjectName, StoreLocation};
+use crate::storage::{Checksum, ObjectName, SimulatedDisk, StoragePaths, StoreLocation};
 
 pub(super) const MAX_PARALLELISM: u16 = 128;
 
@@ -72,6 +72,14 @@ pub(super) fn sealed_operator(operator: &str, states: Vec<SealedState>) -> Seale
         finished: false,
         items: vec![json!({ "position": 7 })],
         states,
+    }
+}
+
+/// The checkpoints of a job on a disk on which the plug can be pulled.
+pub(super) fn store_on(disk: &SimulatedDisk) -> CheckpointStore {
+    CheckpointStore {
+        blobs: disk.store(),
+        paths: StoragePaths::new("job").unwrap(),
     }
 }
 

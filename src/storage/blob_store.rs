@@ -253,6 +253,19 @@ impl BlobStore {
         Ok(())
     }
 
+    /// Makes sure that a power cut takes away neither a folder nor those above it, whoever made them.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`].
+    pub async fn keep_folder(&self, folder: &BlobPath) -> Result<(), StorageError> {
+        let path = folder.as_str();
+        self.sync("").await?;
+        for (end, _) in path.match_indices('/') {
+            self.sync(&path[..end]).await?;
+        }
+        Ok(())
+    }
+
     /// Makes sure that a power cut does not take away the names in a folder: what was created there and what was
     /// deleted there stays so.
     ///

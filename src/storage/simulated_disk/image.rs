@@ -145,12 +145,9 @@ impl Image {
         self.point(path, None)
     }
 
-    /// Gives a file another name, which must be free.
+    /// Gives a file another name; a file that has it already loses it.
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         let node = self.existing(from)?;
-        if self.find(to)?.is_some() {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
         self.point(to, Some(node))?;
         self.point(from, None)
     }
