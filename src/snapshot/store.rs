@@ -72,7 +72,10 @@ impl CheckpointStore {
         let path = self.paths.manifest(checkpoint);
         // The order counts: no manifest may survive a power cut that its objects do not.
         self.blobs.sync_folder(&self.paths.shared_folder()).await?;
-        self.blobs.create_if_absent(&path, content).await?;
+        let pending = self.paths.pending_manifest(checkpoint);
+        self.blobs
+            .create_if_absent(&path, &pending, content)
+            .await?;
         let folder = self.paths.checkpoint_folder(checkpoint);
         self.blobs.sync_folder(&folder).await?;
         self.blobs.sync_folder(&self.paths.job_folder()).await?;
@@ -155,10 +158,9 @@ impl CheckpointStore {
         }
     }
 
-    /// Deletes a checkpoint's folder, which must be empty; whether it is gone.
+    /// Deletes a checkpoint's folder, which must have no manifest any more; whether it is gone.
     pub(super) async fn remove_folder(&self, checkpoint: CheckpointId) -> bool {
-        let folder = self.paths.checkpoint_folder(checkpoint);
-        match self.blobs.delete_folder(&folder).await {
+        match self.try_remove_folder(checkpoint).await {
             Ok(()) => true,
             Err(error) => {
                 let reason = Error::from(error).full_message();
@@ -166,6 +168,14 @@ impl CheckpointStore {
                 false
             }
         }
+    }
+
+    async fn try_remove_folder(&self, checkpoint: CheckpointId) -> Result<(), StorageError> {
+        // A process that died while it wrote the manifest has left this.
+        let pending = self.paths.pending_manifest(checkpoint);
+        self.blobs.delete(&pending).await?;
+        let folder = self.paths.checkpoint_folder(checkpoint);
+        self.blobs.delete_folder(&folder).await
     }
 
     /// The ids of all checkpoints that have a folder, in order.

@@ -128,28 +128,38 @@ impl BlobStore {
         sections: &[Vec<Bytes>],
     ) -> Result<Vec<StoredSection>, StorageError> {
         let written = self.write_new(path, sections).await;
-        if let Err(StorageError::Failed { .. }) = written
-            && let Err(error) = self.delete(path).await
-        {
-            // Nobody refers to the half object, and the next start sweeps it away.
-            warn!(%error, "a half-written object stays behind");
+        if let Err(StorageError::Failed { .. }) = written {
+            self.discard(path).await;
         }
         written
     }
 
-    /// Writes a new file and syncs its content, unless there is one already.
+    /// Creates a file that is there whole or not at all, whatever happens, unless there is one already. Its name is
+    /// not safe from a power cut before [`BlobStore::sync_folder`].
     ///
-    /// Unlike [`BlobStore::put`] it deletes nothing when it fails: the name can be known to another process, and what
-    /// lies there could be whole and its own. So the content must prove itself whole.
+    /// The content is written and synced under the name `pending`, which only one process can create, and then gets its
+    /// own. Whoever holds `pending` looks for `path` before that, so nobody replaces what another has created.
     ///
     /// # Errors
-    /// [`StorageError::AlreadyExists`] when the path is taken; what is there stays.
+    /// [`StorageError::AlreadyExists`] when one of the two paths is taken; what is there stays.
     pub async fn create_if_absent(
         &self,
         path: &BlobPath,
+        pending: &BlobPath,
         content: Bytes,
     ) -> Result<(), StorageError> {
-        self.write_new(path, &[vec![content]]).await.map(drop)
+        self.put(pending, &[vec![content]]).await?;
+        let named = match self.length(path).await {
+            Ok(_) => Err(StorageError::AlreadyExists {
+                path: self.full_path(path).display().to_string(),
+            }),
+            Err(StorageError::NotFound { .. }) => self.rename(pending, path).await,
+            Err(error) => Err(error),
+        };
+        if named.is_err() {
+            self.discard(pending).await;
+        }
+        named
     }
 
     /// Reads a whole file.
@@ -322,6 +332,19 @@ impl BlobStore {
         } else {
             let message = format!("{} bytes arrived of {offset}", metadata.content_length());
             Err(self.failed("write", path, io::Error::other(message)))
+        }
+    }
+
+    async fn rename(&self, from: &BlobPath, to: &BlobPath) -> Result<(), StorageError> {
+        let renamed = self.operator.rename(from.as_str(), to.as_str()).await;
+        renamed.map_err(|error| self.error("put in place", to, error))
+    }
+
+    /// Deletes what nobody refers to.
+    async fn discard(&self, path: &BlobPath) {
+        if let Err(error) = self.delete(path).await {
+            // It is deleted with what it belongs to, or swept away by the next start.
+            warn!(%error, "a half-written file stays behind");
         }
     }
 

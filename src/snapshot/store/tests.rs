@@ -57,3 +57,28 @@ fn a_job_folder_that_somebody_else_made_is_there_after_a_power_cut() {
         assert!(recovery.checkpoint.is_some(), "{message}");
     });
 }
+
+/// A manifest had its name before its content was synced. A process that was killed in between left half a manifest,
+/// and when it was that of the first checkpoint, the job refused to start: all its checkpoints were damaged.
+#[test]
+fn no_step_of_a_commit_leaves_half_a_manifest() {
+    let mut is_committed = false;
+    let mut steps = 0;
+    while !is_committed {
+        let disk = SimulatedDisk::default();
+        let store = store_on(&disk);
+        block_on(async {
+            store.prepare().await.unwrap();
+            let snapshot = take(&store, 1).await;
+            disk.stop_before(disk.steps() + steps);
+            let committed = store.commit(&manifest_of(1, vec![snapshot])).await;
+            is_committed = committed.is_ok();
+        });
+        after_power_cuts(&disk, async |store, message| {
+            let recovery = store.load_newest_valid().await.unwrap();
+            assert_eq!(recovery.damaged, [], "{steps} steps, {message}");
+        });
+        steps += 1;
+    }
+    assert!(steps > 5, "a commit has only {steps} steps");
+}

@@ -33,6 +33,12 @@ impl Fixture {
         [Self::new(), simulated]
     }
 
+    /// A file with this content.
+    async fn write(&self, path: &BlobPath, content: &'static str) {
+        let chunk = Bytes::from(content);
+        self.store.put(path, &[vec![chunk]]).await.unwrap();
+    }
+
     fn object(&self) -> BlobPath {
         let subtask = SubtaskId::new("sum".into(), 0);
         let name = ObjectName::new(CheckpointId(1), &subtask, 1, 0, ObjectKind::Delta);
@@ -87,21 +93,32 @@ fn sections_come_back_with_their_offsets_and_checksums() {
 }
 
 #[test]
-fn a_second_exclusive_create_is_refused_and_the_first_content_stays() {
+fn a_second_creation_is_refused_and_the_first_content_stays() {
     for fixture in Fixture::both() {
         let path = fixture.paths.manifest(CheckpointId(1));
         block_on(async {
             let store = &fixture.store;
-            store.create_if_absent(&path, "first".into()).await.unwrap();
-            let error = store
-                .create_if_absent(&path, "second".into())
-                .await
-                .unwrap_err();
-            assert!(
-                matches!(error, StorageError::AlreadyExists { .. }),
-                "{error}"
-            );
+            let pending = fixture.paths.pending_manifest(CheckpointId(1));
+            let create =
+                |content: &'static str| store.create_if_absent(&path, &pending, content.into());
+            create("first").await.unwrap();
+            let folder = fixture.paths.checkpoint_folder(CheckpointId(1));
+            for _ in 0..2 {
+                let error = create("second").await.unwrap_err();
+                let is_taken = matches!(error, StorageError::AlreadyExists { .. });
+                assert!(is_taken, "{error}");
+                assert!(error.to_string().contains("manifest.json"), "{error}");
+                assert_eq!(store.list(&folder).await.unwrap().len(), 1);
+            }
             assert_eq!(store.read(&path).await.unwrap(), "first");
+
+            // Another process is about to create the file.
+            store.delete(&path).await.unwrap();
+            fixture.write(&pending, "other").await;
+            let error = create("third").await.unwrap_err();
+            let is_taken = matches!(error, StorageError::AlreadyExists { .. });
+            assert!(is_taken, "{error}");
+            assert_eq!(store.read(&pending).await.unwrap(), "other");
         });
     }
 }
@@ -118,10 +135,7 @@ fn what_is_not_there_is_named_and_deleting_it_twice_is_fine() {
             let error = store.length(&path).await.unwrap_err();
             assert!(matches!(error, StorageError::NotFound { .. }), "{error}");
 
-            store
-                .create_if_absent(&path, "content".into())
-                .await
-                .unwrap();
+            fixture.write(&path, "content").await;
             store.delete(&path).await.unwrap();
             store.delete(&path).await.unwrap();
             store
@@ -142,11 +156,7 @@ fn a_range_beyond_the_end_is_an_error() {
     for fixture in Fixture::both() {
         let path = fixture.object();
         block_on(async {
-            fixture
-                .store
-                .create_if_absent(&path, "0123456789".into())
-                .await
-                .unwrap();
+            fixture.write(&path, "0123456789").await;
             assert_eq!(
                 fixture.store.read_range(&path, 4, 6).await.unwrap(),
                 "456789"
@@ -163,10 +173,7 @@ fn a_folder_lists_its_own_entries_only() {
             let (store, paths) = (&fixture.store, &fixture.paths);
             assert_eq!(store.list(&paths.job_folder()).await.unwrap(), []);
             store.create_folder(&paths.shared_folder()).await.unwrap();
-            store
-                .create_if_absent(&paths.manifest(CheckpointId(2)), "{}".into())
-                .await
-                .unwrap();
+            fixture.write(&paths.manifest(CheckpointId(2)), "{}").await;
             let names = |entries: Vec<FolderEntry>| -> Vec<(String, bool)> {
                 entries
                     .into_iter()
