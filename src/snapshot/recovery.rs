@@ -83,6 +83,7 @@ impl CheckpointStore {
             };
             match outcome {
                 Ok(found) => {
+                    self.keep(*checkpoint).await?;
                     loaded = Some(found);
                     break;
                 }
@@ -101,6 +102,14 @@ impl CheckpointStore {
             return Err(all_damaged(&damaged));
         }
         self.recovery(loaded, damaged, manifests).await
+    }
+
+    /// Makes sure that a power cut does not take a checkpoint away. The process that committed it may have been killed
+    /// before it came to that; and when this one has gone on from it, it is too late to lose it.
+    async fn keep(&self, checkpoint: CheckpointId) -> Result<()> {
+        let folder = self.paths.checkpoint_folder(checkpoint);
+        self.blobs.sync_folder(&folder).await?;
+        Ok(self.blobs.sync_folder(&self.paths.job_folder()).await?)
     }
 
     /// Starts fresh whatever the store holds. The old checkpoints stay until new ones supersede them, and their ids

@@ -120,20 +120,37 @@ impl CheckpointStore {
         })
     }
 
-    /// Deletes what nobody needs any more. Failures are logged only: the next start sweeps up what is left.
-    pub async fn remove(&self, removal: &Removal) {
-        for checkpoint in &removal.checkpoints {
-            let manifest = self.paths.manifest(*checkpoint);
-            if let Err(error) = self.blobs.delete(&manifest).await {
-                // A manifest that stays still needs its objects, so they must stay as well.
-                let reason = Error::from(error).full_message();
-                warn!(%checkpoint, reason, "a superseded checkpoint could not be deleted");
-                return;
-            }
-            self.remove_folder(*checkpoint).await;
+    /// Deletes what nobody needs any more: the manifests, and when no power cut can bring them back, the objects.
+    /// Failures are logged; what could not be deleted is given back, to be tried again with the next removal. The next
+    /// start sweeps up what is left even then.
+    pub async fn remove(&self, removal: Removal) -> Removal {
+        if let Err(error) = self.remove_checkpoints(&removal.checkpoints).await {
+            let reason = Error::from(error).full_message();
+            warn!(reason, "superseded checkpoints could not be deleted");
+            // A manifest that stays still needs its objects, so they must stay as well.
+            return removal;
         }
-        for object in &removal.objects {
-            self.remove_object(object).await;
+        let mut left = Removal::default();
+        for object in removal.objects {
+            if !self.remove_object(&object).await {
+                left.objects.push(object);
+            }
+        }
+        left
+    }
+
+    async fn remove_checkpoints(&self, checkpoints: &[CheckpointId]) -> Result<(), StorageError> {
+        for checkpoint in checkpoints {
+            let manifest = self.paths.manifest(*checkpoint);
+            self.blobs.delete(&manifest).await?;
+            if !self.remove_folder(*checkpoint).await {
+                let folder = self.paths.checkpoint_folder(*checkpoint);
+                self.blobs.sync_folder(&folder).await?;
+            }
+        }
+        match checkpoints {
+            [] => Ok(()),
+            _ => self.blobs.sync_folder(&self.paths.job_folder()).await,
         }
     }
 

@@ -82,3 +82,102 @@ fn no_step_of_a_commit_leaves_half_a_manifest() {
     }
     assert!(steps > 5, "a commit has only {steps} steps");
 }
+
+/// No manifest that is there refers to an object that is not.
+async fn check_manifests(store: &CheckpointStore, message: &str) {
+    for listed in store.list().await.unwrap() {
+        let damage = listed.summary.err();
+        let is_sound = matches!(damage, None | Some(Damage::Incomplete));
+        assert!(is_sound, "{damage:?}: {message}");
+    }
+}
+
+/// Checkpoint 1 is superseded by 2, which needs nothing of it.
+async fn two_checkpoints(disk: &SimulatedDisk) -> Removal {
+    let store = store_on(disk);
+    store.prepare().await.unwrap();
+    commit(&store, 1).await;
+    commit(&store, 2).await;
+    let first = store.manifest(CheckpointId(1)).await.unwrap();
+    Removal {
+        checkpoints: vec![CheckpointId(1)],
+        objects: first.objects().into_iter().collect(),
+    }
+}
+
+/// Nothing was synced between a manifest's removal and that of its objects. A power cut brought the manifest back, and
+/// not its objects.
+#[test]
+fn a_removed_manifest_never_comes_back_without_its_objects() {
+    let steps_of = |stop_after: Option<usize>| {
+        let disk = SimulatedDisk::default();
+        let before = block_on(async {
+            let removal = two_checkpoints(&disk).await;
+            let before = disk.steps();
+            if let Some(steps) = stop_after {
+                disk.stop_before(before + steps);
+            }
+            store_on(&disk).remove(removal).await;
+            before
+        });
+        after_power_cuts(&disk, async |store, message| {
+            check_manifests(&store, &message).await;
+        });
+        disk.steps() - before
+    };
+    let steps = steps_of(None);
+    assert!(steps >= 3, "a removal has only {steps} steps");
+    for stop_after in 0..steps {
+        steps_of(Some(stop_after));
+    }
+}
+
+/// The same, when the process that removed the manifest was killed, and the next one sweeps up the objects.
+#[test]
+fn a_manifest_that_was_removed_before_a_kill_never_comes_back_without_its_objects() {
+    let disk = SimulatedDisk::default();
+    let disk = block_on(async {
+        let removal = two_checkpoints(&disk).await;
+        disk.stop_before(disk.steps() + 2);
+        store_on(&disk).remove(removal).await;
+        let disk = disk.after_kill();
+        let sweep = store_on(&disk).sweep_orphans(Some(CheckpointId(2))).await;
+        assert_eq!(sweep.objects, 1);
+        disk
+    });
+    after_power_cuts(&disk, async |store, message| {
+        check_manifests(&store, &message).await;
+    });
+}
+
+/// A process that was killed in a commit may not have synced the name of the manifest. The next one went on from that
+/// checkpoint, made visible what it covers, and a power cut took the checkpoint away.
+#[test]
+fn a_checkpoint_that_a_job_went_on_from_is_there_after_a_power_cut() {
+    let disk = SimulatedDisk::default();
+    let disk = block_on(async {
+        let store = store_on(&disk);
+        store.prepare().await.unwrap();
+        let manifest = manifest_of(1, vec![take(&store, 1).await]);
+        let path = store.paths.manifest(CheckpointId(1));
+        // Each commit is killed one step later, until the manifest has its name.
+        for steps in 0.. {
+            let disk = disk.after_kill();
+            disk.stop_before(steps);
+            let committed = store_on(&disk).commit(&manifest).await;
+            assert!(committed.is_err(), "no step lies between name and sync");
+            let disk = disk.after_kill();
+            let store = store_on(&disk);
+            if store.blobs.length(&path).await.is_ok() {
+                let recovery = store.load_newest_valid().await.unwrap();
+                assert!(recovery.checkpoint.is_some());
+                return disk;
+            }
+        }
+        unreachable!("a commit has an end")
+    });
+    after_power_cuts(&disk, async |store, message| {
+        let recovery = store.load_newest_valid().await.unwrap();
+        assert!(recovery.checkpoint.is_some(), "{message}");
+    });
+}
