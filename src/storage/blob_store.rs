@@ -46,16 +46,21 @@ pub struct FolderEntry {
 /// A store of blobs below one root. Clones share it. All functions must run on a tokio runtime with timers.
 #[derive(Clone, Debug)]
 pub struct BlobStore {
+    /// Tries again by itself what only looks or deletes.
     operator: Operator,
+    /// Tries nothing again: it would sync the same file a second time after the first sync has lost its bytes, and be
+    /// told that all is well.
+    writing: Operator,
+    retries: Retries,
     folders: Arc<dyn Folders>,
     root: PathBuf,
 }
 
-/// How often one operation is tried again when the store says that the trouble may pass.
+/// How often one operation is tried again when the trouble may pass.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retries {
     pub(super) max: usize,
-    /// The pause before the first of them; each further one is twice as long, with jitter.
+    /// The pause before the first of them; each further one is twice as long.
     pub(super) pause: Duration,
 }
 
@@ -109,9 +114,12 @@ impl BlobStore {
         let timeout = TimeoutLayer::new()
             .with_timeout(STEP_TIMEOUT)
             .with_io_timeout(STEP_TIMEOUT);
+        let writing = operator.layer(timeout);
         Self {
             // The timeout lies inside: from outside it could cut a retry in half.
-            operator: operator.layer(timeout).layer(retry),
+            operator: writing.clone().layer(retry),
+            writing,
+            retries,
             folders,
             root: root.to_path_buf(),
         }
@@ -127,11 +135,21 @@ impl BlobStore {
         path: &BlobPath,
         sections: &[Vec<Bytes>],
     ) -> Result<Vec<StoredSection>, StorageError> {
-        let written = self.write_new(path, sections).await;
-        if let Err(StorageError::Failed { .. }) = written {
-            self.discard(path).await;
+        let mut attempt = 0;
+        loop {
+            let written = self.write_new(path, sections).await;
+            let Err(error @ StorageError::Failed { .. }) = &written else {
+                return written;
+            };
+            // The next attempt needs a new file, and after the last one nothing may stay.
+            let is_gone = self.discard(path).await;
+            if !is_gone || !error.may_pass() || attempt == self.retries.max {
+                return written;
+            }
+            warn!(%path, attempt, %error, "the store failed and will be tried again");
+            tokio::time::sleep(self.retries.pause * (1 << attempt)).await;
+            attempt += 1;
         }
-        written
     }
 
     /// Creates a file that is there whole or not at all, whatever happens, unless there is one already. Its name is
@@ -300,7 +318,7 @@ impl BlobStore {
             if_not_exists: true,
             ..Default::default()
         };
-        let writer = self.operator.writer_options(path.as_str(), exclusive).await;
+        let writer = self.writing.writer_options(path.as_str(), exclusive).await;
         let mut writer = writer.map_err(failed)?;
         let mut stored = Vec::with_capacity(sections.len());
         let mut offset = 0;
@@ -336,16 +354,18 @@ impl BlobStore {
     }
 
     async fn rename(&self, from: &BlobPath, to: &BlobPath) -> Result<(), StorageError> {
-        let renamed = self.operator.rename(from.as_str(), to.as_str()).await;
+        let renamed = self.writing.rename(from.as_str(), to.as_str()).await;
         renamed.map_err(|error| self.error("put in place", to, error))
     }
 
-    /// Deletes what nobody refers to.
-    async fn discard(&self, path: &BlobPath) {
-        if let Err(error) = self.delete(path).await {
+    /// Deletes what nobody refers to; whether it is gone.
+    async fn discard(&self, path: &BlobPath) -> bool {
+        let deleted = self.delete(path).await;
+        if let Err(error) = &deleted {
             // It is deleted with what it belongs to, or swept away by the next start.
             warn!(%error, "a half-written file stays behind");
         }
+        deleted.is_ok()
     }
 
     async fn sync(&self, folder: &str) -> Result<(), StorageError> {

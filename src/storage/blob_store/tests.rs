@@ -5,7 +5,7 @@ use std::fs;
 use super::*;
 use crate::error::{Error, ErrorKind};
 use crate::model::{CheckpointId, SubtaskId};
-use crate::storage::{ObjectKind, ObjectName, SimulatedDisk, StoragePaths};
+use crate::storage::{Fault, ObjectKind, ObjectName, SimulatedDisk, StoragePaths};
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -233,5 +233,65 @@ fn a_write_that_fails_is_an_environment_error_that_names_the_path_and_leaves_not
             Error::from(error.unwrap_err()).kind(),
             ErrorKind::Environment
         );
+    });
+}
+
+/// A sync that failed was tried again on the same file. The system had given up the bytes with the first failure, and
+/// said that the second sync was fine: a checkpoint was complete whose bytes were not on the disk.
+#[test]
+fn an_object_whose_sync_failed_is_written_anew() {
+    let fixture = Fixture::new();
+    let (path, folder) = (fixture.object(), fixture.paths.shared_folder());
+    // Puts an object, of whose steps this one fails; gives the number of steps.
+    let put = async |failing: Option<(usize, Fault)>| {
+        let disk = SimulatedDisk::default();
+        let store = disk.stubborn_store();
+        store.create_folder(&folder).await.unwrap();
+        let before = disk.steps();
+        if let Some((step, fault)) = failing {
+            disk.fail([before + step], fault);
+        }
+        let put = store.put(&path, &[vec!["0123456789".into()]]).await;
+        put.unwrap();
+        let steps = disk.steps() - before;
+        store.sync_folder(&folder).await.unwrap();
+        for seed in 0..20 {
+            let disk = disk.after_power_cut(&mut fastrand::Rng::with_seed(seed));
+            let read = disk.store().read(&path).await;
+            assert_eq!(read.unwrap(), "0123456789", "{failing:?}, seed {seed}");
+        }
+        steps
+    };
+    block_on(async {
+        for step in 0..put(None).await {
+            for fault in [Fault::Undone, Fault::Done, Fault::Torn] {
+                put(Some((step, fault))).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn an_object_that_cannot_be_written_leaves_nothing_and_is_not_tried_for_ever() {
+    let fixture = Fixture::new();
+    let path = fixture.object();
+    block_on(async {
+        let disk = SimulatedDisk::default();
+        let store = disk.stubborn_store();
+        store
+            .create_folder(&fixture.paths.shared_folder())
+            .await
+            .unwrap();
+        disk.leave_room(Some(5));
+        let error = store.put(&path, &[vec!["0123456789".into()]]).await;
+        let message = Error::from(error.unwrap_err()).full_message();
+        assert!(message.contains("No space left on device"), "{message}");
+        assert!(message.contains("job/shared/1-sum-0"), "{message}");
+        assert_eq!(disk.paths(), ["job/", "job/shared/"]);
+        disk.leave_room(None);
+        store
+            .put(&path, &[vec!["0123456789".into()]])
+            .await
+            .unwrap();
     });
 }
