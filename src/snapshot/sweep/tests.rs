@@ -94,3 +94,26 @@ fn what_retention_gives_up_is_deleted_with_its_folder() {
         assert!(!fixture.path(&format!("chk-{number}")).exists(), "{number}");
     }
 }
+
+/// A manifest that cannot be read keeps its objects, because it might be mended. Nobody knew of them when it was deleted.
+#[test]
+fn the_objects_of_a_damaged_manifest_go_with_it() {
+    let fixture = after_a_crash();
+    fs::write(fixture.path("chk-1/manifest.json"), "{").unwrap();
+    block_on(async {
+        let recovery = fixture.store.load_newest_valid().await.unwrap();
+        fixture.store.sweep_orphans(Some(CheckpointId(3))).await;
+        let mut retention = Retention::new(1, recovery.found);
+        let removal = retention.completed(CheckpointId(6), BTreeSet::new());
+        fixture.store.remove(removal).await;
+    });
+    // What was stored after it is left to the next start.
+    let files = fixture.files();
+    assert!(
+        files
+            .iter()
+            .all(|file| file.contains("shared/4-") || file.contains("shared/5-")),
+        "{files:?}"
+    );
+    assert_eq!(files.len(), 2, "{files:?}");
+}
