@@ -386,3 +386,6 @@ async fn outcome(end: JobEnd) -> JobOutcome {
         _ => JobOutcome::Failed(end.failure.unwrap_or_else(failure)),
     }
 }
+
+#[cfg(test)]
+mod tests;

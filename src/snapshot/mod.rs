@@ -57,6 +57,8 @@
 //! same key. Of a part only the records count whose key group is in its `key_groups`.
 
 mod chain;
+#[cfg(test)]
+mod crash_tests;
 mod damage;
 mod manifest;
 mod manifest_file;

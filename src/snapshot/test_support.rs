@@ -75,11 +75,13 @@ pub(super) fn sealed_operator(operator: &str, states: Vec<SealedState>) -> Seale
     }
 }
 
-/// The checkpoints of a job on a disk on which the plug can be pulled.
-pub(super) fn store_on(disk: &SimulatedDisk) -> CheckpointStore {
-    CheckpointStore {
-        blobs: disk.store(),
-        paths: StoragePaths::new("job").unwrap(),
+impl CheckpointStore {
+    /// The checkpoints of the job `job` on a disk on which the plug can be pulled. Nothing is tried again.
+    pub(crate) fn on(disk: &SimulatedDisk) -> Self {
+        Self {
+            blobs: disk.store(),
+            paths: StoragePaths::new("job").unwrap(),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use fastrand::Rng;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use opendal::Operator;
+use tokio::sync::watch;
 use tokio::task::yield_now;
 
 use super::blob_store::{BlobStore, Retries};
@@ -34,6 +35,8 @@ const IO_ERROR: i32 = 5;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SimulatedDisk {
     drive: Arc<Mutex<Drive>>,
+    /// Whether removals stand still.
+    stalled: Arc<watch::Sender<bool>>,
 }
 
 /// What goes wrong with a step.
@@ -105,6 +108,16 @@ impl SimulatedDisk {
         drive.room = bytes.map(|bytes| drive.image.used() + bytes);
     }
 
+    /// There is no room for a single byte, whatever is deleted.
+    pub(crate) fn fill_up(&self) {
+        self.lock().room = Some(0);
+    }
+
+    /// Whether removals stand still from now on. Nothing else does.
+    pub(crate) fn stall_removals(&self, stalled: bool) {
+        self.stalled.send_replace(stalled);
+    }
+
     /// Whether the step to stop before has come.
     pub(crate) fn has_stopped(&self) -> bool {
         self.lock().stopped
@@ -145,6 +158,7 @@ impl SimulatedDisk {
         };
         Self {
             drive: Arc::new(Mutex::new(drive)),
+            ..Self::default()
         }
     }
 
@@ -253,6 +267,9 @@ impl SimulatedDisk {
     }
 
     async fn remove(&self, path: &str) -> io::Result<()> {
+        let mut stalled = self.stalled.subscribe();
+        // The sender is the disk's own, so it cannot be gone.
+        let _ = stalled.wait_for(|stalled| !stalled).await;
         let removed = self.step(
             format!("remove {path}"),
             |image| image.remove(path),

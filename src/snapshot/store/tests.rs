@@ -6,7 +6,7 @@ use fastrand::Rng;
 use super::*;
 use crate::model::{KeyGroupRange, SubtaskId};
 use crate::snapshot::test_support::{
-    block_on, manifest_of, sample_manifest, sealed_operator, sealed_state, store_on,
+    block_on, manifest_of, sample_manifest, sealed_operator, sealed_state,
 };
 use crate::snapshot::{SnapshotWriter, SubtaskSnapshot};
 use crate::storage::SimulatedDisk;
@@ -19,7 +19,7 @@ fn after_power_cuts(disk: &SimulatedDisk, check: impl AsyncFn(CheckpointStore, S
     for seed in 0..POWER_CUTS {
         let disk = disk.after_power_cut(&mut Rng::with_seed(seed));
         let message = format!("seed {seed}: {:?}", disk.paths());
-        block_on(check(store_on(&disk), message));
+        block_on(check(CheckpointStore::on(&disk), message));
     }
 }
 
@@ -47,7 +47,7 @@ async fn commit(store: &CheckpointStore, number: u64) {
 fn a_job_folder_that_somebody_else_made_is_there_after_a_power_cut() {
     let disk = SimulatedDisk::default();
     disk.make_folder("job");
-    let store = store_on(&disk);
+    let store = CheckpointStore::on(&disk);
     block_on(async {
         store.prepare().await.unwrap();
         commit(&store, 1).await;
@@ -66,7 +66,7 @@ fn no_step_of_a_commit_leaves_half_a_manifest() {
     let mut steps = 0;
     while !is_committed {
         let disk = SimulatedDisk::default();
-        let store = store_on(&disk);
+        let store = CheckpointStore::on(&disk);
         block_on(async {
             store.prepare().await.unwrap();
             let snapshot = take(&store, 1).await;
@@ -94,7 +94,7 @@ async fn check_manifests(store: &CheckpointStore, message: &str) {
 
 /// Checkpoint 1 is superseded by 2, which needs nothing of it.
 async fn two_checkpoints(disk: &SimulatedDisk) -> Removal {
-    let store = store_on(disk);
+    let store = CheckpointStore::on(disk);
     store.prepare().await.unwrap();
     commit(&store, 1).await;
     commit(&store, 2).await;
@@ -117,7 +117,7 @@ fn a_removed_manifest_never_comes_back_without_its_objects() {
             if let Some(steps) = stop_after {
                 disk.stop_before(before + steps);
             }
-            store_on(&disk).remove(removal).await;
+            CheckpointStore::on(&disk).remove(removal).await;
             before
         });
         after_power_cuts(&disk, async |store, message| {
@@ -139,9 +139,11 @@ fn a_manifest_that_was_removed_before_a_kill_never_comes_back_without_its_object
     let disk = block_on(async {
         let removal = two_checkpoints(&disk).await;
         disk.stop_before(disk.steps() + 2);
-        store_on(&disk).remove(removal).await;
+        CheckpointStore::on(&disk).remove(removal).await;
         let disk = disk.after_kill();
-        let sweep = store_on(&disk).sweep_orphans(Some(CheckpointId(2))).await;
+        let sweep = CheckpointStore::on(&disk)
+            .sweep_orphans(Some(CheckpointId(2)))
+            .await;
         assert_eq!(sweep.objects, 1);
         disk
     });
@@ -156,7 +158,7 @@ fn a_manifest_that_was_removed_before_a_kill_never_comes_back_without_its_object
 fn a_checkpoint_that_a_job_went_on_from_is_there_after_a_power_cut() {
     let disk = SimulatedDisk::default();
     let disk = block_on(async {
-        let store = store_on(&disk);
+        let store = CheckpointStore::on(&disk);
         store.prepare().await.unwrap();
         let manifest = manifest_of(1, vec![take(&store, 1).await]);
         let path = store.paths.manifest(CheckpointId(1));
@@ -164,10 +166,10 @@ fn a_checkpoint_that_a_job_went_on_from_is_there_after_a_power_cut() {
         for steps in 0.. {
             let disk = disk.after_kill();
             disk.stop_before(steps);
-            let committed = store_on(&disk).commit(&manifest).await;
+            let committed = CheckpointStore::on(&disk).commit(&manifest).await;
             assert!(committed.is_err(), "no step lies between name and sync");
             let disk = disk.after_kill();
-            let store = store_on(&disk);
+            let store = CheckpointStore::on(&disk);
             if store.blobs.length(&path).await.is_ok() {
                 let recovery = store.load_newest_valid().await.unwrap();
                 assert!(recovery.checkpoint.is_some());
