@@ -11,7 +11,7 @@ use crate::model::{Batch, CheckpointId, SystemClock};
 use crate::operator::{
     BackgroundWork, OperatorContext, OperatorSnapshot, Output, Source, SourceStatus,
 };
-use crate::storage::SimulatedDisk;
+use crate::storage::{ObjectName, SimulatedDisk, StoragePaths};
 
 /// How many sights can wait for the test, far more than a run has.
 const SIGHTS_MAX: usize = 1 << 16;
@@ -73,7 +73,7 @@ struct Counting {
 }
 
 impl Counting {
-    fn start(disk: &SimulatedDisk) -> Self {
+    fn start(disk: &SimulatedDisk, fresh: bool) -> Self {
         let (sender, sights) = sync_channel(SIGHTS_MAX);
         let is_over = Arc::new(AtomicBool::new(false));
         let output = MemoryOutput::default();
@@ -83,7 +83,7 @@ impl Counting {
             graph: graph(&is_over, &sender, &output),
             store: CheckpointStore::on(disk),
             retained_max: 1,
-            fresh: false,
+            fresh,
             checkpoints: CheckpointSettings {
                 interval: Some(Duration::from_millis(5)),
                 tolerable_failures: u32::MAX,
@@ -145,7 +145,7 @@ impl Counting {
 #[test]
 fn a_full_disk_fails_checkpoints_and_not_the_job_which_goes_on_when_there_is_room() {
     let disk = SimulatedDisk::default();
-    let job = Counting::start(&disk);
+    let job = Counting::start(&disk, false);
     job.wait_for_checkpoints(1);
     disk.fill_up();
     job.wait_for_a_failed_checkpoint();
@@ -158,7 +158,7 @@ fn a_full_disk_fails_checkpoints_and_not_the_job_which_goes_on_when_there_is_roo
 #[test]
 fn checkpoints_do_not_wait_for_the_removal_of_those_before() {
     let disk = SimulatedDisk::default();
-    let job = Counting::start(&disk);
+    let job = Counting::start(&disk, false);
     job.wait_for_checkpoints(1);
     disk.stall_removals(true);
     job.wait_for_checkpoints(10);
@@ -171,6 +171,21 @@ fn checkpoints_do_not_wait_for_the_removal_of_those_before() {
     disk.stall_removals(false);
     job.finish();
     assert_eq!(folders(&disk), 1, "{:?}", disk.paths());
+}
+
+/// A job that was always started fresh never swept up what a crash had left.
+#[test]
+fn a_fresh_start_sweeps_up_what_a_crash_left_behind() {
+    let disk = SimulatedDisk::default();
+    let orphan = ObjectName::from_file_name("1-sums-0-2-0.delta").unwrap();
+    let paths = StoragePaths::new("job").unwrap();
+    let stored = async { disk.store().put(&paths.object(&orphan), &[]).await };
+    background_runtime().unwrap().block_on(stored).unwrap();
+    let job = Counting::start(&disk, true);
+    job.wait_for_checkpoints(1);
+    job.finish();
+    let path = format!("job/{orphan}");
+    assert!(!disk.paths().contains(&path), "{:?}", disk.paths());
 }
 
 fn graph(

@@ -17,7 +17,7 @@ const STEPS_OF_A_WHILE: usize = 10;
 const ROOM_STEP: usize = 64;
 
 const LIFE: Life = Life {
-    seed: 4,
+    seed: 3,
     retained_max: 2,
     is_stubborn: false,
 };

@@ -99,10 +99,10 @@ fn what_retention_gives_up_is_deleted_with_its_folder() {
 #[test]
 fn the_objects_of_a_damaged_manifest_go_with_it() {
     let fixture = after_a_crash();
-    fs::write(fixture.path("chk-1/manifest.json"), "{").unwrap();
+    fs::write(fixture.path("chk-3/manifest.json"), "{").unwrap();
     block_on(async {
         let recovery = fixture.store.load_newest_valid().await.unwrap();
-        fixture.store.sweep_orphans(Some(CheckpointId(3))).await;
+        fixture.store.sweep_orphans(Some(CheckpointId(1))).await;
         let mut retention = Retention::new(1, recovery.found);
         let removal = retention.completed(CheckpointId(6), BTreeSet::new());
         fixture.store.remove(removal).await;
