@@ -138,7 +138,7 @@ impl BlobStore {
         let mut attempt = 0;
         loop {
             let written = self.write_new(path, sections).await;
-            let Err(error @ StorageError::Failed { .. }) = &written else {
+            let Err(error @ StorageError::Failed { source, .. }) = &written else {
                 return written;
             };
             // The next attempt needs a new file, and after the last one nothing may stay.
@@ -146,7 +146,7 @@ impl BlobStore {
             if !is_gone || !error.may_pass() || attempt == self.retries.max {
                 return written;
             }
-            warn!(%path, attempt, %error, "the store failed and will be tried again");
+            warn!(%path, attempt, reason = %source, "the store failed and will be tried again");
             tokio::time::sleep(self.retries.pause * (1 << attempt)).await;
             attempt += 1;
         }
