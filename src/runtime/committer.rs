@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, SharedClock, SubtaskId};
 use crate::snapshot::{
-    CheckpointStore, FORMAT_VERSION, GraphOperator, Manifest, OperatorEntry, Retention,
+    CheckpointStore, FORMAT_VERSION, GraphOperator, Manifest, OperatorEntry, Removal, Retention,
     STATE_ENCODING, SnapshotKind,
 };
 use crate::storage::ObjectName;
@@ -33,8 +33,8 @@ pub(super) struct Committer {
     begun: BTreeMap<CheckpointId, JoinHandle<Result<()>>>,
     /// Manifests that are being written.
     writing: Vec<JoinHandle<()>>,
-    /// The newest of the cleaning tasks, each of which waits for the one before.
-    cleaning: Option<JoinHandle<()>>,
+    /// The newest of the cleaning tasks, each of which waits for the one before and tries again what that one left.
+    cleaning: Option<JoinHandle<Removal>>,
 }
 
 /// A checkpoint that is complete.
@@ -112,24 +112,29 @@ impl Committer {
     /// The checkpoint is complete: deletes, in the background, what nobody needs any more.
     pub(super) fn completed(&mut self, checkpoint: CheckpointId, objects: BTreeSet<ObjectName>) {
         let removal = self.retention.completed(checkpoint, objects);
-        if removal.checkpoints.is_empty() && removal.objects.is_empty() {
+        if removal.is_empty() {
             return;
         }
         let store = self.store.clone();
         let before = self.cleaning.take();
         self.cleaning = Some(self.background.spawn(async move {
-            if let Some(before) = before {
+            let left = match before {
                 // If it panicked, the next start sweeps up what it left.
-                let _ = before.await;
-            }
-            store.remove(&removal).await;
+                Some(before) => before.await.unwrap_or_default(),
+                None => Removal::default(),
+            };
+            store.remove(left.followed_by(removal)).await
         }));
     }
 
     /// The manifests that are still being written, and the cleaning that is not done yet.
     pub(super) fn take_tasks(&mut self) -> Vec<JoinHandle<()>> {
         let mut tasks = std::mem::take(&mut self.writing);
-        tasks.extend(self.cleaning.take());
+        if let Some(cleaning) = self.cleaning.take() {
+            // What it leaves is for the next start.
+            let cleaned = async move { drop(cleaning.await) };
+            tasks.push(self.background.spawn(cleaned));
+        }
         tasks
     }
 

@@ -140,7 +140,9 @@ impl JobRun {
     async fn recover(&self) -> Result<Recovery> {
         self.store.prepare().await?;
         if self.fresh {
-            return self.store.start_fresh().await;
+            let recovery = self.store.start_fresh().await?;
+            self.store.sweep_orphans(None).await;
+            return Ok(recovery);
         }
         let recovery = self.store.load_newest_valid().await?;
         for damaged in &recovery.damaged {
@@ -389,3 +391,6 @@ async fn outcome(end: JobEnd) -> JobOutcome {
         _ => JobOutcome::Failed(end.failure.unwrap_or_else(failure)),
     }
 }
+
+#[cfg(test)]
+mod tests;

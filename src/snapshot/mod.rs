@@ -11,11 +11,27 @@
 //! [`LoadedCheckpoint::restore_plan`] says what each subtask is given back of it, and
 //! [`CheckpointStore::sweep_orphans`] deletes what a crash left behind.
 //!
+//! # What a crash can do
+//!
+//! A process can be killed, and a machine can lose its power, between any two steps. Then of a folder the names that were
+//! not synced, and of a file the bytes, can be there or not, each for itself. Nothing is lost all the same, because
+//!
+//! - an object is synced before its subtask acknowledges, and a file whose sync fails is deleted and written anew;
+//! - a commit syncs the folder of the objects, then the manifest under a name that nobody reads, and only then gives it
+//!   its own name; it is over when that is synced, too;
+//! - a start syncs the name of the checkpoint that it goes on from, since the process before may not have come to it;
+//! - a removal, and a sweep, sync that manifests are gone before they delete the first object.
+//!
+//! And nothing is left behind for good: what a removal could not delete is tried again with the next one, and what a
+//! process did not come to is swept up by the next start. `crash_tests` ends random lives of a job before each of their
+//! steps, and lets each step fail.
+//!
 //! # Format, version 1
 //!
 //! ```text
 //! <root>/<job>/chk-<id>/manifest.json
 //! <root>/<job>/chk-<id>/<operator>-<subtask>.state
+//! <root>/<job>/chk-<id>/manifest.json.pending     what a crash in a commit leaves; it means nothing
 //! <root>/<job>/shared/<checkpoint>-<operator>-<subtask>-<nonce>-<n>.delta
 //! <root>/<job>/shared/<checkpoint>-<operator>-<subtask>-<nonce>-<n>.base
 //! ```
@@ -61,6 +77,8 @@
 //! same key. Of a part only the records count whose key group is in its `key_groups`.
 
 mod chain;
+#[cfg(test)]
+mod crash_tests;
 mod damage;
 mod manifest;
 mod manifest_file;

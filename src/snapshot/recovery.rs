@@ -1,6 +1,6 @@
 //! Finding the checkpoint to go on from, and reading it whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -83,6 +83,7 @@ impl CheckpointStore {
             };
             match outcome {
                 Ok(found) => {
+                    self.keep(*checkpoint).await?;
                     loaded = Some(found);
                     break;
                 }
@@ -101,6 +102,14 @@ impl CheckpointStore {
             return Err(all_damaged(&damaged));
         }
         self.recovery(loaded, damaged, manifests).await
+    }
+
+    /// Makes sure that a power cut does not take a checkpoint away. The process that committed it may have been killed
+    /// before it came to that; and when this one has gone on from it, it is too late to lose it.
+    async fn keep(&self, checkpoint: CheckpointId) -> Result<()> {
+        let folder = self.paths.checkpoint_folder(checkpoint);
+        self.blobs.sync_folder(&folder).await?;
+        Ok(self.blobs.sync_folder(&self.paths.job_folder()).await?)
     }
 
     /// Starts fresh whatever the store holds. The old checkpoints stay until new ones supersede them, and their ids
@@ -123,12 +132,21 @@ impl CheckpointStore {
         let of_objects = objects.iter().filter_map(ObjectName::checkpoint).max();
         let of_folders = manifests.last().map(|(checkpoint, _)| *checkpoint);
         let is_damaged = |id: CheckpointId| damaged.iter().any(|damaged| damaged.checkpoint == id);
+        let referred = |id: CheckpointId, read: &Result<Manifest, Damage>| match read {
+            Ok(manifest) => manifest.objects(),
+            Err(Damage::Incomplete) => BTreeSet::new(),
+            // It might refer to anything that was there, and whatever it was goes with it.
+            Err(_) => {
+                let was_there = |object: &&ObjectName| object.checkpoint() <= Some(id);
+                objects.iter().filter(was_there).cloned().collect()
+            }
+        };
         let found = manifests
             .iter()
             .map(|(id, read)| FoundCheckpoint {
                 checkpoint: *id,
                 usable: read.is_ok() && !is_damaged(*id),
-                objects: read.as_ref().map(Manifest::objects).unwrap_or_default(),
+                objects: referred(*id, read),
             })
             .collect();
         Ok(Recovery {
@@ -150,7 +168,7 @@ impl CheckpointStore {
     }
 
     /// Reads and verifies all that a manifest refers to.
-    async fn load(&self, manifest: &Manifest) -> Result<LoadedCheckpoint, Damage> {
+    pub(super) async fn load(&self, manifest: &Manifest) -> Result<LoadedCheckpoint, Damage> {
         // A missing or short object is noticed before gigabytes are read.
         self.check_objects(manifest).await?;
         let reads = extents(manifest)

@@ -26,7 +26,7 @@ pub struct FoundCheckpoint {
     pub checkpoint: CheckpointId,
     /// Whether a job can be restored from it. One that is damaged or was never completed does not count as retained.
     pub usable: bool,
-    /// The objects that its manifest refers to, as far as it can be read.
+    /// The objects that its manifest refers to; when it cannot be read, all that it might refer to.
     pub objects: BTreeSet<ObjectName>,
 }
 
@@ -37,6 +37,21 @@ pub struct Removal {
     pub checkpoints: Vec<CheckpointId>,
     /// The objects to delete once these checkpoints are gone.
     pub objects: Vec<ObjectName>,
+}
+
+impl Removal {
+    /// Whether there is nothing to delete.
+    pub fn is_empty(&self) -> bool {
+        self.checkpoints.is_empty() && self.objects.is_empty()
+    }
+
+    /// Both, that of `self` first.
+    #[must_use]
+    pub fn followed_by(mut self, next: Self) -> Self {
+        self.checkpoints.extend(next.checkpoints);
+        self.objects.extend(next.objects);
+        self
+    }
 }
 
 #[derive(Debug)]

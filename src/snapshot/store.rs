@@ -43,7 +43,9 @@ impl CheckpointStore {
     /// [`ErrorKind::Environment`].
     pub async fn prepare(&self) -> Result<()> {
         let shared = self.paths.shared_folder();
-        Ok(self.blobs.create_folder(&shared).await?)
+        self.blobs.create_folder(&shared).await?;
+        // Whoever locked the job has made its folder, and a process that was killed did not come to sync it.
+        Ok(self.blobs.keep_folder(&shared).await?)
     }
 
     /// Makes the folder of a checkpoint that is about to be triggered. From then on the id counts as used, whatever
@@ -74,7 +76,10 @@ impl CheckpointStore {
         if manifest.pieces().any(|piece| !piece.object.is_shared()) {
             self.blobs.sync_folder(&folder).await?;
         }
-        self.blobs.create_if_absent(&path, content).await?;
+        let pending = self.paths.pending_manifest(checkpoint);
+        self.blobs
+            .create_if_absent(&path, &pending, content)
+            .await?;
         self.blobs.sync_folder(&folder).await?;
         self.blobs.sync_folder(&self.paths.job_folder()).await?;
         Ok(length)
@@ -118,20 +123,37 @@ impl CheckpointStore {
         })
     }
 
-    /// Deletes what nobody needs any more. Failures are logged only: the next start sweeps up what is left.
-    pub async fn remove(&self, removal: &Removal) {
-        for checkpoint in &removal.checkpoints {
-            let manifest = self.paths.manifest(*checkpoint);
-            if let Err(error) = self.blobs.delete(&manifest).await {
-                // A manifest that stays still needs its objects, so they must stay as well.
-                let reason = Error::from(error).full_message();
-                warn!(%checkpoint, reason, "a superseded checkpoint could not be deleted");
-                return;
-            }
-            self.remove_folder(*checkpoint).await;
+    /// Deletes what nobody needs any more: the manifests, and when no power cut can bring them back, the objects.
+    /// Failures are logged; what could not be deleted is given back, to be tried again with the next removal. The next
+    /// start sweeps up what is left even then.
+    pub async fn remove(&self, removal: Removal) -> Removal {
+        if let Err(error) = self.remove_checkpoints(&removal.checkpoints).await {
+            let reason = Error::from(error).full_message();
+            warn!(reason, "superseded checkpoints could not be deleted");
+            // A manifest that stays still needs its objects, so they must stay as well.
+            return removal;
         }
-        for object in &removal.objects {
-            self.remove_object(object).await;
+        let mut left = Removal::default();
+        for object in removal.objects {
+            if !self.remove_object(&object).await {
+                left.objects.push(object);
+            }
+        }
+        left
+    }
+
+    async fn remove_checkpoints(&self, checkpoints: &[CheckpointId]) -> Result<(), StorageError> {
+        for checkpoint in checkpoints {
+            let manifest = self.paths.manifest(*checkpoint);
+            self.blobs.delete(&manifest).await?;
+            if !self.remove_folder(*checkpoint).await {
+                let folder = self.paths.checkpoint_folder(*checkpoint);
+                self.blobs.sync_folder(&folder).await?;
+            }
+        }
+        match checkpoints {
+            [] => Ok(()),
+            _ => self.blobs.sync_folder(&self.paths.job_folder()).await,
         }
     }
 
@@ -156,7 +178,7 @@ impl CheckpointStore {
         }
     }
 
-    /// Deletes a checkpoint's folder and all objects in it; whether it is gone. Its manifest must be gone before.
+    /// Deletes a checkpoint's folder, which must have no manifest any more, and all objects in it; whether it is gone.
     pub(super) async fn remove_folder(&self, checkpoint: CheckpointId) -> bool {
         match self.try_remove_folder(checkpoint).await {
             Ok(()) => true,
@@ -287,3 +309,6 @@ pub(super) fn unreadable(error: StorageError) -> Damage {
         reason: Error::from(error).full_message(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,7 @@ impl CheckpointStore {
     async fn try_sweep(&self, newest_valid: Option<CheckpointId>) -> Result<Sweep> {
         let mut sweep = Sweep::default();
         let mut needed = BTreeSet::new();
+        let mut without_manifest = Vec::new();
         let mut all_readable = true;
         for checkpoint in self.checkpoint_ids().await? {
             match self.read_manifest(checkpoint).await {
@@ -51,6 +52,8 @@ impl CheckpointStore {
                         && self.remove_folder(checkpoint).await
                     {
                         sweep.folders += 1;
+                    } else {
+                        without_manifest.push(self.paths.checkpoint_folder(checkpoint));
                     }
                 }
                 Err(damage) => {
@@ -59,11 +62,19 @@ impl CheckpointStore {
                 }
             }
         }
-        if all_readable {
-            for object in self.objects().await? {
-                if !needed.contains(&object) && self.remove_object(&object).await {
-                    sweep.objects += 1;
-                }
+        let mut orphans = self.objects().await?;
+        orphans.retain(|object| !needed.contains(object));
+        if !all_readable || orphans.is_empty() {
+            return Ok(sweep);
+        }
+        // A process that was killed may have deleted a manifest that a power cut would still bring back.
+        for folder in &without_manifest {
+            self.blobs.sync_folder(folder).await?;
+        }
+        self.blobs.sync_folder(&self.paths.job_folder()).await?;
+        for object in &orphans {
+            if self.remove_object(object).await {
+                sweep.objects += 1;
             }
         }
         Ok(sweep)

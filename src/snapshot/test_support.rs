@@ -13,7 +13,7 @@ use crate::model::{CheckpointId, KeyGroupRange, OperatorId, SubtaskId};
 use crate::state::{
     Epoch, RecordFormat, SealedBase, SealedBytes, SealedState, StateDescriptor, StateKind,
 };
-use crate::storage::{Checksum, ObjectName, StoreLocation};
+use crate::storage::{Checksum, ObjectName, SimulatedDisk, StoragePaths, StoreLocation};
 
 pub(super) const MAX_PARALLELISM: u16 = 128;
 
@@ -74,6 +74,16 @@ pub(super) fn sealed_operator(operator: &str, states: Vec<SealedState>) -> Seale
         operator_state: Vec::new(),
         local: None,
         states,
+    }
+}
+
+impl CheckpointStore {
+    /// The checkpoints of the job `job` on a disk on which the plug can be pulled. Nothing is tried again.
+    pub(crate) fn on(disk: &SimulatedDisk) -> Self {
+        Self {
+            blobs: disk.store(),
+            paths: StoragePaths::new("job").unwrap(),
+        }
     }
 }
 

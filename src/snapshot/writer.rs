@@ -40,16 +40,20 @@ pub struct SubtaskSnapshot {
     pub operators: Vec<(OperatorId, SubtaskEntry)>,
     /// How many bytes this checkpoint added to the store.
     pub uploaded_bytes: u64,
+    /// The objects that were stored since the last such part, even if it does not refer to them.
+    pub stored: BTreeSet<ObjectName>,
 }
 
 impl SubtaskSnapshot {
-    /// All objects that it refers to and that checkpoints can share.
+    /// All shared objects that are to be accounted for: those that it refers to, and those that were stored on the way.
     pub fn objects(&self) -> BTreeSet<ObjectName> {
         self.operators
             .iter()
             .flat_map(|(_, entry)| entry.pieces())
-            .filter(|piece| piece.object.is_shared())
-            .map(|piece| piece.object.clone())
+            .map(|piece| &piece.object)
+            .chain(&self.stored)
+            .filter(|object| object.is_shared())
+            .cloned()
             .collect()
     }
 }
@@ -63,6 +67,9 @@ pub struct SnapshotWriter {
     /// A number that no other process of this job has drawn, so that no two ever write to one name.
     nonce: u64,
     chains: BTreeMap<StateKey, NamedChain>,
+    /// Objects that no snapshot has named yet. A checkpoint that failed may have stored some, and if nobody knew of them
+    /// they would stay as long as the job runs.
+    stored: BTreeSet<ObjectName>,
 }
 
 /// An operator's id and the name of one of its states.
@@ -94,6 +101,7 @@ impl SnapshotWriter {
             key_groups,
             nonce,
             chains: BTreeMap::new(),
+            stored: BTreeSet::new(),
         }
     }
 
@@ -180,6 +188,7 @@ impl SnapshotWriter {
         Ok(SubtaskSnapshot {
             operators,
             uploaded_bytes,
+            stored: std::mem::take(&mut self.stored),
         })
     }
 
@@ -224,6 +233,7 @@ impl SnapshotWriter {
         let mut bytes = 0;
         for (key, id, piece) in uploaded {
             bytes += piece.length;
+            self.stored.insert(piece.object.clone());
             if let Some(named) = self.chains.get_mut(&key) {
                 named.chain.uploaded(id, piece);
             }

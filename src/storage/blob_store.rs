@@ -1,7 +1,8 @@
 //! The store itself: bytes in, bytes out, through OpenDAL.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,15 +13,11 @@ use tracing::warn;
 
 use super::checksum::{Checksum, ChecksumBuilder};
 use super::error::StorageError;
-use super::folder;
+use super::folder::{self, Folders, LocalFolders};
 use super::location::StoreLocation;
 use super::paths::BlobPath;
 use crate::error::Result;
 
-/// How often one operation is tried again when the store says that the trouble may pass.
-const RETRIES_MAX: usize = 3;
-/// The pause before the first of these; each further one is twice as long, with jitter.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How long one step of reading or writing may take. Syncing a base of gigabytes to a slow disk is one step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(300);
 /// How many bytes are handed to the store in one step, at most one chunk more.
@@ -49,8 +46,31 @@ pub struct FolderEntry {
 /// A store of blobs below one root. Clones share it. All functions must run on a tokio runtime with timers.
 #[derive(Clone, Debug)]
 pub struct BlobStore {
+    /// Tries again by itself what only looks or deletes.
     operator: Operator,
+    /// Tries nothing again: it would sync the same file a second time after the first sync has lost its bytes, and be
+    /// told that all is well.
+    writing: Operator,
+    retries: Retries,
+    folders: Arc<dyn Folders>,
     root: PathBuf,
+}
+
+/// How often one operation is tried again when the trouble may pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retries {
+    pub(super) max: usize,
+    /// The pause before the first of them; each further one is twice as long.
+    pub(super) pause: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            max: 3,
+            pause: Duration::from_millis(100),
+        }
+    }
 }
 
 impl BlobStore {
@@ -59,30 +79,50 @@ impl BlobStore {
     /// # Errors
     /// [`crate::error::ErrorKind::Environment`] when the root cannot be made or is not a folder.
     pub fn open(location: &StoreLocation) -> Result<Self> {
-        let root = location.root().to_path_buf();
+        let root = location.root();
         let shown = root.display().to_string();
+        // OpenDAL would make the root as well, but a power cut could take it away again.
+        folder::create_durably(root).map_err(|source| StorageError::Failed {
+            action: "open",
+            path: shown.clone(),
+            source,
+        })?;
         let opened = Operator::new(Fs::default().root(&shown));
         let operator =
             opened.map_err(|error| StorageError::from_opendal("open", shown.clone(), error))?;
-        if !root.is_dir() {
-            return Err(StorageError::Failed {
-                action: "open",
-                path: shown,
-                source: io::Error::from(io::ErrorKind::NotADirectory),
-            }
-            .into());
-        }
+        let folders = LocalFolders::below(root.to_path_buf());
+        Ok(Self::assemble(
+            operator,
+            Arc::new(folders),
+            root,
+            Retries::default(),
+        ))
+    }
+
+    /// A store of these parts; both must lead to the same root.
+    pub(super) fn assemble(
+        operator: Operator,
+        folders: Arc<dyn Folders>,
+        root: &Path,
+        retries: Retries,
+    ) -> Self {
         let retry = RetryLayer::new()
             .with_jitter()
-            .with_min_delay(RETRY_PAUSE)
-            .with_max_times(RETRIES_MAX)
+            .with_min_delay(retries.pause)
+            .with_max_times(retries.max)
             .with_notify(log_retry);
         let timeout = TimeoutLayer::new()
             .with_timeout(STEP_TIMEOUT)
             .with_io_timeout(STEP_TIMEOUT);
-        // The timeout lies inside: from outside it could cut a retry in half.
-        let operator = operator.layer(timeout).layer(retry);
-        Ok(Self { operator, root })
+        let writing = operator.layer(timeout);
+        Self {
+            // The timeout lies inside: from outside it could cut a retry in half.
+            operator: writing.clone().layer(retry),
+            writing,
+            retries,
+            folders,
+            root: root.to_path_buf(),
+        }
     }
 
     /// Writes a new object of several sections, one after the other, and syncs its content. Each section is a list of
@@ -95,29 +135,49 @@ impl BlobStore {
         path: &BlobPath,
         sections: &[Vec<Bytes>],
     ) -> Result<Vec<StoredSection>, StorageError> {
-        let written = self.write_new(path, sections).await;
-        if let Err(StorageError::Failed { .. }) = written
-            && let Err(error) = self.delete(path).await
-        {
-            // Nobody refers to the half object, and the next start sweeps it away.
-            warn!(%error, "a half-written object stays behind");
+        let mut attempt = 0;
+        loop {
+            let written = self.write_new(path, sections).await;
+            let Err(error @ StorageError::Failed { source, .. }) = &written else {
+                return written;
+            };
+            // The next attempt needs a new file, and after the last one nothing may stay.
+            let is_gone = self.discard(path).await;
+            if !is_gone || !error.may_pass() || attempt == self.retries.max {
+                return written;
+            }
+            warn!(%path, attempt, reason = %source, "the store failed and will be tried again");
+            tokio::time::sleep(self.retries.pause * (1 << attempt)).await;
+            attempt += 1;
         }
-        written
     }
 
-    /// Writes a new file and syncs its content, unless there is one already.
+    /// Creates a file that is there whole or not at all, whatever happens, unless there is one already. Its name is
+    /// not safe from a power cut before [`BlobStore::sync_folder`].
     ///
-    /// Unlike [`BlobStore::put`] it deletes nothing when it fails: the name can be known to another process, and what
-    /// lies there could be whole and its own. So the content must prove itself whole.
+    /// The content is written and synced under the name `pending`, which only one process can create, and then gets its
+    /// own. Whoever holds `pending` looks for `path` before that, so nobody replaces what another has created.
     ///
     /// # Errors
-    /// [`StorageError::AlreadyExists`] when the path is taken; what is there stays.
+    /// [`StorageError::AlreadyExists`] when one of the two paths is taken; what is there stays.
     pub async fn create_if_absent(
         &self,
         path: &BlobPath,
+        pending: &BlobPath,
         content: Bytes,
     ) -> Result<(), StorageError> {
-        self.write_new(path, &[vec![content]]).await.map(drop)
+        self.put(pending, &[vec![content]]).await?;
+        let named = match self.length(path).await {
+            Ok(_) => Err(StorageError::AlreadyExists {
+                path: self.full_path(path).display().to_string(),
+            }),
+            Err(StorageError::NotFound { .. }) => self.rename(pending, path).await,
+            Err(error) => Err(error),
+        };
+        if named.is_err() {
+            self.discard(pending).await;
+        }
+        named
     }
 
     /// Reads a whole file.
@@ -208,9 +268,30 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Failed`].
     pub async fn create_folder(&self, folder: &BlobPath) -> Result<(), StorageError> {
-        let path = self.full_path(folder);
-        let done = tokio::task::spawn_blocking(move || folder::create_durably(&path)).await;
-        self.flatten("make the folder", folder, done)
+        let path = folder.as_str();
+        let ends = path.match_indices('/').map(|(end, _)| end);
+        let mut parent = "";
+        for end in ends.chain([path.len()]) {
+            let made = self.folders.make(&path[..end]).await;
+            if made.map_err(|error| self.failed("make the folder", folder, error))? {
+                self.sync(parent).await?;
+            }
+            parent = &path[..end];
+        }
+        Ok(())
+    }
+
+    /// Makes sure that a power cut takes away neither a folder nor those above it, whoever made them.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`].
+    pub async fn keep_folder(&self, folder: &BlobPath) -> Result<(), StorageError> {
+        let path = folder.as_str();
+        self.sync("").await?;
+        for (end, _) in path.match_indices('/') {
+            self.sync(&path[..end]).await?;
+        }
+        Ok(())
     }
 
     /// Makes sure that a power cut does not take away the names in a folder: what was created there and what was
@@ -219,9 +300,7 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Failed`].
     pub async fn sync_folder(&self, folder: &BlobPath) -> Result<(), StorageError> {
-        let path = self.full_path(folder);
-        let done = tokio::task::spawn_blocking(move || folder::sync(&path)).await;
-        self.flatten("sync the folder", folder, done)
+        self.sync(folder.as_str()).await
     }
 
     /// The path as the user would look for it.
@@ -239,7 +318,7 @@ impl BlobStore {
             if_not_exists: true,
             ..Default::default()
         };
-        let writer = self.operator.writer_options(path.as_str(), exclusive).await;
+        let writer = self.writing.writer_options(path.as_str(), exclusive).await;
         let mut writer = writer.map_err(failed)?;
         let mut stored = Vec::with_capacity(sections.len());
         let mut offset = 0;
@@ -274,14 +353,28 @@ impl BlobStore {
         }
     }
 
-    fn flatten(
-        &self,
-        action: &'static str,
-        path: &BlobPath,
-        done: Result<io::Result<()>, tokio::task::JoinError>,
-    ) -> Result<(), StorageError> {
-        done.unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
-            .map_err(|error| self.failed(action, path, error))
+    async fn rename(&self, from: &BlobPath, to: &BlobPath) -> Result<(), StorageError> {
+        let renamed = self.writing.rename(from.as_str(), to.as_str()).await;
+        renamed.map_err(|error| self.error("put in place", to, error))
+    }
+
+    /// Deletes what nobody refers to; whether it is gone.
+    async fn discard(&self, path: &BlobPath) -> bool {
+        let deleted = self.delete(path).await;
+        if let Err(error) = &deleted {
+            // It is deleted with what it belongs to, or swept away by the next start.
+            warn!(%error, "a half-written file stays behind");
+        }
+        deleted.is_ok()
+    }
+
+    async fn sync(&self, folder: &str) -> Result<(), StorageError> {
+        let synced = self.folders.sync(folder).await;
+        synced.map_err(|source| StorageError::Failed {
+            action: "sync the folder",
+            path: self.root.join(folder).display().to_string(),
+            source,
+        })
     }
 
     fn failed(&self, action: &'static str, path: &BlobPath, source: io::Error) -> StorageError {

@@ -33,6 +33,18 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether trying again may help.
+    pub(super) fn may_pass(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, Unsupported};
+        match self {
+            Self::AlreadyExists { .. } | Self::NotFound { .. } => false,
+            Self::Failed { source, .. } => !matches!(
+                source.kind(),
+                PermissionDenied | ReadOnlyFilesystem | Unsupported
+            ),
+        }
+    }
+
     /// The case that an error of OpenDAL stands for.
     pub(super) fn from_opendal(action: &'static str, path: String, error: opendal::Error) -> Self {
         match error.kind() {

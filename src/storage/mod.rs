@@ -3,11 +3,11 @@
 //! ```text
 //! <root>/<job>/shared/<id>.{base,delta}     objects, referred to by any number of manifests
 //! <root>/<job>/chk-<id>/<id>.state          objects that belong to this checkpoint alone
-//! <root>/<job>/chk-<id>/manifest.json       written last, by an exclusive create: this is the commit
+//! <root>/<job>/chk-<id>/manifest.json       written last, and there whole or not at all: this is the commit
 //! ```
 //!
-//! Everything is written by an exclusive create and never changed afterwards. Closing a file syncs its content; the
-//! folder that names it must be synced as well before a power cut can no longer take it away, and
+//! Everything is written by an exclusive create and never changed afterwards; the manifest gets its name only when its
+//! content is synced, so that no crash leaves half of it. Closing a file syncs its content; the folder that names it must be synced as well before a power cut can no longer take it away, and
 //! [`BlobStore::sync_folder`] does that.
 
 mod blob_store;
@@ -18,6 +18,8 @@ mod job_lock;
 mod location;
 mod object_name;
 mod paths;
+#[cfg(test)]
+mod simulated_disk;
 
 pub use blob_store::{BlobStore, FolderEntry, StoredSection};
 pub use checksum::{Checksum, ChecksumBuilder};
@@ -26,3 +28,5 @@ pub use job_lock::JobLock;
 pub use location::StoreLocation;
 pub use object_name::{ObjectKind, ObjectName};
 pub use paths::{BlobPath, StoragePaths};
+#[cfg(test)]
+pub(crate) use simulated_disk::{Fault, SimulatedDisk};

@@ -8,6 +8,7 @@ use crate::model::CheckpointId;
 
 const CHECKPOINT_PREFIX: &str = "chk-";
 const MANIFEST_FILE: &str = "manifest.json";
+const PENDING_MANIFEST_FILE: &str = "manifest.json.pending";
 const JOB_NAME_LENGTH_MAX: usize = 128;
 
 /// A path relative to the root of the store. Only [`StoragePaths`] makes them.
@@ -92,6 +93,14 @@ impl StoragePaths {
     /// A file that was found in a folder.
     pub fn file(&self, folder: &BlobPath, file_name: &str) -> BlobPath {
         BlobPath(format!("{folder}/{file_name}"))
+    }
+
+    /// What becomes a checkpoint's manifest when it is written.
+    pub fn pending_manifest(&self, checkpoint: CheckpointId) -> BlobPath {
+        BlobPath(format!(
+            "{}/{CHECKPOINT_PREFIX}{checkpoint}/{PENDING_MANIFEST_FILE}",
+            self.job
+        ))
     }
 
     /// The checkpoint whose folder has this name, if it is the name of a checkpoint's folder.

@@ -183,3 +183,40 @@ fn writing_and_loading_can_run_on_any_thread() {
     check(fixture.store.list());
     check(fixture.store.sweep_orphans(None));
 }
+
+/// Nobody was told of an object that a failed checkpoint had stored. When the next checkpoint had no use for it any more,
+/// it stayed until the job was started again.
+#[test]
+fn what_a_failed_checkpoint_stored_is_named_by_the_next_one() {
+    let fixture = StoreFixture::new();
+    let mut writer = fixture.writer(0, 1);
+    let in_the_way = fixture.path("shared/1-sum-0-0000000000000abc-0.delta");
+    fs::create_dir(&in_the_way).unwrap();
+    let sealed = |epoch, delta: &str| {
+        let state = sealed_state("a", epoch, delta, Some((epoch, "base")));
+        [sealed_operator("sum", vec![state])]
+    };
+    block_on(async {
+        let failed = writer.write(CheckpointId(1), &sealed(1, "one")).await;
+        failed.unwrap_err();
+        let snapshot = writer
+            .write(CheckpointId(2), &sealed(2, "two"))
+            .await
+            .unwrap();
+        let base = "shared/1-sum-0-0000000000000abc-0.base";
+        let named: Vec<String> = snapshot.objects().iter().map(ToString::to_string).collect();
+        assert!(named.contains(&base.to_owned()), "{named:?}");
+        let referred = sections(&snapshot);
+        assert!(
+            referred.iter().all(|(object, ..)| object != base),
+            "{referred:?}"
+        );
+
+        let snapshot = writer
+            .write(CheckpointId(3), &sealed(3, "three"))
+            .await
+            .unwrap();
+        let named: Vec<String> = snapshot.objects().iter().map(ToString::to_string).collect();
+        assert!(!named.contains(&base.to_owned()), "{named:?}");
+    });
+}

@@ -1,0 +1,324 @@
+//! A disk in memory on which a test can pull the plug.
+//!
+//! It stands below [`BlobStore`] in the place of the local file system, so everything above it is what production runs.
+//! Every change is a numbered *step*: a folder or file made, bytes written, a file or a folder synced, a name taken
+//! away. A test can stop the disk before a step, or let a step fail, or leave no room; and it can then see what a power
+//! cut leaves, which is one of many outcomes, chosen by a seed.
+
+mod image;
+mod service;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use opendal::Operator;
+use tokio::sync::watch;
+use tokio::task::yield_now;
+
+use super::blob_store::{BlobStore, Retries};
+use super::folder::Folders;
+use image::Image;
+use service::SimulatedService;
+
+/// The number that the operating system has for a full disk.
+const NO_SPACE_LEFT: i32 = 28;
+/// The number that it has for a disk that fails.
+const IO_ERROR: i32 = 5;
+
+/// A disk in memory. Clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SimulatedDisk {
+    drive: Arc<Mutex<Drive>>,
+    /// Whether removals stand still.
+    stalled: Arc<watch::Sender<bool>>,
+}
+
+/// What goes wrong with a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails and changes nothing. Of a file whose sync fails, the bytes never reach the disk, even if a later sync
+    /// says that they do.
+    Undone,
+    /// It is done, and an error is the answer all the same.
+    Done,
+    /// Half of the bytes are written. A step that writes none fails and changes nothing.
+    Torn,
+}
+
+#[derive(Debug, Default)]
+struct Drive {
+    image: Image,
+    /// What was done, one text for each step.
+    steps: Vec<String>,
+    stop_before: Option<usize>,
+    stopped: bool,
+    faults: BTreeMap<usize, Fault>,
+    /// How many bytes all files can have together.
+    room: Option<usize>,
+}
+
+impl SimulatedDisk {
+    /// A store on this disk that tries nothing again.
+    pub(crate) fn store(&self) -> BlobStore {
+        self.store_with(Retries {
+            max: 0,
+            pause: Duration::ZERO,
+        })
+    }
+
+    /// A store on this disk that tries again as often as in production, but without a pause.
+    pub(crate) fn stubborn_store(&self) -> BlobStore {
+        self.store_with(Retries {
+            pause: Duration::ZERO,
+            ..Retries::default()
+        })
+    }
+
+    fn store_with(&self, retries: Retries) -> BlobStore {
+        let operator = Operator::new(SimulatedService::on(self.clone())).unwrap();
+        let folders = Arc::new(self.clone());
+        BlobStore::assemble(operator, folders, Path::new("/simulated"), retries)
+    }
+
+    /// Makes a folder below the root, as someone does who does not care for power cuts.
+    pub(crate) fn make_folder(&self, path: &str) {
+        self.lock().image.make_folder(path).unwrap();
+    }
+
+    /// Everything fails from this step on, and the step is not done.
+    pub(crate) fn stop_before(&self, step: usize) {
+        self.lock().stop_before = Some(step);
+    }
+
+    /// Lets steps go wrong.
+    pub(crate) fn fail(&self, steps: impl IntoIterator<Item = usize>, fault: Fault) {
+        let faults = steps.into_iter().map(|step| (step, fault));
+        self.lock().faults.extend(faults);
+    }
+
+    /// All files together can have so many bytes more than now; or as many as they like.
+    pub(crate) fn leave_room(&self, bytes: Option<usize>) {
+        let mut drive = self.lock();
+        drive.room = bytes.map(|bytes| drive.image.used() + bytes);
+    }
+
+    /// There is no room for a single byte, whatever is deleted.
+    pub(crate) fn fill_up(&self) {
+        self.lock().room = Some(0);
+    }
+
+    /// Whether removals stand still from now on. Nothing else does.
+    pub(crate) fn stall_removals(&self, stalled: bool) {
+        self.stalled.send_replace(stalled);
+    }
+
+    /// Whether the step to stop before has come.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
+    /// How many steps there were.
+    pub(crate) fn steps(&self) -> usize {
+        self.lock().steps.len()
+    }
+
+    /// What the last steps were, for messages.
+    pub(crate) fn last_steps(&self) -> String {
+        let drive = self.lock();
+        let first = drive.steps.len().saturating_sub(8);
+        drive.steps[first..].join("; ")
+    }
+
+    /// The disk as the next process finds it when only this one has died: nothing is lost, and nothing is synced that
+    /// was not.
+    pub(crate) fn after_kill(&self) -> Self {
+        Self::holding(self.lock().image.clone())
+    }
+
+    /// The disk as it is after a power cut: of what was not synced, each part is there or not.
+    pub(crate) fn after_power_cut(&self, rng: &mut Rng) -> Self {
+        Self::holding(self.lock().image.after_power_cut(rng))
+    }
+
+    /// The paths of all files, and of all folders with a slash at the end, in order.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.lock().image.paths()
+    }
+
+    fn holding(image: Image) -> Self {
+        let drive = Drive {
+            image,
+            ..Drive::default()
+        };
+        Self {
+            drive: Arc::new(Mutex::new(drive)),
+            ..Self::default()
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Drive> {
+        // A test that has failed may still drop what uses the disk.
+        self.drive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks something up; not a step.
+    async fn look<T>(&self, look: impl FnOnce(&Image) -> io::Result<T>) -> io::Result<T> {
+        yield_now().await;
+        let drive = self.lock();
+        if drive.stopped {
+            return Err(failure());
+        }
+        look(&drive.image)
+    }
+
+    /// Does one step, or what its fault leaves of it.
+    async fn step<T>(
+        &self,
+        description: String,
+        change: impl FnOnce(&mut Image) -> io::Result<T>,
+        when_failing: impl FnOnce(&mut Image, Fault),
+    ) -> io::Result<T> {
+        // Others have their turn between any two steps.
+        yield_now().await;
+        let mut drive = self.lock();
+        match drive.begin_step(description)? {
+            None => change(&mut drive.image),
+            Some(Fault::Done) => change(&mut drive.image).and(Err(failure())),
+            Some(fault) => {
+                when_failing(&mut drive.image, fault);
+                Err(failure())
+            }
+        }
+    }
+
+    async fn make(&self, path: &str) -> io::Result<bool> {
+        if self.look(|image| image.is_folder(path)).await? {
+            return Ok(false);
+        }
+        let made = self.step(
+            format!("make the folder {path}"),
+            |image| image.make_folder(path),
+            |_, _| {},
+        );
+        made.await
+    }
+
+    async fn create_file(&self, path: &str) -> io::Result<()> {
+        // The service makes what is missing above a file, as the local one does.
+        for (end, _) in path.match_indices('/') {
+            self.make(&path[..end]).await?;
+        }
+        let room = self.lock().room;
+        let created = self.step(
+            format!("create {path}"),
+            |image| match room {
+                Some(room) if image.used() >= room => Err(no_space_left()),
+                _ => image.create_file(path),
+            },
+            |_, _| {},
+        );
+        created.await
+    }
+
+    async fn append(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let room = self.lock().room.unwrap_or(usize::MAX);
+        let appended = self.step(
+            format!("write {} bytes to {path}", bytes.len()),
+            |image| {
+                let fitting = bytes.len().min(room.saturating_sub(image.used()));
+                image.append(path, &bytes[..fitting])?;
+                match fitting == bytes.len() {
+                    true => Ok(()),
+                    false => Err(no_space_left()),
+                }
+            },
+            |image, fault| {
+                if fault == Fault::Torn {
+                    // A file that is gone cannot be torn.
+                    let _ = image.append(path, &bytes[..bytes.len() / 2]);
+                }
+            },
+        );
+        appended.await
+    }
+
+    async fn sync_file(&self, path: &str) -> io::Result<()> {
+        let synced = self.step(
+            format!("sync {path}"),
+            |image| image.sync_file(path),
+            |image, _| image.lose_unsynced(path),
+        );
+        synced.await
+    }
+
+    async fn sync_folder(&self, path: &str) -> io::Result<()> {
+        let synced = self.step(
+            format!("sync the folder \"{path}\""),
+            |image| image.sync_folder(path),
+            |_, _| {},
+        );
+        synced.await
+    }
+
+    async fn remove(&self, path: &str) -> io::Result<()> {
+        let mut stalled = self.stalled.subscribe();
+        // The sender is the disk's own, so it cannot be gone.
+        let _ = stalled.wait_for(|stalled| !stalled).await;
+        let removed = self.step(
+            format!("remove {path}"),
+            |image| image.remove(path),
+            |_, _| {},
+        );
+        removed.await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let renamed = self.step(
+            format!("rename {from} to {to}"),
+            |image| image.rename(from, to),
+            |_, _| {},
+        );
+        renamed.await
+    }
+}
+
+impl Drive {
+    fn begin_step(&mut self, description: String) -> io::Result<Option<Fault>> {
+        let step = self.steps.len();
+        self.stopped |= self.stop_before == Some(step);
+        if self.stopped {
+            return Err(failure());
+        }
+        self.steps.push(description);
+        Ok(self.faults.get(&step).copied())
+    }
+}
+
+impl Folders for SimulatedDisk {
+    fn make(&self, folder: &str) -> BoxFuture<'static, io::Result<bool>> {
+        let (disk, folder) = (self.clone(), folder.to_owned());
+        async move { disk.make(&folder).await }.boxed()
+    }
+
+    fn sync(&self, folder: &str) -> BoxFuture<'static, io::Result<()>> {
+        let (disk, folder) = (self.clone(), folder.to_owned());
+        async move { disk.sync_folder(&folder).await }.boxed()
+    }
+}
+
+fn failure() -> io::Error {
+    io::Error::from_raw_os_error(IO_ERROR)
+}
+
+fn no_space_left() -> io::Error {
+    io::Error::from_raw_os_error(NO_SPACE_LEFT)
+}
+
+#[cfg(test)]
+mod tests;
