@@ -82,6 +82,7 @@
 //! - `archive` and `heap` use archives where they lie, without checking them again: they were written by this process, or
 //!   checked when they were restored.
 
+mod aggregating_state;
 #[expect(
     unsafe_code,
     reason = "archived keys and values are used where they lie"
@@ -94,17 +95,29 @@ mod cell;
 mod changes;
 mod chunk;
 mod descriptor;
+mod entry_index;
+mod entry_state;
+#[expect(
+    unsafe_code,
+    reason = "a value lies beside its end and is changed in place"
+)]
+mod expiring;
 #[expect(
     unsafe_code,
     reason = "archived keys and values are used where they lie"
 )]
 mod heap;
 mod key_hasher;
+mod key_parts;
 mod ledger;
+mod list_state;
 mod log;
 mod map_state;
 mod piece;
 mod pools;
+mod records;
+mod reducing_state;
+mod registration;
 mod scan;
 mod sealed;
 #[expect(
@@ -113,17 +126,24 @@ mod sealed;
 )]
 mod segment;
 mod spec;
+mod state_name;
 mod store;
+mod sweep;
 mod table;
+mod time_to_live;
 mod undo;
 mod value_state;
 
+pub use aggregating_state::{AggregateFunction, AggregatingState};
 pub use archive::{StateKey, StateValue};
 pub use backend::{KeyedStateBackend, LocalRecovery, StateSettings};
 pub use cell::StateStatistics;
 pub use descriptor::{RecordFormat, StateDescriptor, StateKind};
+pub use entry_state::EntryState;
 pub use key_hasher::KeyHasher;
+pub use list_state::ListState;
 pub use map_state::MapState;
+pub use reducing_state::ReducingState;
 pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
@@ -132,6 +152,7 @@ pub use sealed::{
     SealedState,
 };
 pub use spec::StateSpec;
+pub use time_to_live::{StateTtl, TtlUpdate};
 pub use value_state::ValueState;
 
 #[cfg(test)]
@@ -140,4 +161,4 @@ mod test_backend;
 mod tests;
 
 #[cfg(test)]
-pub(crate) use test_backend::test_backend;
+pub(crate) use test_backend::{test_backend, test_backend_at};

@@ -4,7 +4,7 @@ use super::number::Cell;
 use super::text::Texts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::contract::OperatorContext;
-use crate::state::{Archived, MapState, ScanCursor, Seal, StateValue, ValueState};
+use crate::state::{Archived, EntryState, ScanCursor, Seal, StateValue, ValueState};
 
 /// The name of the state that holds the cells of every key: two numbers for each, its bits and its count.
 const NUMBERS: &str = "aggregate";
@@ -168,13 +168,13 @@ impl StateKeys {
 /// One registered state: the same operations with map keys and without.
 enum KeyedState<V: StateValue> {
     Value(ValueState<Vec<u8>, V>),
-    Map(MapState<Vec<u8>, Vec<u8>, V>),
+    Map(EntryState<Vec<u8>, Vec<u8>, V>),
 }
 
 impl<V: StateValue> KeyedState<V> {
     fn open(context: &mut OperatorContext<'_>, has_map_key: bool, name: &str) -> Result<Self> {
         Ok(if has_map_key {
-            Self::Map(context.keyed_state.map_state(name)?)
+            Self::Map(context.keyed_state.entry_state(name)?)
         } else {
             Self::Value(context.keyed_state.value_state(name)?)
         })

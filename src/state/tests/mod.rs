@@ -2,7 +2,9 @@
 
 mod chain;
 mod damage;
+mod kinds;
 mod limits;
 mod model;
 mod rescale;
 mod subject;
+mod time_to_live;
