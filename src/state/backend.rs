@@ -321,14 +321,20 @@ fn check_descriptor(
     if stored == registered {
         return Ok(());
     }
+    let (before, now) = match (stored.time_to_live, registered.time_to_live) {
+        (false, true) => ("without a time-to-live".into(), "with one".into()),
+        (true, false) => ("with a time-to-live".into(), "without one".into()),
+        _ => (
+            format!("as {}", descriptor_text(stored)),
+            format!("as {}", descriptor_text(registered)),
+        ),
+    };
     Err(Error::new(
         ErrorKind::Configuration,
         format!(
-            "{} was stored as {} and is now registered as {}: restore it as it was stored, give the new state another \
-             name, or start without the checkpoint",
+            "{} was stored {before} and is now registered {now}: restore it as it was stored, give the new state \
+             another name, or start without the checkpoint",
             state_name::for_people(name),
-            descriptor_text(stored),
-            descriptor_text(registered)
         ),
     ))
 }
@@ -339,16 +345,12 @@ fn descriptor_text(descriptor: &StateDescriptor) -> String {
         key_type,
         map_key_type,
         value_type,
-        time_to_live,
+        time_to_live: _,
         record_format,
     } = descriptor;
     let map_key = map_key_type
         .as_ref()
         .map(|map_key| format!(", map key {map_key}"))
         .unwrap_or_default();
-    let time_to_live = if *time_to_live { "a" } else { "no" };
-    format!(
-        "{kind:?} with key {key_type}{map_key}, value {value_type}, {record_format:?} records, {time_to_live} \
-         time-to-live"
-    )
+    format!("{kind:?} with key {key_type}{map_key}, value {value_type}, {record_format:?} records")
 }

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use tempfile::TempDir;
 
 use super::backend::{KeyedStateBackend, StateSettings};
+use super::sealed::RestoredState;
 use crate::model::{KeyGroupRange, SharedClock, SystemClock};
 
 thread_local! {
@@ -15,11 +16,14 @@ thread_local! {
 
 /// An empty backend that owns all of 128 key groups, in a folder of its own.
 pub(crate) fn test_backend() -> KeyedStateBackend {
-    test_backend_at(SystemClock::shared())
+    test_backend_at(SystemClock::shared(), Vec::new())
 }
 
-/// The same, going by this clock.
-pub(crate) fn test_backend_at(clock: SharedClock) -> KeyedStateBackend {
+/// The same, going by this clock, and restored.
+pub(crate) fn test_backend_at(
+    clock: SharedClock,
+    restored: Vec<RestoredState>,
+) -> KeyedStateBackend {
     let count = COUNT.replace(COUNT.get() + 1);
     let settings = StateSettings {
         directory: FOLDER.with(|folder| folder.path().join(count.to_string())),
@@ -29,5 +33,5 @@ pub(crate) fn test_backend_at(clock: SharedClock) -> KeyedStateBackend {
         local_recovery: None,
         clock,
     };
-    KeyedStateBackend::new(settings, Vec::new())
+    KeyedStateBackend::new(settings, restored)
 }
