@@ -151,7 +151,7 @@ pub(super) fn group_of<K: StateKey>(key: &K) -> KeyGroup {
     KeyGroup::of_hash(hash_key(&bytes), MAX_PARALLELISM)
 }
 
-pub(super) fn back<T: StateValue>(archived: &Archived<T>) -> T {
+fn back<T: StateValue>(archived: &Archived<T>) -> T {
     rkyv::deserialize::<T, ArchiveError>(archived).unwrap()
 }
 

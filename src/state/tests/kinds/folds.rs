@@ -170,7 +170,7 @@ impl<S: Fold<Key: StateKey>> Kind for Folded<S> {
     fn compare(&self, key: &S::Key, expected: &mut Self::Expected, time: Time) {
         let expected: Option<&Vec<u32>> = expected.as_mut().map(|timed| time.read(timed));
         let expected = expected.map(|values| S::folded(values));
-        assert_eq!(self.0.get(key).unwrap(), expected, "{key:?}");
+        assert_eq!(self.0.get(key).unwrap(), expected, "{time} {key:?}");
     }
 
     fn scanned(&self) -> Option<usize> {

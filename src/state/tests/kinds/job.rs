@@ -56,6 +56,7 @@ struct Subtask<S> {
 }
 
 struct Job<S: Kind> {
+    seed: u64,
     folder: tempfile::TempDir,
     clock: Arc<ManualClock>,
     time_to_live: Option<StateTtl>,
@@ -78,10 +79,8 @@ pub(super) fn check<S: Kind>(seed: u64, keys: u64, steps: usize) {
 }
 
 fn run<S: Kind>(seed: u64, keys: u64, steps: usize, time_to_live: Option<StateTtl>) {
-    // A failed comparison knows nothing of the run that it is in.
-    println!("seed {seed}, {time_to_live:?}");
     let mut random = Rng::with_seed(seed);
-    let mut job = Job::<S>::start(time_to_live);
+    let mut job = Job::<S>::start(seed, time_to_live);
     for _ in 0..steps {
         match random.u8(..100) {
             0..=9 => job.pass_time(Duration::from_millis(
@@ -100,13 +99,14 @@ fn run<S: Kind>(seed: u64, keys: u64, steps: usize, time_to_live: Option<StateTt
     }
     job.compare(keys);
     if time_to_live.is_some() {
-        job.wait_until_all_is_gone(seed);
+        job.wait_until_all_is_gone();
     }
 }
 
 impl<S: Kind> Job<S> {
-    fn start(time_to_live: Option<StateTtl>) -> Self {
+    fn start(seed: u64, time_to_live: Option<StateTtl>) -> Self {
         let mut job = Self {
+            seed,
             folder: tempfile::tempdir().unwrap(),
             clock: Arc::new(ManualClock::default()),
             time_to_live,
@@ -120,6 +120,7 @@ impl<S: Kind> Job<S> {
 
     fn time(&self) -> Time {
         Time {
+            seed: self.seed,
             now: self.clock.unix_millis(),
             time_to_live: self.time_to_live,
         }
@@ -209,12 +210,13 @@ impl<S: Kind> Job<S> {
             .sum();
         assert!(
             scanned.is_none_or(|scanned| scanned == live),
-            "{scanned:?} of {live}"
+            "{time}: {scanned:?} of {live}"
         );
     }
 
     /// Time-to-live bounds the memory: once nobody writes any more, nothing is left, of the index neither.
-    fn wait_until_all_is_gone(&mut self, seed: u64) {
+    fn wait_until_all_is_gone(&mut self) {
+        let seed = self.seed;
         self.pass_time(DURATION * 2);
         for _ in 0..100 {
             self.between_batches(0);

@@ -54,12 +54,12 @@ impl<K: TestKey, V: TestValue> Kind for ListState<K, V> {
             4 | 5 => {
                 let popped = self.pop_front(key).unwrap();
                 let first = (!expected.is_empty()).then(|| expected.remove(0).value);
-                assert_eq!(popped, first, "{key:?}");
+                assert_eq!(popped, first, "{time} {key:?}");
             }
             6 | 7 => {
                 let value = V::random(random);
                 let is_there = self.set_at(key, index as u64, &value).unwrap();
-                assert_eq!(is_there, index < expected.len(), "{key:?} {index}");
+                assert_eq!(is_there, index < expected.len(), "{time} {key:?} {index}");
                 if let Some(timed) = expected.get_mut(index) {
                     *timed = time.write(value);
                 }
@@ -71,20 +71,28 @@ impl<K: TestKey, V: TestValue> Kind for ListState<K, V> {
             8 => {
                 let found = self.get_at(key, index as u64).unwrap();
                 let expected = expected.get_mut(index).map(|timed| time.read(timed));
-                assert_eq!(found.as_ref(), expected, "{key:?} {index}");
+                assert_eq!(found.as_ref(), expected, "{time} {key:?} {index}");
             }
             _ => self.compare(key, expected, time),
         }
     }
 
     fn compare(&self, key: &K, expected: &mut Self::Expected, time: Time) {
-        assert_eq!(self.len(key).unwrap(), expected.len() as u64, "{key:?}");
-        assert_eq!(self.is_empty(key).unwrap(), expected.is_empty(), "{key:?}");
+        assert_eq!(
+            self.len(key).unwrap(),
+            expected.len() as u64,
+            "{time} {key:?}"
+        );
+        assert_eq!(
+            self.is_empty(key).unwrap(),
+            expected.is_empty(),
+            "{time} {key:?}"
+        );
         let values: Vec<V> = expected
             .iter_mut()
             .map(|timed| time.read(timed).clone())
             .collect();
-        assert_eq!(self.get(key).unwrap(), values, "{key:?}");
+        assert_eq!(self.get(key).unwrap(), values, "{time} {key:?}");
     }
 
     fn scanned(&self) -> Option<usize> {

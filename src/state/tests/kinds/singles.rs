@@ -51,7 +51,11 @@ impl<S: Subject> Kind for Single<S> {
                 *expected = Some(time.write(value));
             }
             2 => {
-                assert_eq!(state.remove(key).unwrap(), expected.is_some(), "{key:?}");
+                assert_eq!(
+                    state.remove(key).unwrap(),
+                    expected.is_some(),
+                    "{time} {key:?}"
+                );
                 *expected = None;
             }
             3 => self.compare(key, expected, time),
@@ -75,7 +79,11 @@ impl<S: Subject> Kind for Single<S> {
 
     fn compare(&self, key: &S::Key, expected: &mut Self::Expected, time: Time) {
         let expected = expected.as_mut().map(|timed| time.read(timed));
-        assert_eq!(self.0.get(key).unwrap().as_ref(), expected, "{key:?}");
+        assert_eq!(
+            self.0.get(key).unwrap().as_ref(),
+            expected,
+            "{time} {key:?}"
+        );
     }
 
     fn scanned(&self) -> Option<usize> {

@@ -1,10 +1,13 @@
 //! Time-to-live as simply as it can be said: a value and its end, beside the state under test.
 
+use std::fmt;
+
 use crate::state::{StateTtl, TtlUpdate};
 
-/// The time of an operation, and what values last by.
+/// The time of an operation, what values last by, and the seed of the run: what a failed comparison has to say.
 #[derive(Clone, Copy)]
 pub(super) struct Time {
+    pub(super) seed: u64,
     pub(super) now: i64,
     pub(super) time_to_live: Option<StateTtl>,
 }
@@ -42,5 +45,16 @@ impl Time {
             }
         }
         &timed.value
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seed,
+            now,
+            time_to_live,
+        } = self;
+        write!(formatter, "seed {seed}, {now} ms, {time_to_live:?}:")
     }
 }
