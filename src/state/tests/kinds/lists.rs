@@ -102,8 +102,8 @@ impl<K: TestKey, V: TestValue> Kind for ListState<K, V> {
 
 #[test]
 fn list_states_equal_plain_lists_through_restarts_and_rescales() {
-    check::<ListState<u64, i64>>(1, 60, 2_000);
-    check::<ListState<u64, String>>(2, 60, 2_000);
-    check::<ListState<String, i64>>(3, 60, 2_000);
-    check::<ListState<(String, String), Reading>>(4, 60, 2_000);
+    check::<ListState<u64, i64>>(1, 60, 1_500);
+    check::<ListState<u64, String>>(2, 60, 1_500);
+    check::<ListState<String, i64>>(3, 60, 1_500);
+    check::<ListState<(String, String), Reading>>(4, 60, 1_500);
 }

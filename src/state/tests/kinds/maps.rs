@@ -153,8 +153,8 @@ fn change_batch<K: TestKey, M: TestKey, V: TestValue>(
 
 #[test]
 fn map_states_equal_plain_maps_through_restarts_and_rescales() {
-    check::<MapState<u64, u64, i64>>(1, 30, 2_000);
-    check::<MapState<u64, String, i64>>(2, 30, 1_500);
-    check::<MapState<String, u64, String>>(3, 30, 1_500);
-    check::<MapState<(String, String), String, Reading>>(4, 30, 1_500);
+    check::<MapState<u64, u64, i64>>(1, 30, 1_000);
+    check::<MapState<u64, String, i64>>(2, 30, 800);
+    check::<MapState<String, u64, String>>(3, 30, 800);
+    check::<MapState<(String, String), String, Reading>>(4, 30, 800);
 }

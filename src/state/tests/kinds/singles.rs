@@ -93,14 +93,14 @@ impl<S: Subject> Kind for Single<S> {
 
 #[test]
 fn value_states_equal_plain_values_through_restarts_and_rescales() {
-    check::<Single<ValueState<u64, i64>>>(1, 400, 3_000);
-    check::<Single<ValueState<String, i64>>>(2, 400, 3_000);
-    check::<Single<ValueState<u64, String>>>(3, 400, 3_000);
-    check::<Single<ValueState<(String, String), Reading>>>(4, 400, 3_000);
+    check::<Single<ValueState<u64, i64>>>(1, 400, 2_500);
+    check::<Single<ValueState<String, i64>>>(2, 400, 2_500);
+    check::<Single<ValueState<u64, String>>>(3, 400, 2_500);
+    check::<Single<ValueState<(String, String), Reading>>>(4, 400, 2_500);
 }
 
 #[test]
 fn entry_states_equal_plain_values_through_restarts_and_rescales() {
-    check::<Single<EntryState<u64, u64, i64>>>(5, 400, 3_000);
-    check::<Single<EntryState<String, u64, String>>>(6, 400, 3_000);
+    check::<Single<EntryState<u64, u64, i64>>>(5, 400, 2_500);
+    check::<Single<EntryState<String, u64, String>>>(6, 400, 2_500);
 }
