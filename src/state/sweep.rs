@@ -8,8 +8,9 @@ use super::records::ExpiringRecords;
 use super::scan::{ScanCursor, scan};
 use crate::error::Result;
 
-/// A slice looks at this many records at least, to the end of a sub-table. That is some microseconds of work in the
-/// fixed layout, and some tens in the variable one.
+/// A slice looks at this many records at least, and goes on to the end of a sub-table. In the fixed layout the records of
+/// a sub-table lie one after the other; in the variable one each is a cache line from elsewhere, and so it is this that
+/// the number keeps small.
 const VISITS_MIN: u64 = 512;
 
 /// And at so many more for each record that was added since the slice before: a whole sweep is over before the state has

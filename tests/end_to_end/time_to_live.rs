@@ -16,7 +16,7 @@ use floodmark::operator::{
 use floodmark::state::{MapState, StateSpec, StateTtl};
 
 /// How many numbers there are.
-const NUMBERS: u64 = 2_000;
+const NUMBERS: u64 = 1_000;
 
 /// The time from one number to the next.
 const PAUSE_MILLIS: i64 = 10;

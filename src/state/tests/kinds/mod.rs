@@ -4,5 +4,6 @@ mod folds;
 mod job;
 mod lists;
 mod maps;
+mod registration;
 mod singles;
 mod timed;
