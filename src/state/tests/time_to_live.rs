@@ -30,6 +30,7 @@ impl Subtask {
             directory: folder.path().to_path_buf(),
             max_parallelism: MAX_PARALLELISM,
             key_groups: all_groups(),
+            incremental: true,
             clock: clock.clone(),
         };
         Self {

@@ -53,6 +53,8 @@ struct Subtask<S> {
     /// What was restored.
     older: Vec<Held>,
     chains: BTreeMap<Arc<str>, Chain>,
+    /// Whether all that the last barrier gives has come.
+    is_gathered: bool,
 }
 
 struct Job<S: Kind> {
@@ -62,6 +64,8 @@ struct Job<S: Kind> {
     time_to_live: Option<StateTtl>,
     subtasks: Vec<Subtask<S>>,
     expected: BTreeMap<S::Key, S::Expected>,
+    /// What was expected at the last barrier, until what that gives is gathered.
+    begun: Option<BTreeMap<S::Key, S::Expected>>,
     /// The last checkpoint, and what was expected then.
     checkpoint: (Vec<Held>, BTreeMap<S::Key, S::Expected>),
 }
@@ -90,6 +94,7 @@ fn run<S: Kind>(seed: u64, keys: u64, steps: usize, time_to_live: Option<StateTt
             20..=21 => job.barrier(),
             22 if random.u8(..4) == 0 => {
                 job.barrier();
+                job.gather(usize::MAX);
                 job.restart(random.usize(1..6));
                 job.compare(keys);
             }
@@ -112,6 +117,7 @@ impl<S: Kind> Job<S> {
             time_to_live,
             subtasks: Vec::new(),
             expected: BTreeMap::new(),
+            begun: None,
             checkpoint: (Vec::new(), BTreeMap::new()),
         };
         job.restart(2);
@@ -134,6 +140,7 @@ impl<S: Kind> Job<S> {
     }
 
     fn between_batches(&mut self, bytes_max: usize) {
+        self.gather(bytes_max / 8);
         for subtask in &mut self.subtasks {
             subtask.backend.sweep_slice().unwrap();
             subtask.backend.copy_base_slice(bytes_max).unwrap();
@@ -148,20 +155,44 @@ impl<S: Kind> Job<S> {
         subtask.state.step(key, expected, time, random);
     }
 
+    /// Begins a checkpoint, once the one before is gathered.
     fn barrier(&mut self) {
+        self.gather(usize::MAX);
         for subtask in &mut self.subtasks {
-            for sealed in subtask.backend.seal().unwrap() {
+            subtask.backend.end_epoch().unwrap();
+        }
+        self.begun = Some(self.expected.clone());
+    }
+
+    /// Gathers what the last barrier gives, and completes the checkpoint when that is all.
+    fn gather(&mut self, bytes_max: usize) {
+        for subtask in &mut self.subtasks {
+            for sealed in subtask
+                .backend
+                .gather(bytes_max)
+                .unwrap()
+                .unwrap_or_default()
+            {
                 let chain = subtask.chains.entry(Arc::clone(&sealed.name)).or_default();
                 chain.add(sealed);
+                subtask.is_gathered = true;
             }
         }
-        let held = self.subtasks.iter().map(Subtask::held).collect();
-        self.checkpoint = (held, self.expected.clone());
+        if self.subtasks.iter().all(|subtask| subtask.is_gathered)
+            && let Some(expected) = self.begun.take()
+        {
+            let held = self.subtasks.iter().map(Subtask::held).collect();
+            self.checkpoint = (held, expected);
+            for subtask in &mut self.subtasks {
+                subtask.is_gathered = false;
+            }
+        }
     }
 
     /// Goes on from the last checkpoint, with so many subtasks.
     fn restart(&mut self, parallelism: usize) {
         self.subtasks.clear();
+        self.begun = None;
         let (held, expected) = &self.checkpoint;
         self.expected = expected.clone();
         for index in 0..parallelism {
@@ -190,6 +221,7 @@ impl<S: Kind> Job<S> {
                 state,
                 older,
                 chains: BTreeMap::new(),
+                is_gathered: false,
             });
         }
     }
