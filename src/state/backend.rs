@@ -348,12 +348,19 @@ fn descriptor_text(descriptor: &StateDescriptor) -> String {
         key_type,
         map_key_type,
         value_type,
-        time_to_live: _,
+        time_to_live,
         record_format,
     } = descriptor;
     let map_key = map_key_type
         .as_ref()
         .map(|map_key| format!(", map key {map_key}"))
         .unwrap_or_default();
-    format!("{kind:?} with key {key_type}{map_key}, value {value_type}, {record_format:?} records")
+    let time_to_live = if *time_to_live {
+        " with a time-to-live"
+    } else {
+        ""
+    };
+    format!(
+        "{kind:?} with key {key_type}{map_key}, value {value_type}, {record_format:?} records{time_to_live}"
+    )
 }

@@ -31,6 +31,7 @@ impl Subtask {
             max_parallelism: MAX_PARALLELISM,
             key_groups: all_groups(),
             incremental: true,
+            local_recovery: None,
             clock: clock.clone(),
         };
         Self {
@@ -59,7 +60,7 @@ impl Subtask {
             RestoredState {
                 name,
                 descriptor,
-                parts: vec![chain.part(all_groups())],
+                parts: vec![chain.part(all_groups())].into(),
             }
         });
         restored.collect()

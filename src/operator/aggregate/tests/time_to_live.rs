@@ -74,24 +74,27 @@ impl Running {
     /// Another operator, with the state as a checkpoint keeps it.
     fn restarted(mut self) -> Self {
         self.sealed.extend(self.backend.seal().unwrap());
-        let mut restored = BTreeMap::new();
+        let mut states = BTreeMap::new();
         for sealed in &self.sealed {
-            let state = restored
+            let (_, deltas) = states
                 .entry(sealed.name.clone())
-                .or_insert_with(|| RestoredState {
-                    name: sealed.name.clone(),
-                    descriptor: sealed.descriptor.clone(),
-                    parts: vec![RestoredPart {
-                        key_groups: KeyGroupRange { start: 0, end: 128 },
-                        base: None,
-                        deltas: Vec::new(),
-                    }],
-                });
-            let delta = sealed.delta.chunks.concat();
-            state.parts[0].deltas.push(delta.into());
+                .or_insert_with(|| (sealed.descriptor.clone(), Vec::new()));
+            deltas.push(sealed.delta.chunks.concat().into());
         }
+        let restored = states
+            .into_iter()
+            .map(|(name, (descriptor, deltas))| RestoredState {
+                name,
+                descriptor,
+                parts: vec![RestoredPart {
+                    key_groups: KeyGroupRange { start: 0, end: 128 },
+                    base: None,
+                    deltas,
+                }]
+                .into(),
+            });
         Self {
-            backend: test_backend_at(self.clock.clone(), restored.into_values().collect()),
+            backend: test_backend_at(self.clock.clone(), restored.collect()),
             operator: AggregateOperator::new(&config(&self.settings), &random_schema()).unwrap(),
             ..self
         }

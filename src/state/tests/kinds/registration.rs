@@ -20,7 +20,7 @@ fn restarted(backend: &mut KeyedStateBackend) -> KeyedStateBackend {
         RestoredState {
             name,
             descriptor,
-            parts: vec![chain.part(ALL)],
+            parts: vec![chain.part(ALL)].into(),
         }
     });
     test_backend_at(SystemClock::shared(), restored.collect())
@@ -76,7 +76,7 @@ fn what_is_wrong_with_a_part_is_told_by_the_state_and_the_part() {
     let restored = RestoredState {
         name: sealed.name,
         descriptor: sealed.descriptor,
-        parts: vec![part],
+        parts: vec![part].into(),
     };
     let error = test_backend_at(SystemClock::shared(), vec![restored])
         .map_state::<u64, u64, i64>("prices")
