@@ -187,6 +187,7 @@ fn backend(directory: &Path, incremental: bool) -> KeyedStateBackend {
         key_groups: KeyGroupRange::of_subtask(0, 1, MAX_PARALLELISM_DEFAULT),
         incremental,
         local_recovery: None,
+        clock: SystemClock::shared(),
     };
     KeyedStateBackend::new(settings, Vec::new())
 }

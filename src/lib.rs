@@ -110,6 +110,7 @@
 //! - **epoch**: the time between two barriers, as a state counts it
 //! - **delta**: the records touched in an epoch; **base**: a copy of all records; **segment**: the memory they lie in
 //! - **seal**: to end an epoch, after which its delta never changes
+//! - **time-to-live**: how long a value lasts in state; **sweep**: the removal of those whose time is over
 //! - **acknowledgement**: a subtask's word that its part of a checkpoint is durable
 //! - **complete**: said of a checkpoint whose manifest is durable; **commit**: what sinks do then
 //! - **retention**: how many complete checkpoints are kept

@@ -13,12 +13,21 @@ use super::contract::{
 };
 use crate::error::Result;
 use crate::model::{Batch, ColumnType, OperatorId, SystemClock};
-use crate::state::{OperatorStateBackend, test_backend};
+use crate::state::{KeyedStateBackend, OperatorStateBackend, test_backend};
 use crate::telemetry::JobStatus;
 
 /// Opens an operator on state of its own.
 pub(super) fn open(
     operator: &mut dyn Operator,
+    restored: Option<&RestoredOperatorState>,
+) -> Result<()> {
+    open_on(operator, &mut test_backend(), restored)
+}
+
+/// Opens an operator on this state.
+pub(super) fn open_on(
+    operator: &mut dyn Operator,
+    keyed_state: &mut KeyedStateBackend,
     restored: Option<&RestoredOperatorState>,
 ) -> Result<()> {
     operator.open(&mut OperatorContext {
@@ -28,7 +37,7 @@ pub(super) fn open(
         clock: &SystemClock::shared(),
         status: &JobStatus::shared(),
         restored,
-        keyed_state: &mut test_backend(),
+        keyed_state,
         operator_state: &mut OperatorStateBackend::new(0, 1, Vec::new()),
     })
 }

@@ -144,6 +144,7 @@ impl Slot {
             (Instance::Operator(operator), Emission::Batch(batch)) => {
                 operator.process(batch, &mut self.output)?;
                 self.keyed_state.copy_base_slice(BASE_SLICE_BYTES)?;
+                self.keyed_state.sweep_slice()?;
             }
             (Instance::Operator(operator), Emission::Watermark(watermark)) => {
                 if watermark > self.watermark {
@@ -260,6 +261,13 @@ impl Chain {
             self.slots[index].open(subtask, setting)?;
         }
         Ok(())
+    }
+
+    /// Reads the clock for what goes by processing time: until the next call it stands still for all operators.
+    pub(super) fn advance_time(&self) {
+        for slot in &self.slots {
+            slot.keyed_state.advance_time();
+        }
     }
 
     /// Lets the source at the head emit up to about `rows_max` records. Gives how many it emitted.

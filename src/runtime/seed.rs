@@ -153,6 +153,7 @@ impl OperatorSeed {
             key_groups: KeyGroupRange::of_subtask(subtask.index, parallelism, max_parallelism),
             incremental,
             local_recovery: None,
+            clock: Arc::clone(&setting.clock),
         };
         let (states, operator_state, restored) = match self.restored {
             Some(plan) => {

@@ -208,6 +208,7 @@ impl Subtask {
             if rows_left == 0 {
                 return Ok(Progress::Busy);
             }
+            self.chain.advance_time();
             let turn = match self.phase {
                 Phase::Finished => Turn::Nothing(Progress::Waiting),
                 Phase::Finishing => {

@@ -32,6 +32,7 @@ pub(super) fn key_groups(start: u16, end: u16) -> KeyGroupRange {
 pub(super) fn descriptor() -> StateDescriptor {
     StateDescriptor {
         kind: StateKind::Value,
+        time_to_live: false,
         key_type: "u64/8/8".to_owned(),
         map_key_type: None,
         value_type: "i64/8/8".to_owned(),

@@ -1,27 +1,28 @@
 //! The keyed state of one operator subtask: what registers states, seals them at a barrier, and copies their bases.
 
 use std::any::type_name;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use rkyv::Archived;
 use tracing::warn;
 
-use super::archive::{EntryKey, RecordKey, SingleKey, StateKey, StateValue};
+use super::archive::{RecordKey, StateValue};
 use super::cell::{AnyState, StateCell, StateStatistics};
-use super::descriptor::{RecordFormat, StateDescriptor, StateKind};
-use super::map_state::MapState;
+use super::descriptor::{RecordFormat, StateDescriptor};
 use super::pools::Pools;
 use super::sealed::{Epoch, LocalBarrier, RestoredParts, RestoredState, SealedState};
 use super::spec::StateSpec;
+use super::state_name;
 use super::store::{Store, has_fixed_layout};
-use super::value_state::ValueState;
+use super::sweep::Sweeper;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{KeyGroupRange, hash_key};
+use crate::model::{KeyGroupRange, SharedClock, hash_key};
 
 /// What a [`KeyedStateBackend`] is made with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StateSettings {
     /// The folder for the working segments of this operator subtask, and of nobody else. It is made if it is missing,
     /// cleared of old segments when the first state is registered, and removed in the end (as well as it can be).
@@ -36,6 +37,8 @@ pub struct StateSettings {
     /// Whether a later process can take up the working segments, should this one be killed. It is of use with
     /// incremental checkpoints only.
     pub local_recovery: Option<LocalRecovery>,
+    /// What time-to-live goes by.
+    pub clock: SharedClock,
 }
 
 /// How working segments outlive their process.
@@ -60,6 +63,10 @@ pub struct KeyedStateBackend {
     /// Made when the first state is registered.
     pools: Option<Pools>,
     states: Vec<Rc<dyn AnyState>>,
+    /// One for each state with a time-to-live.
+    pub(super) sweeps: Vec<Box<dyn Sweeper>>,
+    /// The time that all states go by, in milliseconds since the Unix epoch.
+    pub(super) now: Rc<Cell<i64>>,
     epoch: Epoch,
     gathering: Option<Gathering>,
 }
@@ -75,57 +82,47 @@ struct Gathering {
 impl KeyedStateBackend {
     /// A backend without a state yet; it touches no disk. `restored` is what a checkpoint holds for it.
     pub fn new(settings: StateSettings, restored: Vec<RestoredState>) -> Self {
+        let now = Rc::new(Cell::new(settings.clock.unix_millis()));
         Self {
             settings,
             restored,
             pools: None,
             states: Vec::new(),
+            sweeps: Vec::new(),
+            now,
             epoch: Epoch(1),
             gathering: None,
         }
     }
 
-    /// Registers a state with one value for each key, and loads it if it was restored.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Operator`] when the name is taken; [`ErrorKind::Configuration`] when the restored state has another
-    /// kind or other types; [`ErrorKind::Corrupt`] when its bytes are damaged; [`ErrorKind::Environment`] when there is
-    /// no room.
-    pub fn value_state<K: StateKey, V: StateValue>(
-        &mut self,
-        spec: impl Into<StateSpec<V>>,
-    ) -> Result<ValueState<K, V>> {
-        let descriptor = StateDescriptor {
-            kind: StateKind::Value,
-            key_type: type_text::<K>(),
-            map_key_type: None,
-            value_type: type_text::<V>(),
-            record_format: record_format::<SingleKey<K>, V>(),
-        };
-        Ok(ValueState::new(self.register(&spec.into(), descriptor)?))
-    }
-
-    /// Registers a state with a map for each key, and loads it if it was restored.
-    ///
-    /// # Errors
-    /// As for [`KeyedStateBackend::value_state`].
-    pub fn map_state<K: StateKey, M: StateKey, V: StateValue>(
-        &mut self,
-        spec: impl Into<StateSpec<V>>,
-    ) -> Result<MapState<K, M, V>> {
-        let descriptor = StateDescriptor {
-            kind: StateKind::Map,
-            key_type: type_text::<K>(),
-            map_key_type: Some(type_text::<M>()),
-            value_type: type_text::<V>(),
-            record_format: record_format::<EntryKey<K, M>, V>(),
-        };
-        Ok(MapState::new(self.register(&spec.into(), descriptor)?))
-    }
-
     /// The names of restored states that nothing has registered.
     pub fn unclaimed(&self) -> Vec<&str> {
-        self.restored.iter().map(|state| &*state.name).collect()
+        let names = self
+            .restored
+            .iter()
+            .map(|state| state_name::of_user(&state.name));
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Reads the clock. All states go by this time until the next call, so that within one call of an operator none of
+    /// its values comes to its end between two reads. To be called before whatever uses the states.
+    pub fn advance_time(&self) {
+        // Nothing but time-to-live goes by it.
+        if !self.sweeps.is_empty() {
+            self.now.set(self.settings.clock.unix_millis());
+        }
+    }
+
+    /// Goes on removing values whose time is over. To be called between batches: it does no more work than some
+    /// microseconds' worth, and as much again as adding the records took that have come since the last call.
+    ///
+    /// # Errors
+    /// Those of the states.
+    pub fn sweep_slice(&self) -> Result<()> {
+        for sweep in &self.sweeps {
+            named(sweep.name(), sweep.sweep_slice())?;
+        }
+        Ok(())
     }
 
     /// The barrier: ends the epoch. It takes microseconds, whatever the state's size, unless the settings say that
@@ -216,15 +213,21 @@ impl KeyedStateBackend {
             .try_for_each(|state| state.release(epoch))
     }
 
-    /// Figures of each state.
+    /// Figures of each state, those of its parts counted in.
     pub fn statistics(&self) -> Vec<StateStatistics> {
-        self.states
-            .iter()
-            .filter_map(|state| state.statistics())
-            .collect()
+        let mut all: Vec<StateStatistics> = Vec::new();
+        for statistics in self.states.iter().filter_map(|state| state.statistics()) {
+            let user_name = state_name::of_user(&statistics.name);
+            match all.iter_mut().find(|state| *state.name == *user_name) {
+                Some(state) => state.add_part(&statistics),
+                None => all.push(statistics),
+            }
+        }
+        all
     }
 
-    fn register<R: RecordKey, V: StateValue>(
+    /// Registers one set of records, and loads it if it was restored.
+    pub(super) fn register<R: RecordKey, V: StateValue>(
         &mut self,
         spec: &StateSpec<V>,
         descriptor: StateDescriptor,
@@ -291,10 +294,11 @@ fn restore<R: RecordKey, V: StateValue>(
 }
 
 fn named<T>(name: &str, result: Result<T>) -> Result<T> {
-    result.map_err(|error| error.context(format!("state \"{name}\"")))
+    result.map_err(|error| error.context(state_name::for_people(name)))
 }
 
-fn record_format<R: RecordKey, V: StateValue>() -> RecordFormat {
+/// How records of these types lie in bases and deltas.
+pub(super) fn record_format<R: RecordKey, V: StateValue>() -> RecordFormat {
     if has_fixed_layout::<R, V>() {
         RecordFormat::Fixed
     } else {
@@ -320,13 +324,20 @@ fn check_descriptor(
     if stored == registered {
         return Ok(());
     }
+    let (before, now) = match (stored.time_to_live, registered.time_to_live) {
+        (false, true) => ("without a time-to-live".into(), "with one".into()),
+        (true, false) => ("with a time-to-live".into(), "without one".into()),
+        _ => (
+            format!("as {}", descriptor_text(stored)),
+            format!("as {}", descriptor_text(registered)),
+        ),
+    };
     Err(Error::new(
         ErrorKind::Configuration,
         format!(
-            "state \"{name}\" was stored as {} and is now registered as {}: restore it with the types that it was \
-             stored with, give the new state another name, or start without the checkpoint",
-            descriptor_text(stored),
-            descriptor_text(registered)
+            "{} was stored {before} and is now registered {now}: restore it as it was stored, give the new state \
+             another name, or start without the checkpoint",
+            state_name::for_people(name),
         ),
     ))
 }
@@ -337,11 +348,19 @@ fn descriptor_text(descriptor: &StateDescriptor) -> String {
         key_type,
         map_key_type,
         value_type,
+        time_to_live,
         record_format,
     } = descriptor;
     let map_key = map_key_type
         .as_ref()
         .map(|map_key| format!(", map key {map_key}"))
         .unwrap_or_default();
-    format!("{kind:?} with key {key_type}{map_key}, value {value_type}, {record_format:?} records")
+    let time_to_live = if *time_to_live {
+        " with a time-to-live"
+    } else {
+        ""
+    };
+    format!(
+        "{kind:?} with key {key_type}{map_key}, value {value_type}, {record_format:?} records{time_to_live}"
+    )
 }

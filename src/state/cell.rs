@@ -7,6 +7,7 @@ use super::archive::{RecordKey, StateValue};
 use super::base::BaseProgress;
 use super::descriptor::StateDescriptor;
 use super::sealed::{Epoch, SealedState};
+use super::state_name;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -29,8 +30,8 @@ impl<R: RecordKey, V: StateValue> StateCell<R, V> {
         Error::new(
             ErrorKind::Operator,
             format!(
-                "state \"{}\" is used from within a closure that was given to it",
-                self.name
+                "{} is used from within a closure that was given to it",
+                state_name::for_people(&self.name)
             ),
         )
     }
@@ -106,9 +107,9 @@ impl<R: RecordKey, V: StateValue> AnyState for StateCell<R, V> {
 pub struct StateStatistics {
     /// The state's name.
     pub name: Arc<str>,
-    /// How many records it holds.
+    /// How many records it holds: entries of maps, elements of lists. Some may be over their time and not yet removed.
     pub records: u64,
-    /// What these take in a base.
+    /// What these take in a base, with the index of a map or a list.
     pub live_bytes: u64,
     /// What they take in memory, room for growth included.
     pub table_bytes: u64,
@@ -118,4 +119,14 @@ pub struct StateStatistics {
     pub delta_bytes: u64,
     /// The size of a base that is being copied, or waits for the next barrier.
     pub base_bytes: u64,
+}
+
+impl StateStatistics {
+    /// Counts a part of the state in, whose records are not the user's.
+    pub(super) fn add_part(&mut self, part: &Self) {
+        self.live_bytes += part.live_bytes;
+        self.table_bytes += part.table_bytes;
+        self.delta_bytes += part.delta_bytes;
+        self.base_bytes += part.base_bytes;
+    }
 }

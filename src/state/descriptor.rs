@@ -8,8 +8,18 @@ use serde::{Deserialize, Serialize};
 pub enum StateKind {
     /// One value for each key.
     Value,
+    /// One value for each pair of a key and an entry key.
+    Entry,
     /// For each key a map: one record for each map entry.
     Map,
+    /// For each key a list: one record for each element.
+    List,
+    /// For each key what a function made of all values added.
+    Reducing,
+    /// For each key an accumulator of all values added.
+    Aggregating,
+    /// A part of a map or list: where its records are.
+    Index,
 }
 
 /// The kind and the types of a named state, as they stand in the manifest.
@@ -21,11 +31,14 @@ pub struct StateDescriptor {
     pub kind: StateKind,
     /// The key's type: its name, and the size and alignment of its archived form.
     pub key_type: String,
-    /// For a map, the type of the map's own key.
+    /// For records of more than one for each key, the type of what tells those of one key apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_key_type: Option<String>,
     /// The value's type: its name, and the size and alignment of its archived form.
     pub value_type: String,
+    /// Whether each value lies with the moment at which its time is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub time_to_live: bool,
     /// How a record lies in bases and deltas.
     pub record_format: RecordFormat,
 }

@@ -2,9 +2,38 @@
 //!
 //! What belongs to no key is operator state: see [`operator_state`].
 //!
-//! A [`KeyedStateBackend`] belongs to one operator subtask, and so to one thread. It gives out handles to named states:
-//! [`ValueState`] (one value for each key) and [`MapState`] (one record for each entry of each key's map). At a barrier
-//! [`KeyedStateBackend::seal`] gives, for each state, the bytes that a checkpoint needs.
+//! A [`KeyedStateBackend`] belongs to one operator subtask, and so to one thread. It gives out handles to named states.
+//! At a barrier [`KeyedStateBackend::seal`] gives, for each of them, the bytes that a checkpoint needs.
+//!
+//! # The kinds of state
+//!
+//! | kind | holds | records |
+//! |---|---|---|
+//! | [`ValueState`] | a value for each key | one for each key |
+//! | [`EntryState`] | a value for each pair of a key and an entry key | one for each pair |
+//! | [`MapState`] | a map for each key, whose entries can be listed | one for each entry, and an index |
+//! | [`ListState`] | a list for each key | one for each element, and one for each list's bounds |
+//! | [`ReducingState`] | for each key what a function made of all values added | one for each key |
+//! | [`AggregatingState`] | for each key an accumulator of all values added | one for each key |
+//!
+//! All of them consist of records, and nothing below knows of kinds. A map or a list has several sets of records. The one
+//! with the values goes by the state's own name, the others are its *parts*, named `<state>/<part>`. They are sealed at the
+//! same barriers and restored like any other state, so they are always in step; figures and errors show the state's name.
+//!
+//! The index of a map says in which *slot* of its key each entry stands (`slots`), which entry stands in each slot
+//! (`index`), and how many slots each key has (`sizes`). Slots have no gaps: when an entry goes, the one of the last slot
+//! takes its place. Touching an entry touches no index. The bounds of a list (`bounds`) are the position of its first
+//! element and the one behind its last; positions only grow while a list is not empty, so an element never moves.
+//!
+//! # Time-to-live
+//!
+//! A state can be registered with a [`StateTtl`]. Each value then lies with its *end*, a moment of processing time, and
+//! whatever reads a record first compares that with the time. The time is read by [`KeyedStateBackend::advance_time`] and
+//! stands still until the next call, so that all states of an operator agree on it throughout a batch.
+//! [`KeyedStateBackend::sweep_slice`] walks over the records between batches and removes those whose time is over, by an
+//! ordinary removal that takes a map's index along and is in the delta. Where nothing is added, a slice visits a sub-table
+//! or two and removes 64 records at most; it does more, in proportion, while records are added, so that a state that keeps
+//! growing at its head shrinks as fast at its tail.
 //!
 //! # How it works
 //!
@@ -73,9 +102,11 @@
 //! | length of the value | the value, then zeros up to a multiple of 8 |
 //!
 //! Keys and values are rkyv archives (0.8, little-endian, aligned, 32-bit pointers) whose root is at their end. The key of
-//! a map's entry is, in fixed records, the key and the map key one after the other; in variable ones, the key's archive,
-//! zeros up to a multiple of 16, the map key's archive, and the length of the key's archive in 4 bytes. A key group follows
-//! from the hash of the key's archive alone.
+//! an entry is, in fixed records, the key and the entry key one after the other; in variable ones, the key's archive,
+//! zeros up to a multiple of 16, the entry key's archive, and the length of the key's archive in 4 bytes. A key group
+//! follows from the hash of the key's archive alone. With a time-to-live the root of a value's archive is the value's end,
+//! 8 bytes, in milliseconds since the Unix epoch, and behind it, aligned, the value's own root. Slots and positions are
+//! 8 bytes, little-endian.
 //!
 //! # What is unsafe, and why
 //!
@@ -83,7 +114,9 @@
 //! - `table::bucket` reads and writes keys and values where they lie in a bucket.
 //! - `archive` and `heap` use archives where they lie, without checking them again: they were written by this process, or
 //!   checked when they were restored.
+//! - `expiring` says of a value and its end together what rkyv says of the value alone, and replaces values in place.
 
+mod aggregating_state;
 #[expect(
     unsafe_code,
     reason = "archived keys and values are used where they lie"
@@ -96,18 +129,30 @@ mod cell;
 mod changes;
 mod chunk;
 mod descriptor;
+mod entry_index;
+mod entry_state;
+#[expect(
+    unsafe_code,
+    reason = "a value lies beside its end and is changed in place"
+)]
+mod expiring;
 #[expect(
     unsafe_code,
     reason = "archived keys and values are used where they lie"
 )]
 mod heap;
 mod key_hasher;
+mod key_parts;
 mod ledger;
+mod list_state;
 mod log;
 mod map_state;
 pub mod operator_state;
 mod piece;
 mod pools;
+mod records;
+mod reducing_state;
+mod registration;
 mod scan;
 mod sealed;
 #[expect(
@@ -116,21 +161,28 @@ mod sealed;
 )]
 mod segment;
 mod spec;
+mod state_name;
 mod store;
+mod sweep;
 mod table;
+mod time_to_live;
 mod undo;
 mod value_state;
 
+pub use aggregating_state::{AggregateFunction, AggregatingState};
 pub use archive::{StateKey, StateValue};
 pub use backend::{KeyedStateBackend, LocalRecovery, StateSettings};
 pub use cell::StateStatistics;
 pub use descriptor::{RecordFormat, StateDescriptor, StateKind};
+pub use entry_state::EntryState;
 pub use key_hasher::KeyHasher;
+pub use list_state::ListState;
 pub use map_state::MapState;
 pub use operator_state::{
     BroadcastState, OperatorListState, OperatorStateBackend, OperatorStateDescriptor,
     OperatorStateKind, RestoredSections, SealedOperatorState,
 };
+pub use reducing_state::ReducingState;
 pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
@@ -139,6 +191,7 @@ pub use sealed::{
     SealedState,
 };
 pub use spec::StateSpec;
+pub use time_to_live::{StateTtl, TtlUpdate};
 pub use value_state::ValueState;
 
 #[cfg(test)]
@@ -147,4 +200,4 @@ mod test_backend;
 mod tests;
 
 #[cfg(test)]
-pub(crate) use test_backend::test_backend;
+pub(crate) use test_backend::{test_backend, test_backend_at};

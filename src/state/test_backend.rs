@@ -5,7 +5,8 @@ use std::cell::Cell;
 use tempfile::TempDir;
 
 use super::backend::{KeyedStateBackend, StateSettings};
-use crate::model::KeyGroupRange;
+use super::sealed::RestoredState;
+use crate::model::{KeyGroupRange, SharedClock, SystemClock};
 
 thread_local! {
     /// Segments are made when they are needed, so the folder stays as long as the test's thread.
@@ -15,6 +16,14 @@ thread_local! {
 
 /// An empty backend that owns all of 128 key groups, in a folder of its own.
 pub(crate) fn test_backend() -> KeyedStateBackend {
+    test_backend_at(SystemClock::shared(), Vec::new())
+}
+
+/// The same, going by this clock, and restored.
+pub(crate) fn test_backend_at(
+    clock: SharedClock,
+    restored: Vec<RestoredState>,
+) -> KeyedStateBackend {
     let count = COUNT.replace(COUNT.get() + 1);
     let settings = StateSettings {
         directory: FOLDER.with(|folder| folder.path().join(count.to_string())),
@@ -22,6 +31,7 @@ pub(crate) fn test_backend() -> KeyedStateBackend {
         key_groups: KeyGroupRange { start: 0, end: 128 },
         incremental: true,
         local_recovery: None,
+        clock,
     };
-    KeyedStateBackend::new(settings, Vec::new())
+    KeyedStateBackend::new(settings, restored)
 }

@@ -1,13 +1,11 @@
 //! Value state: one value for each key.
 
-use std::rc::Rc;
-
 use rkyv::Archived;
 use rkyv::seal::Seal;
 
-use super::archive::{self, SingleKey, StateKey, StateValue};
-use super::cell::StateCell;
-use super::scan::{ScanCursor, scan};
+use super::archive::{SingleKey, StateKey, StateValue};
+use super::records::{Records, Removed};
+use super::scan::ScanCursor;
 use crate::error::Result;
 
 /// A state with one value for each key. Clones are handles to the same state.
@@ -15,19 +13,40 @@ use crate::error::Result;
 /// A closure that is given to it must not use the same state: that is an error, [`crate::error::ErrorKind::Operator`].
 /// All operations fail with [`crate::error::ErrorKind::Bug`] when the key belongs to another subtask, and with
 /// [`crate::error::ErrorKind::Environment`] when there is no room.
+///
+/// ```
+/// use floodmark::state::{KeyedStateBackend, StateSettings, ValueState};
+/// # use floodmark::model::{KeyGroupRange, SystemClock};
+/// # let folder = tempfile::tempdir()?;
+/// # let settings = StateSettings {
+/// #     directory: folder.path().to_path_buf(),
+/// #     max_parallelism: 128,
+/// #     key_groups: KeyGroupRange { start: 0, end: 128 },
+/// #     incremental: true,
+/// #     local_recovery: None,
+/// #     clock: SystemClock::shared(),
+/// # };
+/// # let mut backend = KeyedStateBackend::new(settings, Vec::new());
+///
+/// let sums: ValueState<u64, i64> = backend.value_state("sums")?;
+/// sums.update_batch(&[1, 2, 1], |_| 0, |_, mut sum| *sum += 10)?;
+/// assert_eq!(sums.get(&1)?, Some(20));
+/// assert_eq!(sums.get(&3)?, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct ValueState<K: StateKey, V: StateValue> {
-    cell: Rc<StateCell<SingleKey<K>, V>>,
+    records: Records<SingleKey<K>, V>,
 }
 
 impl<K: StateKey, V: StateValue> Clone for ValueState<K, V> {
     fn clone(&self) -> Self {
-        Self::new(Rc::clone(&self.cell))
+        Self::new(self.records.clone())
     }
 }
 
 impl<K: StateKey, V: StateValue> ValueState<K, V> {
-    pub(super) fn new(cell: Rc<StateCell<SingleKey<K>, V>>) -> Self {
-        Self { cell }
+    pub(super) fn new(records: Records<SingleKey<K>, V>) -> Self {
+        Self { records }
     }
 
     /// A copy of the key's value.
@@ -35,7 +54,7 @@ impl<K: StateKey, V: StateValue> ValueState<K, V> {
     /// # Errors
     /// See the type.
     pub fn get(&self, key: &K) -> Result<Option<V>> {
-        self.with(key, |value| value.map(archive::deserialise).transpose())?
+        self.records.get(key)
     }
 
     /// Shows `read` the key's value where it lies.
@@ -43,7 +62,7 @@ impl<K: StateKey, V: StateValue> ValueState<K, V> {
     /// # Errors
     /// See the type.
     pub fn with<T>(&self, key: &K, read: impl FnOnce(Option<&Archived<V>>) -> T) -> Result<T> {
-        self.cell.store()?.with(key, read)
+        self.records.with(key, read)
     }
 
     /// Sets the key's value.
@@ -51,7 +70,7 @@ impl<K: StateKey, V: StateValue> ValueState<K, V> {
     /// # Errors
     /// See the type.
     pub fn put(&self, key: &K, value: &V) -> Result<()> {
-        self.cell.store()?.put(key, value)
+        self.records.put(key, value)
     }
 
     /// Makes the key's new value out of its present one.
@@ -59,8 +78,7 @@ impl<K: StateKey, V: StateValue> ValueState<K, V> {
     /// # Errors
     /// See the type.
     pub fn upsert_with(&self, key: &K, change: impl FnOnce(Option<V>) -> V) -> Result<()> {
-        let value = change(self.get(key)?);
-        self.put(key, &value)
+        self.records.upsert_with(key, change)
     }
 
     /// Removes the key; says whether it had a value.
@@ -68,7 +86,7 @@ impl<K: StateKey, V: StateValue> ValueState<K, V> {
     /// # Errors
     /// See the type.
     pub fn remove(&self, key: &K) -> Result<bool> {
-        self.cell.store()?.remove(key)
+        Ok(self.records.remove(key)? == Removed::Live)
     }
 
     /// Works off a batch: for each key in order, `initial` makes a value if it has none, and `update` then changes the
@@ -83,9 +101,7 @@ impl<K: StateKey, V: StateValue> ValueState<K, V> {
         initial: impl FnMut(usize) -> V,
         update: impl FnMut(usize, Seal<'_, Archived<V>>),
     ) -> Result<()> {
-        self.cell
-            .store()?
-            .update_batch(keys.into_iter(), initial, update)
+        self.records.update_batch(keys.into_iter(), initial, update)
     }
 
     /// Shows `visit` all records, in the order of their hashes.
@@ -112,10 +128,8 @@ impl<K: StateKey, V: StateValue> ValueState<K, V> {
         &self,
         cursor: &mut ScanCursor,
         records_max: usize,
-        mut visit: impl FnMut(&Archived<K>, &Archived<V>) -> Result<()>,
+        visit: impl FnMut(&Archived<K>, &Archived<V>) -> Result<()>,
     ) -> Result<bool> {
-        scan(&self.cell, cursor, records_max, |key, value| {
-            visit(key, value)
-        })
+        self.records.scan(cursor, records_max, visit)
     }
 }

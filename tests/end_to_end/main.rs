@@ -16,3 +16,4 @@ mod failures;
 mod operator_state;
 mod resume;
 mod support;
+mod time_to_live;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess};
 
 use super::plan::Plan;
+use crate::config::HumanDuration;
 use crate::error::Result;
 
 /// The settings of an aggregate operator, as they stand in a job's TOML file.
@@ -50,6 +51,13 @@ pub struct AggregateConfig {
     /// When results are emitted.
     #[serde(default)]
     pub emit: Emit,
+    /// How long a key's aggregates are kept after its last row, by the machine's clock; at least a millisecond, or for
+    /// ever when it is left out. With a map key, each of a key's map keys has its own time.
+    ///
+    /// A key whose time is over starts afresh with its next row, and has no final result. It is removed from the state
+    /// soon after. With a `ttl` the results depend on when the rows arrive.
+    #[serde(default)]
+    pub ttl: Option<HumanDuration>,
 }
 
 /// When an aggregate operator emits its results.

@@ -137,12 +137,7 @@ impl Operator for AggregateOperator {
         if let Some(restored) = context.restored {
             self.take_up(restored)?;
         }
-        let has_texts = self.plan.texts_len() > 0;
-        self.state = Some(AggregateState::open(
-            context,
-            self.plan.has_map_key,
-            has_texts,
-        )?);
+        self.state = Some(AggregateState::open(context, &self.plan)?);
         Ok(())
     }
 

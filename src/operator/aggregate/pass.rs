@@ -101,12 +101,19 @@ impl<'a> Pass<'a> {
         let mut stored = Vec::with_capacity(self.groups.len());
         for group in 0..self.groups.len() {
             let texts = self.state.texts(self.keys, group, texts_len)?;
-            if let Some(changed) = self.run_texts_of(group, &texts, sources) {
-                self.state.put_texts(self.keys, group, &changed)?;
+            let changed = self.run_texts_of(group, &texts, sources);
+            if let Some(texts) = changed.as_ref().or(self.texts_to_renew(&texts)) {
+                self.state.put_texts(self.keys, group, texts)?;
             }
             stored.push(texts);
         }
         Ok(stored)
+    }
+
+    /// The texts of a key, if they must be written again although they have not changed.
+    fn texts_to_renew<'t>(&self, texts: &'t Texts) -> Option<&'t Texts> {
+        let is_any = texts.iter().any(Option::is_some);
+        (self.state.has_time_to_live() && is_any).then_some(texts)
     }
 
     /// The texts of a group's key after the batch, or nothing when they are those it had before.

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::ColumnType;
 use crate::operator::column_key::KeyEncoder;
 use crate::operator::columns::{ColumnRef, find_column};
+use crate::state::StateTtl;
 
 /// What an aggregate operator does, with every column found and every type known.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Plan {
     pub(super) key_columns: Vec<ColumnRef>,
     /// Whether the last of those columns is the map key.
     pub(super) has_map_key: bool,
+    /// How long a key is kept after its last row; for ever if nothing is said.
+    pub(super) time_to_live: Option<StateTtl>,
     pub(super) aggregates: Vec<Aggregate>,
     pub(super) output_schema: SchemaRef,
 }
@@ -52,6 +55,10 @@ impl Plan {
     /// [`ErrorKind::Configuration`], with the setting at fault before the message.
     pub(super) fn new(config: &AggregateConfig, input: &Schema) -> Result<Self> {
         let (names, key_columns) = find_key(config, input)?;
+        let time_to_live = config.ttl.map(|ttl| StateTtl::new(ttl.0));
+        if time_to_live.is_some_and(|ttl| ttl.duration.as_millis() == 0) {
+            return Err(invalid("ttl: at least a millisecond is needed"));
+        }
         if config.aggregates.is_empty() {
             return Err(invalid("aggregates: at least one is needed"));
         }
@@ -76,6 +83,7 @@ impl Plan {
             encoder: KeyEncoder::new(input, &names)?,
             key_columns,
             has_map_key: config.map_key.is_some(),
+            time_to_live,
             aggregates,
             output_schema: Arc::new(Schema::new(fields)),
         })

@@ -1,10 +1,11 @@
 //! The keyed state of an aggregate operator: one record for each key, or one for each key and map key.
 
 use super::number::Cell;
+use super::plan::Plan;
 use super::text::Texts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::contract::OperatorContext;
-use crate::state::{Archived, MapState, ScanCursor, Seal, StateValue, ValueState};
+use crate::state::{Archived, EntryState, ScanCursor, Seal, StateSpec, StateValue, ValueState};
 
 /// The name of the state that holds the cells of every key: two numbers for each, its bits and its count.
 const NUMBERS: &str = "aggregate";
@@ -16,6 +17,7 @@ pub(super) struct AggregateState {
     numbers: KeyedState<Vec<u64>>,
     /// Nothing when no aggregate keeps a text.
     texts: Option<KeyedState<Texts>>,
+    has_time_to_live: bool,
 }
 
 /// The keys of one batch, each once. The buffers are reused from batch to batch.
@@ -31,16 +33,22 @@ impl AggregateState {
     ///
     /// # Errors
     /// Those of the keyed state.
-    pub(super) fn open(
-        context: &mut OperatorContext<'_>,
-        has_map_key: bool,
-        has_texts: bool,
-    ) -> Result<Self> {
-        let numbers = KeyedState::open(context, has_map_key, NUMBERS)?;
-        let texts = has_texts
-            .then(|| KeyedState::open(context, has_map_key, TEXTS))
+    pub(super) fn open(context: &mut OperatorContext<'_>, plan: &Plan) -> Result<Self> {
+        let numbers = KeyedState::open(context, plan, NUMBERS)?;
+        let texts = (plan.texts_len() > 0)
+            .then(|| KeyedState::open(context, plan, TEXTS))
             .transpose()?;
-        Ok(Self { numbers, texts })
+        Ok(Self {
+            numbers,
+            texts,
+            has_time_to_live: plan.time_to_live.is_some(),
+        })
+    }
+
+    /// Whether the texts of a key must be written with its numbers even when they have not changed, so that both come to
+    /// their end together.
+    pub(super) fn has_time_to_live(&self) -> bool {
+        self.has_time_to_live
     }
 
     /// Calls `change` with the `cells_len` cells of each of the first `len` keys, in order, and keeps what it makes of
@@ -168,15 +176,20 @@ impl StateKeys {
 /// One registered state: the same operations with map keys and without.
 enum KeyedState<V: StateValue> {
     Value(ValueState<Vec<u8>, V>),
-    Map(MapState<Vec<u8>, Vec<u8>, V>),
+    Map(EntryState<Vec<u8>, Vec<u8>, V>),
 }
 
 impl<V: StateValue> KeyedState<V> {
-    fn open(context: &mut OperatorContext<'_>, has_map_key: bool, name: &str) -> Result<Self> {
-        Ok(if has_map_key {
-            Self::Map(context.keyed_state.map_state(name)?)
+    fn open(context: &mut OperatorContext<'_>, plan: &Plan, name: &str) -> Result<Self> {
+        let spec = StateSpec::new(name);
+        let spec = match plan.time_to_live {
+            Some(time_to_live) => spec.with_time_to_live(time_to_live),
+            None => spec,
+        };
+        Ok(if plan.has_map_key {
+            Self::Map(context.keyed_state.entry_state(spec)?)
         } else {
-            Self::Value(context.keyed_state.value_state(name)?)
+            Self::Value(context.keyed_state.value_state(spec)?)
         })
     }
 

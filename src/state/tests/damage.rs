@@ -6,7 +6,7 @@ use fastrand::Rng;
 use super::chain::Chain;
 use super::subject::{NAME, Reading, Subject, TestValue, all_groups, open};
 use crate::error::ErrorKind;
-use crate::state::{MapState, RestoredPart, ValueState};
+use crate::state::{EntryState, RestoredPart, ValueState};
 
 /// A chain with a base and several deltas, deletions among them.
 fn chain<S: Subject>(random: &mut Rng, folder: &tempfile::TempDir) -> Chain {
@@ -95,13 +95,13 @@ fn check<S: Subject>(seed: u64) {
 #[test]
 fn damaged_fixed_pieces_are_refused_or_read_and_never_crash() {
     check::<ValueState<u64, i64>>(1);
-    check::<MapState<u64, u64, i64>>(2);
+    check::<EntryState<u64, u64, i64>>(2);
 }
 
 #[test]
 fn damaged_variable_pieces_are_refused_or_read_and_never_crash() {
     check::<ValueState<String, Reading>>(3);
-    check::<MapState<String, u64, String>>(4);
+    check::<EntryState<String, u64, String>>(4);
 }
 
 #[test]

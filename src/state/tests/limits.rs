@@ -7,7 +7,7 @@ use fastrand::Rng;
 use super::chain::{Chain, joined};
 use super::subject::{NAME, all_groups, open};
 use crate::error::ErrorKind;
-use crate::model::KeyGroupRange;
+use crate::model::{KeyGroupRange, SystemClock};
 use crate::state::{
     KeyedStateBackend, RestoredPart, RestoredState, ScanCursor, StateSettings, ValueState,
 };
@@ -26,6 +26,7 @@ fn backend_with(directory: &Path, restored: Vec<RestoredState>) -> KeyedStateBac
         key_groups: all_groups(),
         incremental: true,
         local_recovery: None,
+        clock: SystemClock::shared(),
     };
     KeyedStateBackend::new(settings, restored)
 }
@@ -168,6 +169,7 @@ fn without_increments_each_barrier_gives_all_there_is() {
         key_groups: all_groups(),
         incremental: false,
         local_recovery: None,
+        clock: SystemClock::shared(),
     };
     let mut backend = KeyedStateBackend::new(settings, Vec::new());
     let numbers: ValueState<u64, i64> = backend.value_state("numbers").unwrap();
@@ -293,7 +295,7 @@ fn a_name_can_be_registered_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut backend = backend(folder.path());
     let _first: Numbers = backend.value_state("sum").unwrap();
-    let error = backend.map_state::<u64, u64, i64>("sum").err().unwrap();
+    let error = backend.entry_state::<u64, u64, i64>("sum").err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Operator);
     assert!(
         error.to_string().contains("\"sum\" is registered twice"),
@@ -341,6 +343,7 @@ fn a_restored_state_that_nothing_registers_is_named() {
         key_groups: all_groups(),
         incremental: true,
         local_recovery: None,
+        clock: SystemClock::shared(),
     };
     let mut backend = KeyedStateBackend::new(settings, vec![restored]);
     assert_eq!(backend.unclaimed(), [NAME]);

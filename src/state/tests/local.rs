@@ -10,9 +10,10 @@ use fastrand::Rng;
 use super::chain::Chain;
 use super::subject::{MAX_PARALLELISM, NAME, Reading, Subject, TestValue, all_groups};
 use crate::error::Result;
+use crate::model::SystemClock;
 use crate::state::{
-    Epoch, KeyedStateBackend, LocalBarrier, LocalRecovery, MapState, RestoredParts, RestoredState,
-    StateSettings, ValueState,
+    EntryState, Epoch, KeyedStateBackend, LocalBarrier, LocalRecovery, RestoredParts,
+    RestoredState, StateSettings, ValueState,
 };
 
 const BOOT: u64 = 3;
@@ -194,6 +195,7 @@ fn open<S: Subject>(
         max_parallelism: MAX_PARALLELISM,
         key_groups: all_groups(),
         incremental: true,
+        clock: SystemClock::shared(),
         local_recovery: Some(LocalRecovery {
             lineage: LINEAGE,
             boot: BOOT,
@@ -201,7 +203,7 @@ fn open<S: Subject>(
         }),
     };
     let mut backend = KeyedStateBackend::new(settings, restored.into_iter().collect());
-    let state = S::register(&mut backend)?;
+    let state = S::register(&mut backend, NAME.into())?;
     Ok((backend, state))
 }
 
@@ -238,9 +240,9 @@ fn a_value_state_of_text_is_taken_up_as_it_was_at_a_barrier() {
 }
 
 #[test]
-fn a_map_state_is_taken_up_as_it_was_at_a_barrier() {
-    check::<MapState<u64, u64, i64>>(6, 2_000, 400);
-    check::<MapState<String, String, i64>>(7, 2_000, 400);
+fn an_entry_state_is_taken_up_as_it_was_at_a_barrier() {
+    check::<EntryState<u64, u64, i64>>(6, 2_000, 400);
+    check::<EntryState<String, String, i64>>(7, 2_000, 400);
 }
 
 /// A small state, one of its barriers, and a copy of its segments.

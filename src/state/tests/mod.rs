@@ -2,8 +2,10 @@
 
 mod chain;
 mod damage;
+mod kinds;
 mod limits;
 mod local;
 mod model;
 mod rescale;
 mod subject;
+mod time_to_live;

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::chain::Chain;
 use super::subject::{Reading, Subject, TestValue, all_groups, open};
-use crate::state::{KeyedStateBackend, MapState, ValueState};
+use crate::state::{EntryState, KeyedStateBackend, ValueState};
 
 /// A state, the map that it must equal, and what its barriers gave.
 struct Model<S: Subject> {
@@ -200,12 +200,12 @@ fn a_value_state_with_compound_types_equals_a_map_after_every_restore() {
 }
 
 #[test]
-fn a_map_state_of_numbers_equals_a_map_after_every_restore() {
-    check_with_bases::<MapState<u64, u64, i64>>(8, 3_000, 6_000);
+fn a_entry_state_of_numbers_equals_a_map_after_every_restore() {
+    check_with_bases::<EntryState<u64, u64, i64>>(8, 3_000, 6_000);
 }
 
 #[test]
-fn a_map_state_of_text_equals_a_map_after_every_restore() {
-    check_with_bases::<MapState<String, String, i64>>(9, 3_000, 3_000);
-    check::<MapState<u64, String, Reading>>(10, 500, 2_000);
+fn a_entry_state_of_text_equals_a_map_after_every_restore() {
+    check_with_bases::<EntryState<String, String, i64>>(9, 3_000, 3_000);
+    check::<EntryState<u64, String, Reading>>(10, 500, 2_000);
 }

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::chain::Chain;
 use super::subject::{MAX_PARALLELISM, Subject, TestValue, open};
 use crate::model::KeyGroupRange;
-use crate::state::{MapState, RestoredPart, StateDescriptor, ValueState};
+use crate::state::{EntryState, RestoredPart, StateDescriptor, ValueState};
 
 /// What a checkpoint holds of one subtask: parts in order, and the groups that they count for.
 struct Held {
@@ -128,7 +128,7 @@ fn each_subtask_takes_its_own_groups_at_any_parallelism() {
 #[test]
 fn all_entries_of_a_key_go_to_one_subtask() {
     for seed in 1..3 {
-        check::<MapState<u64, u64, i64>>(seed);
-        check::<MapState<String, u64, String>>(seed + 100);
+        check::<EntryState<u64, u64, i64>>(seed);
+        check::<EntryState<String, u64, String>>(seed + 100);
     }
 }

@@ -11,10 +11,10 @@ use rkyv::string::ArchivedString;
 use rkyv::{Archive, Archived, Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::model::{KeyGroup, KeyGroupRange, hash_key};
+use crate::model::{KeyGroup, KeyGroupRange, SystemClock, hash_key};
 use crate::state::{
-    KeyedStateBackend, MapState, RestoredPart, RestoredState, StateDescriptor, StateKey,
-    StateSettings, StateValue, ValueState,
+    EntryState, KeyedStateBackend, RestoredPart, RestoredState, StateDescriptor, StateKey,
+    StateSettings, StateSpec, StateValue, ValueState,
 };
 
 pub(super) const MAX_PARALLELISM: u16 = 16;
@@ -106,9 +106,14 @@ impl TestValue for Reading {
 pub(super) trait Subject: Sized {
     type Key: Ord + Clone + Debug;
     type Value: TestValue;
-    fn register(backend: &mut KeyedStateBackend) -> Result<Self>;
-    fn random_key(random: &mut Rng, keys: u64) -> Self::Key;
+    fn register(backend: &mut KeyedStateBackend, spec: StateSpec<Self::Value>) -> Result<Self>;
+    fn key(number: u64) -> Self::Key;
     fn group(key: &Self::Key) -> KeyGroup;
+
+    fn random_key(random: &mut Rng, keys: u64) -> Self::Key {
+        Self::key(random.u64(..keys))
+    }
+
     fn get(&self, key: &Self::Key) -> Result<Option<Self::Value>>;
     fn put(&self, key: &Self::Key, value: &Self::Value) -> Result<()>;
     fn upsert(&self, key: &Self::Key, value: Self::Value) -> Result<()>;
@@ -141,7 +146,7 @@ impl TestKey for (String, String) {
     }
 }
 
-fn group_of<K: StateKey>(key: &K) -> KeyGroup {
+pub(super) fn group_of<K: StateKey>(key: &K) -> KeyGroup {
     let bytes = rkyv::to_bytes::<ArchiveError>(key).unwrap();
     KeyGroup::of_hash(hash_key(&bytes), MAX_PARALLELISM)
 }
@@ -154,12 +159,12 @@ impl<K: TestKey, V: TestValue> Subject for ValueState<K, V> {
     type Key = K;
     type Value = V;
 
-    fn register(backend: &mut KeyedStateBackend) -> Result<Self> {
-        backend.value_state(NAME)
+    fn register(backend: &mut KeyedStateBackend, spec: StateSpec<V>) -> Result<Self> {
+        backend.value_state(spec)
     }
 
-    fn random_key(random: &mut Rng, keys: u64) -> K {
-        K::of(random.u64(..keys))
+    fn key(number: u64) -> K {
+        K::of(number)
     }
 
     fn group(key: &K) -> KeyGroup {
@@ -200,16 +205,15 @@ impl<K: TestKey, V: TestValue> Subject for ValueState<K, V> {
     }
 }
 
-impl<K: TestKey, M: TestKey, V: TestValue> Subject for MapState<K, M, V> {
+impl<K: TestKey, M: TestKey, V: TestValue> Subject for EntryState<K, M, V> {
     type Key = (K, M);
     type Value = V;
 
-    fn register(backend: &mut KeyedStateBackend) -> Result<Self> {
-        backend.map_state(NAME)
+    fn register(backend: &mut KeyedStateBackend, spec: StateSpec<V>) -> Result<Self> {
+        backend.entry_state(spec)
     }
 
-    fn random_key(random: &mut Rng, keys: u64) -> (K, M) {
-        let number = random.u64(..keys);
+    fn key(number: u64) -> (K, M) {
         (K::of(number / 5), M::of(number % 5))
     }
 
@@ -263,6 +267,7 @@ pub(super) fn open<S: Subject>(
         key_groups,
         incremental: true,
         local_recovery: None,
+        clock: SystemClock::shared(),
     };
     let restored = restored
         .map(|(descriptor, parts)| RestoredState {
@@ -273,6 +278,6 @@ pub(super) fn open<S: Subject>(
         .into_iter()
         .collect();
     let mut backend = KeyedStateBackend::new(settings, restored);
-    let state = S::register(&mut backend)?;
+    let state = S::register(&mut backend, NAME.into())?;
     Ok((backend, state))
 }

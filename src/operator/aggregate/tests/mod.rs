@@ -4,3 +4,4 @@ mod harness;
 mod naive;
 mod results;
 mod settings;
+mod time_to_live;

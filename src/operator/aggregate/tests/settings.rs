@@ -115,6 +115,17 @@ fn aggregates_that_do_not_fit_the_input_are_refused() {
 }
 
 #[test]
+fn a_time_to_live_is_a_duration_of_a_millisecond_at_least() {
+    check_error(
+        "key = ['s']\nttl = '999us'\naggregates = { n = 'count()' }",
+        "ttl: at least a millisecond is needed",
+    );
+    let config = config("key = ['s']\nttl = '1 h'\naggregates = { n = 'count()' }");
+    assert_eq!(config.ttl.unwrap().0.as_secs(), 3600);
+    config.output_schema(&random_schema()).unwrap();
+}
+
+#[test]
 fn an_unknown_setting_is_refused() {
     let error =
         toml::from_str::<AggregateConfig>("key = ['s']\nkeys = 1\naggregates = {}").unwrap_err();
