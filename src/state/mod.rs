@@ -2,7 +2,7 @@
 //!
 //! A [`KeyedStateBackend`] belongs to one operator subtask, and so to one thread. It gives out handles to named states:
 //! [`ValueState`] (one value for each key) and [`MapState`] (one record for each entry of each key's map). At a barrier
-//! [`KeyedStateBackend::seal`] gives, for each state, the bytes that a checkpoint needs.
+//! [`KeyedStateBackend::seal`] gives, for each state, the bytes that a checkpoint needs. [`Timers`] stand on map states.
 //!
 //! # How it works
 //!
@@ -112,6 +112,7 @@ mod sealed;
 mod segment;
 mod store;
 mod table;
+mod timers;
 mod value_state;
 
 pub use archive::{StateKey, StateValue};
@@ -124,6 +125,7 @@ pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
 pub use sealed::{Epoch, RestoredPart, RestoredState, SealedBase, SealedBytes, SealedState};
+pub use timers::{Timer, Timers};
 pub use value_state::ValueState;
 
 #[cfg(test)]

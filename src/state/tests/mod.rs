@@ -6,3 +6,4 @@ mod limits;
 mod model;
 mod rescale;
 mod subject;
+mod timers;
