@@ -1,40 +1,17 @@
-//! What the connectors' tests share: an operator context, a clock that stands still, batches.
+//! What the connectors' tests share: an operator context, batches.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
 use crate::error::Result;
-use crate::model::{Batch, Clock, OperatorId, SharedClock};
+use crate::model::{Batch, ManualClock, OperatorId, SharedClock};
 use crate::operator::{
     Emission, OperatorContext, OperatorSnapshot, Output, RestoredOperatorState, Sink, Source,
     SourceStatus,
 };
 use crate::state::test_backend;
 use crate::telemetry::JobStatus;
-
-/// A clock that only a test moves.
-#[derive(Debug, Default)]
-pub(super) struct ManualClock(AtomicU64);
-
-impl ManualClock {
-    pub(super) fn advance(&self, duration: Duration) {
-        self.0
-            .fetch_add(duration.as_nanos() as u64, Ordering::Relaxed);
-    }
-}
-
-impl Clock for ManualClock {
-    fn unix_millis(&self) -> i64 {
-        self.elapsed().as_millis() as i64
-    }
-
-    fn elapsed(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
-    }
-}
 
 /// A subtask to open a source or a sink in.
 #[derive(Clone)]

@@ -3,6 +3,8 @@
 mod batch;
 mod ids;
 mod key_group;
+#[cfg(test)]
+mod manual_clock;
 mod schema;
 mod time;
 
@@ -13,3 +15,6 @@ pub use key_group::{
 };
 pub use schema::ColumnType;
 pub use time::{Clock, EventTime, SharedClock, SystemClock};
+
+#[cfg(test)]
+pub(crate) use manual_clock::ManualClock;

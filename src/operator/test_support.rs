@@ -12,7 +12,7 @@ use super::contract::{
     Emission, FinishStatus, Operator, OperatorContext, Output, RestoredOperatorState,
 };
 use crate::error::Result;
-use crate::model::{Batch, ColumnType, OperatorId, SystemClock};
+use crate::model::{Batch, ColumnType, OperatorId, SharedClock, SystemClock};
 use crate::state::test_backend;
 use crate::telemetry::JobStatus;
 
@@ -21,11 +21,20 @@ pub(super) fn open(
     operator: &mut dyn Operator,
     restored: Option<&RestoredOperatorState>,
 ) -> Result<()> {
+    open_with_clock(operator, restored, &SystemClock::shared())
+}
+
+/// The same, with a clock.
+pub(super) fn open_with_clock(
+    operator: &mut dyn Operator,
+    restored: Option<&RestoredOperatorState>,
+    clock: &SharedClock,
+) -> Result<()> {
     operator.open(&mut OperatorContext {
         operator: &OperatorId::new("totals"),
         subtask: 0,
         parallelism: 1,
-        clock: &SystemClock::shared(),
+        clock,
         status: &JobStatus::shared(),
         restored,
         keyed_state: &mut test_backend(),

@@ -32,7 +32,7 @@ pub(super) struct SubtaskActor {
     started: bool,
     /// Whether the next step is already in the worker's queue.
     scheduled: bool,
-    /// The timer of a source that has nothing for now. Any other wake replaces it.
+    /// The wake at the time that the subtask gave, when it had nothing to do. Any other wake replaces it.
     sleep: Option<SpawnHandle>,
     failed: bool,
 }

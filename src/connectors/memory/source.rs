@@ -9,7 +9,7 @@ use arrow_select::take::take_record_batch;
 use crate::connectors::generator::{GenerateRows, GeneratorSource};
 use crate::connectors::splits::SplitRange;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Batch, CheckpointId};
+use crate::model::{Batch, CheckpointId, EventTime};
 use crate::operator::{OperatorContext, OperatorSnapshot, Output, Source, SourceStatus};
 
 /// Gives out rows that lie in memory. Its position is an index.
@@ -44,6 +44,27 @@ impl MemorySource {
         let count = rows.0.len() as u64;
         Ok(Self {
             source: Box::new(GeneratorSource::new(Some(count), splits, rows)?),
+        })
+    }
+
+    /// A source of typed rows that emits watermarks: `event_time` is the time of a row, and must not fall from one row
+    /// to the next.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] for a number of splits that is 0 or above 128.
+    pub fn of_timed_rows<T: Clone + Send + Sync + 'static>(
+        rows: impl Into<Arc<[T]>>,
+        splits: u32,
+        event_time: impl Fn(&T) -> EventTime + 'static,
+    ) -> Result<Self> {
+        let rows = rows.into();
+        let timed = Arc::clone(&rows);
+        let count = rows.len() as u64;
+        let source = GeneratorSource::new(Some(count), splits, MemoryRows(rows))?;
+        Ok(Self {
+            source: Box::new(
+                source.with_event_time(move |index| event_time(&timed[index as usize])),
+            ),
         })
     }
 

@@ -3,7 +3,8 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::connectors::test_support::{ManualClock, Subtask, key_values, state_of};
+use crate::connectors::test_support::{Subtask, key_values, state_of};
+use crate::model::ManualClock;
 use crate::operator::RestoredOperatorState;
 
 /// All subtasks of one sink, and the checkpoints that they took part in.

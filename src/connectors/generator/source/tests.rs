@@ -8,7 +8,8 @@ use arrow_array::types::{Float64Type, Int64Type, TimestampMillisecondType};
 
 use super::*;
 use crate::connectors::generator::GeneratorConfig;
-use crate::connectors::test_support::{ManualClock, Subtask, poll_to_end, state_of};
+use crate::connectors::test_support::{Subtask, poll_to_end, state_of};
+use crate::model::ManualClock;
 use crate::operator::Emission;
 
 fn config(text: &str) -> GeneratorConfig {
