@@ -87,7 +87,11 @@ impl<K: TestKey> Subtask<K> {
             ..part.clone()
         };
         let held = self.held.iter().map(|(name, (chain, older))| {
-            let mut parts: Vec<_> = older.iter().map(narrowed).collect();
+            // Without those that have no group left here, which would come from several subtasks next time.
+            let older = older.iter().map(narrowed);
+            let mut parts: Vec<_> = older
+                .filter(|part| part.key_groups.start < part.key_groups.end)
+                .collect();
             parts.push(chain.part(own));
             (name.clone(), (chain.clone(), parts))
         });
@@ -155,8 +159,8 @@ impl<K: TestKey> Model<K> {
         match self.random.u8(..100) {
             0..60 => self.change(domain, true),
             60..80 => self.change(domain, false),
-            80..92 => self.advance(domain),
-            92..99 => self.take_checkpoint(),
+            80..95 => self.advance(domain),
+            95..99 => self.take_checkpoint(),
             _ => self.restore(),
         }
     }
@@ -225,7 +229,7 @@ impl<K: TestKey> Model<K> {
 
 fn check<K: TestKey>(seed: u64) {
     let mut model = Model::<K>::new(seed);
-    for _ in 0..3_000 {
+    for _ in 0..1_000 {
         model.step();
     }
     for domain in [Domain::EventTime, Domain::ProcessingTime] {
