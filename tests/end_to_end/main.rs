@@ -15,3 +15,4 @@ mod ending;
 mod failures;
 mod resume;
 mod support;
+mod timers;

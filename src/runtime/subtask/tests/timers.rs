@@ -42,14 +42,18 @@ fn a_trigger_waits_until_the_watermark_is_through() {
             subtask.step(100).unwrap();
         }
     }
-    let source = &mut run.subtasks[0].0;
+    let ((source, _), others) = run.subtasks.split_first_mut().unwrap();
     for id in [1, 2] {
         source.trigger(CheckpointId(id), false).unwrap();
     }
     source.abort(CheckpointId(1)).unwrap();
     while source.chain.is_watermark_under_way() {
         assert_eq!(source.take_events().count(), 0);
-        assert_eq!(source.step(1).unwrap(), Progress::Busy);
+        // The others make room in the links.
+        for (subtask, _) in &mut *others {
+            subtask.step(100).unwrap();
+        }
+        source.step(1).unwrap();
     }
     let events: Vec<_> = source.take_events().collect();
     let [SubtaskEvent::Snapshot(sealed)] = &events[..] else {
