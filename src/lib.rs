@@ -103,6 +103,8 @@
 //! - **barrier**: the mark on a link between two checkpoints; **alignment**: the wait for it on all inputs
 //! - **back-pressure**: a full link that stops its producer
 //! - **event time**: when something happened, as its record says; **watermark**: nothing earlier will follow
+//! - **timer**: a time at which an operator is called for a key: in event time, by the watermark; in processing time, by
+//!   the clock
 //! - **key group**: the unit in which keys are assigned to subtasks
 //! - **checkpoint**: what the job resumes from; **manifest**: the file that says what belongs to it
 //! - **epoch**: the time between two barriers, as a state counts it

@@ -2,7 +2,7 @@
 //!
 //! A [`KeyedStateBackend`] belongs to one operator subtask, and so to one thread. It gives out handles to named states:
 //! [`ValueState`] (one value for each key) and [`MapState`] (one record for each entry of each key's map). At a barrier
-//! [`KeyedStateBackend::seal`] gives, for each state, the bytes that a checkpoint needs. [`Timers`] stand on map states.
+//! [`KeyedStateBackend::seal`] gives, for each state, the bytes that a checkpoint needs.
 //!
 //! # How it works
 //!
@@ -25,6 +25,8 @@
 //! groups and hashes, which the growth of the table keeps. The first barrier after the last slice takes the base along.
 //! It is fuzzy: slices are from different moments. That is mended by the deltas from its first epoch on, which hold whole
 //! values.
+//!
+//! **Timers.** [`Timers`] are map states, in which an entry is a key and a time, with an index by time beside them.
 //!
 //! **Restore.** Base, then deltas, in order; of each piece only the records whose key group counts. Every length is
 //! checked, and every archive is checked once (a checksum over the whole piece is the reader's affair); what is damaged

@@ -132,6 +132,7 @@ mod tests {
 
     use super::*;
     use crate::connectors::test_support::{Subtask, key_values, poll_to_end, state_of};
+    use crate::operator::Emission;
 
     #[test]
     fn rows_come_in_order_and_go_on_where_they_were() {
@@ -150,6 +151,24 @@ mod tests {
             .flat_map(|batch| batch.into_rows::<u32>().unwrap())
             .collect();
         assert!(rest.iter().copied().eq(7..100), "{rest:?}");
+    }
+
+    #[test]
+    fn timed_rows_come_with_the_time_of_the_next_as_the_watermark() {
+        let event_time = |row: &i64| EventTime(*row);
+        let rows: Vec<i64> = (0..10).map(|row| row * row).collect();
+        let mut source = MemorySource::of_timed_rows(rows, 2, event_time).unwrap();
+        Subtask::of(0, 1).open_source(&mut source).unwrap();
+        let mut output = Output::default();
+        let mut watermarks = Vec::new();
+        while source.poll(3, &mut output).unwrap() != SourceStatus::Finished {
+            watermarks.extend(output.take().filter_map(|emission| match emission {
+                Emission::Batch(_) => None,
+                Emission::Watermark(watermark) => Some(watermark.0),
+            }));
+        }
+        // Of two splits, rows 0, 2, 4 come first, then 1, 3, 5, then 6 and 8.
+        assert_eq!(watermarks, [1, 36, 49]);
     }
 
     #[test]
