@@ -32,6 +32,7 @@ mod seed;
 mod setting;
 mod subtask;
 mod subtask_actor;
+mod subtask_event;
 mod wake;
 mod wiring;
 

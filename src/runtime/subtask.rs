@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::channel::{Alignment, DeclineReason, Element, GateCommand};
+use crate::channel::{Alignment, Element, GateCommand};
 use crate::error::Result;
-use crate::model::{CheckpointId, EventTime, OperatorId, SubtaskId};
+use crate::model::{CheckpointId, OperatorId, SubtaskId};
 use crate::operator::{Emission, SourceStatus};
 
-use super::background::OperatorWork;
-use super::chain::{Chain, OperatorPart, StateSize};
+use super::chain::{Chain, OperatorPart};
 use super::inputs::Inputs;
 use super::output::Outputs;
 use super::setting::Setting;
+use super::subtask_event::{SealedSubtask, SubtaskEvent, SubtaskFigures};
 
 /// How many records a source is asked for at a time.
 const SOURCE_ROWS_MAX: usize = 1024;
@@ -22,6 +22,12 @@ const PORTION_ROWS: usize = 4096;
 
 /// The longest sleep until something is due by the clock, so that a jump of the wall-clock time is noticed.
 const PROCESSING_TIME_SLEEP_MAX: Duration = Duration::from_secs(10);
+
+/// How much of a snapshot is gathered after each batch: what keeps no batch waiting for more than some 50 microseconds.
+const GATHER_BYTES: usize = 64 * 1024;
+
+/// How much is gathered at the barrier itself, so that a small snapshot is complete at once.
+const GATHER_BYTES_AT_BARRIER: usize = 8 * 1024;
 
 /// One parallel instance of a chain of operators, with its links.
 pub(super) struct Subtask {
@@ -37,6 +43,8 @@ pub(super) struct Subtask {
     snapshots_after_finish: Vec<CheckpointId>,
     /// Checkpoints that were triggered at a source while a watermark was under way through its chain.
     snapshots_after_watermark: Vec<CheckpointId>,
+    /// The snapshot that is being gathered, still without its operators.
+    sealing: Option<SealedSubtask>,
     events: Vec<SubtaskEvent>,
     records_in: u64,
 }
@@ -72,34 +80,6 @@ pub(super) enum Progress {
     Sleeping(Duration),
 }
 
-/// What a subtask has to tell the coordinator, or to have done in the background.
-pub(super) enum SubtaskEvent {
-    /// The synchronous part of a checkpoint is done.
-    Snapshot(SealedSubtask),
-    /// The subtask cannot take part in this checkpoint.
-    Declined(CheckpointId, DeclineReason),
-    /// The second phase of this checkpoint has work for the background; it may be empty.
-    Commit(CheckpointId, Vec<OperatorWork>),
-    /// All input has ended and is worked off. The subtask still takes part in checkpoints.
-    Finished,
-}
-
-/// The state of a subtask as of a barrier.
-pub(super) struct SealedSubtask {
-    /// The checkpoint that it belongs to.
-    pub(super) checkpoint: CheckpointId,
-    /// Whether the subtask had finished.
-    pub(super) finished: bool,
-    /// How long the subtask stood still for it.
-    pub(super) sync_duration: Duration,
-    /// How long the barriers on its inputs took.
-    pub(super) alignment: Alignment,
-    /// How much keyed state it held.
-    pub(super) state_size: StateSize,
-    /// The state of each operator of the chain.
-    pub(super) operators: Vec<OperatorPart>,
-}
-
 impl Subtask {
     /// A subtask that is not open yet.
     pub(super) fn new(
@@ -120,6 +100,7 @@ impl Subtask {
             finished_before,
             snapshots_after_finish: Vec::new(),
             snapshots_after_watermark: Vec::new(),
+            sealing: None,
             events: Vec::new(),
             records_in: 0,
         }
@@ -151,14 +132,15 @@ impl Subtask {
         let now_unix_millis = self.setting.clock.unix_millis();
         let mut rows_left = rows_max;
         loop {
+            self.gather(GATHER_BYTES)?;
             if !self.outputs.flush()? {
-                return Ok(Progress::Waiting);
+                return Ok(self.unless_sealing(Progress::Waiting));
             }
             if rows_left == 0 {
                 return Ok(Progress::Busy);
             }
             let turn = match self.phase {
-                Phase::Finished => return Ok(Progress::Waiting),
+                Phase::Finished => Turn::Nothing(Progress::Waiting),
                 Phase::Finishing => {
                     self.finish()?;
                     Turn::Did(PORTION_ROWS)
@@ -168,7 +150,9 @@ impl Subtask {
             match turn {
                 // An element without rows counts as one, so that the loop ends.
                 Turn::Did(rows) => rows_left = rows_left.saturating_sub(rows.max(1)),
-                Turn::Nothing(progress) => return Ok(self.until_due(progress)),
+                Turn::Nothing(progress) => {
+                    return Ok(self.unless_sealing(self.until_due(progress)));
+                }
             }
         }
     }
@@ -408,17 +392,51 @@ impl Subtask {
         if !finished {
             self.outputs.broadcast_barrier(checkpoint)?;
         }
-        let operators = self.chain.snapshot(checkpoint)?;
-        let sync_duration = self.setting.clock.elapsed().saturating_sub(started);
-        self.events.push(SubtaskEvent::Snapshot(SealedSubtask {
+        // Only one is gathered at a time. It is complete long before the next barrier, unless it was given up.
+        self.gather(usize::MAX)?;
+        self.chain.begin_snapshot(checkpoint)?;
+        self.sealing = Some(SealedSubtask {
             checkpoint,
             finished,
-            sync_duration,
+            sync_duration: Duration::ZERO,
             alignment,
             state_size: self.chain.state_size(),
-            operators,
-        }));
+            operators: Vec::new(),
+        });
+        let gathered = self.chain.gather(GATHER_BYTES_AT_BARRIER)?;
+        if let Some(sealing) = &mut self.sealing {
+            sealing.sync_duration = self.setting.clock.elapsed().saturating_sub(started);
+        }
+        self.on_gathered(gathered);
         Ok(())
+    }
+
+    /// Goes on gathering the snapshot that was begun, if there is one.
+    fn gather(&mut self, bytes_max: usize) -> Result<()> {
+        if self.sealing.is_some() {
+            let gathered = self.chain.gather(bytes_max)?;
+            self.on_gathered(gathered);
+        }
+        Ok(())
+    }
+
+    fn on_gathered(&mut self, gathered: Option<Vec<OperatorPart>>) {
+        if let Some(operators) = gathered
+            && let Some(sealing) = self.sealing.take()
+        {
+            self.events.push(SubtaskEvent::Snapshot(SealedSubtask {
+                operators,
+                ..sealing
+            }));
+        }
+    }
+
+    /// What the next step is worth: there is no waiting while a snapshot is to be gathered.
+    fn unless_sealing(&self, progress: Progress) -> Progress {
+        match &self.sealing {
+            Some(_) => Progress::Busy,
+            None => progress,
+        }
     }
 
     /// One portion of the end. A subtask that had finished before the restore has emitted its end already.
@@ -442,23 +460,6 @@ enum Turn {
     Did(usize),
     /// There was nothing to do.
     Nothing(Progress),
-}
-
-/// What passed a subtask since it was last asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SubtaskFigures {
-    /// Whether it has a source at its head.
-    pub(super) is_source: bool,
-    /// Whether no other subtask reads from it.
-    pub(super) is_last: bool,
-    /// Records that came out of its source or in over its links.
-    pub(super) records_in: u64,
-    /// Records that it gave to other subtasks.
-    pub(super) records_sent: u64,
-    /// Records that its sink took.
-    pub(super) records_sunk: u64,
-    /// The last watermark that its last operator was given.
-    pub(super) watermark: EventTime,
 }
 
 #[cfg(test)]

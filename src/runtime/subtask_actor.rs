@@ -14,7 +14,8 @@ use crate::telemetry::{JobStatus, Metric, WatermarkGauge, count};
 use super::background::BackgroundJob;
 use super::message::{Control, Report, ReportBody, WakeUp};
 use super::panic::catch_panic;
-use super::subtask::{Progress, Subtask, SubtaskEvent};
+use super::subtask::{Progress, Subtask};
+use super::subtask_event::SubtaskEvent;
 use super::wake::ActorWake;
 
 /// How many records a subtask works off before it lets the others on its worker have a turn.

@@ -40,8 +40,10 @@ impl<R: RecordKey, V: StateValue> StateCell<R, V> {
 pub(super) trait AnyState {
     /// Its name.
     fn name(&self) -> &Arc<str>;
-    /// The barrier.
-    fn seal(&self, epoch: Epoch) -> Result<SealedState>;
+    /// The barrier: ends the epoch.
+    fn end_epoch(&self, epoch: Epoch) -> Result<()>;
+    /// Gathers about `bytes_max` of what the barrier that ended `epoch` is to give; gives it when all is gathered.
+    fn gather(&self, bytes_max: usize, epoch: Epoch) -> Result<Option<SealedState>>;
     /// Copies about `bytes_max` of a base, if one is due.
     fn copy_base_slice(&self, bytes_max: usize, epoch: Epoch) -> Result<BaseProgress>;
     /// Its figures; nothing while it is in use.
@@ -53,15 +55,19 @@ impl<R: RecordKey, V: StateValue> AnyState for StateCell<R, V> {
         &self.name
     }
 
-    fn seal(&self, epoch: Epoch) -> Result<SealedState> {
-        let (delta, base) = self.store()?.seal()?;
-        Ok(SealedState {
+    fn end_epoch(&self, epoch: Epoch) -> Result<()> {
+        self.store()?.end_epoch(epoch)
+    }
+
+    fn gather(&self, bytes_max: usize, epoch: Epoch) -> Result<Option<SealedState>> {
+        let gathered = self.store()?.gather(bytes_max)?;
+        Ok(gathered.map(|(delta, base)| SealedState {
             name: Arc::clone(&self.name),
             descriptor: self.descriptor.clone(),
             epoch,
             delta,
             base,
-        })
+        }))
     }
 
     fn copy_base_slice(&self, bytes_max: usize, epoch: Epoch) -> Result<BaseProgress> {

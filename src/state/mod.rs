@@ -93,8 +93,8 @@ mod arena;
 mod backend;
 mod base;
 mod cell;
+mod changes;
 mod chunk;
-mod delta;
 mod descriptor;
 #[expect(
     unsafe_code,
@@ -112,6 +112,7 @@ mod sealed;
     reason = "memory-mapped files are cut into regions with one owner each"
 )]
 mod segment;
+mod spec;
 mod store;
 mod table;
 mod timers;
@@ -127,6 +128,7 @@ pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
 pub use sealed::{Epoch, RestoredPart, RestoredState, SealedBase, SealedBytes, SealedState};
+pub use spec::StateSpec;
 pub use timers::{Timer, Timers};
 pub use value_state::ValueState;
 

@@ -183,6 +183,7 @@ impl Run {
                 max_parallelism: MAX_PARALLELISM,
             },
             mode: CheckpointMode::ExactlyOnce,
+            incremental: true,
             clock,
             status: JobStatus::shared(),
         };

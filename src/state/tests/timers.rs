@@ -57,6 +57,7 @@ impl<K: TestKey> Subtask<K> {
             directory: directory.join(format!("{}", key_groups.start)),
             max_parallelism: MAX_PARALLELISM,
             key_groups,
+            incremental: true,
         };
         let mut backend = KeyedStateBackend::new(settings, restored.collect());
         let timers = backend.timers("timers").unwrap();

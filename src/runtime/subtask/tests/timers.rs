@@ -14,7 +14,8 @@ use crate::operator::{
     FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output, ProcessContext,
     ProcessFunction, Source, SourceStatus,
 };
-use crate::runtime::subtask::{Progress, SubtaskEvent};
+use crate::runtime::subtask::Progress;
+use crate::runtime::subtask_event::SubtaskEvent;
 use crate::state::{MapState, Timer};
 
 /// A key, an event time, and a value.
