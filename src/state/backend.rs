@@ -6,20 +6,19 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use rkyv::Archived;
+use tracing::warn;
 
 use super::archive::{EntryKey, RecordKey, SingleKey, StateKey, StateValue};
 use super::cell::{AnyState, StateCell, StateStatistics};
-use super::chunk::ChunkPool;
 use super::descriptor::{RecordFormat, StateDescriptor, StateKind};
-use super::log::RecordLog;
 use super::map_state::MapState;
-use super::sealed::{Epoch, RestoredState, SealedState};
-use super::segment::SegmentPool;
+use super::pools::Pools;
+use super::sealed::{Epoch, LocalBarrier, RestoredParts, RestoredState, SealedState};
 use super::spec::StateSpec;
-use super::store::{FixedStore, Ownership, Store, VariableStore, has_fixed_layout};
+use super::store::{Store, has_fixed_layout};
 use super::value_state::ValueState;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::KeyGroupRange;
+use crate::model::{KeyGroupRange, hash_key};
 
 /// What a [`KeyedStateBackend`] is made with.
 #[derive(Clone, Debug)]
@@ -34,6 +33,21 @@ pub struct StateSettings {
     /// Whether a barrier gives what was touched since the one before. Otherwise each gives all there is, and takes the
     /// time for it; in between, changes cost nothing beside themselves.
     pub incremental: bool,
+    /// Whether a later process can take up the working segments, should this one be killed. It is of use with
+    /// incremental checkpoints only.
+    pub local_recovery: Option<LocalRecovery>,
+}
+
+/// How working segments outlive their process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalRecovery {
+    /// What tells these segments from all others: drawn anew by each run of the job.
+    pub lineage: u64,
+    /// What tells this start of the machine from all others: segments are not synced.
+    pub boot: u64,
+    /// The barrier of the checkpoint that the job is restored from, if it is one that surviving segments may be able to
+    /// go back to.
+    pub take_back: Option<LocalBarrier>,
 }
 
 /// The keyed state of one operator subtask.
@@ -129,7 +143,10 @@ impl KeyedStateBackend {
             sealed: Vec::with_capacity(self.states.len()),
         });
         self.epoch = Epoch(self.epoch.0 + 1);
-        Ok(())
+        match &self.pools {
+            Some(pools) => pools.change_ledger(|ledger| ledger.set_epoch(self.epoch.0)),
+            None => Ok(()),
+        }
     }
 
     /// Gathers about `bytes_max` of what the last barrier gives; to be called between batches until it gives, once,
@@ -177,6 +194,28 @@ impl KeyedStateBackend {
         Ok(running)
     }
 
+    /// The last barrier, as one that a later process can go back to, should this one be killed.
+    pub fn local_barrier(&self) -> Option<LocalBarrier> {
+        let pool = self.pools.as_ref()?.segments.try_borrow().ok()?;
+        Some(LocalBarrier {
+            lineage: pool.lineage()?,
+            epoch: Epoch(self.epoch.0 - 1),
+        })
+    }
+
+    /// A checkpoint of the barrier that ended `epoch` is complete: nobody will go back to an earlier one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Operator`] when it is called from within a closure that was given to a state.
+    pub fn release(&mut self, epoch: Epoch) -> Result<()> {
+        if let Some(pools) = &self.pools {
+            pools.change_ledger(|ledger| ledger.set_floor(epoch.0))?;
+        }
+        self.states
+            .iter()
+            .try_for_each(|state| state.release(epoch))
+    }
+
     /// Figures of each state.
     pub fn statistics(&self) -> Vec<StateStatistics> {
         self.states
@@ -197,20 +236,38 @@ impl KeyedStateBackend {
                 format!("state \"{name}\" is registered twice: give one of the two another name"),
             ));
         }
-        let mut store = self.store::<R, V>()?;
-        debug_assert_eq!(store.format(), descriptor.record_format);
-        if let Some(index) = self.restored.iter().position(|state| *state.name == *name) {
-            let restored = self.restored.swap_remove(index);
-            check_descriptor(name, &restored.descriptor, &descriptor)?;
-            for (number, part) in restored.parts.iter().enumerate() {
-                named(
-                    name,
-                    store
-                        .restore(part)
-                        .map_err(|error| error.context(format!("part {number}"))),
-                )?;
+        let restored = match self.restored.iter().position(|state| *state.name == *name) {
+            Some(index) => {
+                let restored = self.restored.swap_remove(index);
+                check_descriptor(name, &restored.descriptor, &descriptor)?;
+                Some(restored.parts)
             }
-        }
+            None => None,
+        };
+        let pools = match &mut self.pools {
+            Some(pools) => pools,
+            pools => {
+                let opened = Pools::open(&self.settings)?;
+                self.epoch = opened.first_epoch;
+                pools.insert(opened)
+            }
+        };
+        let hash = hash_key(format!("{name} {}", descriptor_text(&descriptor)).as_bytes());
+        let store = match pools.resume_store::<R, V>(&self.settings, self.epoch, hash) {
+            Ok(Some(store)) => store,
+            outcome => {
+                if let Err(error) = outcome {
+                    let reason = error.full_message();
+                    warn!(state = name, reason, "surviving segments are of no use");
+                }
+                let mut store = pools.new_store::<R, V>(&self.settings, self.epoch, hash)?;
+                if let Some(parts) = restored {
+                    named(name, restore(&mut store, &parts))?;
+                }
+                store
+            }
+        };
+        debug_assert_eq!(store.format(), descriptor.record_format);
         let state = Rc::new(StateCell {
             name: name.into(),
             descriptor,
@@ -219,39 +276,18 @@ impl KeyedStateBackend {
         self.states.push(Rc::clone(&state) as Rc<dyn AnyState>);
         Ok(state)
     }
-
-    fn store<R: RecordKey, V: StateValue>(&mut self) -> Result<Store<R, V>> {
-        let pools = match &mut self.pools {
-            Some(pools) => pools,
-            pools => pools.insert(Pools::open(&self.settings)?),
-        };
-        let ownership = Ownership {
-            max_parallelism: self.settings.max_parallelism,
-            key_groups: self.settings.key_groups,
-        };
-        let segments = Rc::clone(&pools.segments);
-        let log = RecordLog::new(Rc::clone(&pools.chunks));
-        let incremental = self.settings.incremental;
-        Ok(if has_fixed_layout::<R, V>() {
-            Store::Fixed(FixedStore::new(ownership, segments, log, incremental))
-        } else {
-            Store::Variable(VariableStore::new(ownership, segments, log, incremental))
-        })
-    }
 }
 
-/// What all states of a subtask share.
-struct Pools {
-    segments: Rc<RefCell<SegmentPool>>,
-    chunks: Rc<RefCell<ChunkPool>>,
-}
-
-impl Pools {
-    fn open(settings: &StateSettings) -> Result<Self> {
-        let segments = Rc::new(RefCell::new(SegmentPool::open(&settings.directory)?));
-        let chunks = Rc::new(RefCell::new(ChunkPool::new(Rc::clone(&segments))));
-        Ok(Self { segments, chunks })
+fn restore<R: RecordKey, V: StateValue>(
+    store: &mut Store<R, V>,
+    parts: &RestoredParts,
+) -> Result<()> {
+    for (number, part) in parts.fetch()?.iter().enumerate() {
+        store
+            .restore(part)
+            .map_err(|error| error.context(format!("part {number}")))?;
     }
+    Ok(())
 }
 
 fn named<T>(name: &str, result: Result<T>) -> Result<T> {

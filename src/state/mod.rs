@@ -102,9 +102,11 @@ mod descriptor;
 )]
 mod heap;
 mod key_hasher;
+mod ledger;
 mod log;
 mod map_state;
 mod piece;
+mod pools;
 mod scan;
 mod sealed;
 #[expect(
@@ -116,10 +118,11 @@ mod spec;
 mod store;
 mod table;
 mod timers;
+mod undo;
 mod value_state;
 
 pub use archive::{StateKey, StateValue};
-pub use backend::{KeyedStateBackend, StateSettings};
+pub use backend::{KeyedStateBackend, LocalRecovery, StateSettings};
 pub use cell::StateStatistics;
 pub use descriptor::{RecordFormat, StateDescriptor, StateKind};
 pub use key_hasher::KeyHasher;
@@ -127,7 +130,10 @@ pub use map_state::MapState;
 pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
-pub use sealed::{Epoch, RestoredPart, RestoredState, SealedBase, SealedBytes, SealedState};
+pub use sealed::{
+    Epoch, LocalBarrier, RestoredPart, RestoredParts, RestoredState, SealedBase, SealedBytes,
+    SealedState,
+};
 pub use spec::StateSpec;
 pub use timers::{Timer, Timers};
 pub use value_state::ValueState;

@@ -416,6 +416,6 @@ fn restored_state(keyed: &[&SealedState], index: usize, parallelism: usize) -> R
     RestoredState {
         name: keyed[0].name.clone(),
         descriptor: keyed[0].descriptor.clone(),
-        parts,
+        parts: parts.into(),
     }
 }

@@ -51,13 +51,14 @@ impl<K: TestKey> Subtask<K> {
         let restored = held.iter().map(|(name, (chain, parts))| RestoredState {
             name: name.clone().into(),
             descriptor: chain.descriptor.clone().unwrap(),
-            parts: parts.clone(),
+            parts: parts.clone().into(),
         });
         let settings = StateSettings {
             directory: directory.join(format!("{}", key_groups.start)),
             max_parallelism: MAX_PARALLELISM,
             key_groups,
             incremental: true,
+            local_recovery: None,
         };
         let mut backend = KeyedStateBackend::new(settings, restored.collect());
         let timers = backend.timers("timers").unwrap();
