@@ -103,6 +103,8 @@
 //! - **barrier**: the mark on a link between two checkpoints; **alignment**: the wait for it on all inputs
 //! - **back-pressure**: a full link that stops its producer
 //! - **event time**: when something happened, as its record says; **watermark**: nothing earlier will follow
+//! - **timer**: a time at which an operator is called for a key: in event time, by the watermark; in processing time, by
+//!   the clock
 //! - **key group**: the unit in which keys are assigned to subtasks
 //! - **keyed state**: what is kept for each key; **operator state**: what belongs to no key, as a **list state**, a **union
 //!   list state** or a **broadcast state**; **broadcast**: to send every record to every subtask

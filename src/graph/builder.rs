@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::model::{OperatorId, Row};
-use crate::operator::{FilterRows, FlatMapRows, KeyedReduce, MapRows, Operator, Sink, Source};
+use crate::operator::{
+    FilterRows, FlatMapRows, KeyedProcess, KeyedReduce, MapRows, Operator, ProcessFunction, Sink,
+    Source,
+};
 use crate::state::{Archived, Seal, StateKey, StateValue};
 
 use super::exchange::RowPartitioner;
@@ -331,6 +334,108 @@ where
                     initial.clone(),
                     update.clone(),
                 ))
+            })
+    }
+
+    /// Calls a [`ProcessFunction`] with each record and its key, and at the times that it has registered for keys. `make`
+    /// is called once for each subtask, on that subtask's thread.
+    ///
+    /// ```
+    /// use floodmark::connectors::{MemoryOutput, MemorySink, MemorySource};
+    /// use floodmark::error::{Error, ErrorKind, Result};
+    /// use floodmark::graph::StreamBuilder;
+    /// use floodmark::model::EventTime;
+    /// use floodmark::operator::{OperatorContext, ProcessContext, ProcessFunction};
+    /// use floodmark::state::{Timer, ValueState};
+    ///
+    /// /// A visit to a page: who, and when in milliseconds.
+    /// type Visit = (String, i64);
+    ///
+    /// /// How long after their last visit somebody counts as gone.
+    /// const TIMEOUT_MILLIS: i64 = 100;
+    ///
+    /// /// Emits who has gone, and when the last visit was.
+    /// #[derive(Default)]
+    /// struct Departures {
+    ///     last_visit: Option<ValueState<String, i64>>,
+    /// }
+    ///
+    /// impl Departures {
+    ///     fn last_visit(&self) -> Result<&ValueState<String, i64>> {
+    ///         let not_open = || Error::new(ErrorKind::Bug, "the function is not open");
+    ///         self.last_visit.as_ref().ok_or_else(not_open)
+    ///     }
+    /// }
+    ///
+    /// impl ProcessFunction for Departures {
+    ///     type In = Visit;
+    ///     type Key = String;
+    ///     type Out = Visit;
+    ///
+    ///     fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
+    ///         self.last_visit = Some(context.keyed_state.value_state("last_visit")?);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process(
+    ///         &mut self,
+    ///         visitor: &String,
+    ///         (_, time): Visit,
+    ///         context: &mut ProcessContext<'_, String, Visit>,
+    ///     ) -> Result<()> {
+    ///         if let Some(last) = self.last_visit()?.get(visitor)? {
+    ///             context.delete_event_time(EventTime(last + TIMEOUT_MILLIS))?;
+    ///             // The watermark comes behind the records, so the timer may not have fired yet.
+    ///             if time >= last + TIMEOUT_MILLIS {
+    ///                 context.emit((visitor.clone(), last));
+    ///             }
+    ///         }
+    ///         self.last_visit()?.put(visitor, &time)?;
+    ///         context.register_event_time(EventTime(time + TIMEOUT_MILLIS))
+    ///     }
+    ///
+    ///     fn on_timer(
+    ///         &mut self,
+    ///         visitor: &String,
+    ///         _timer: Timer,
+    ///         context: &mut ProcessContext<'_, String, Visit>,
+    ///     ) -> Result<()> {
+    ///         if let Some(last) = self.last_visit()?.get(visitor)? {
+    ///             self.last_visit()?.remove(visitor)?;
+    ///             context.emit((visitor.clone(), last));
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let visits = [("ann", 10), ("bob", 20), ("ann", 90), ("ann", 400)];
+    /// let visits: Vec<Visit> = visits.map(|(visitor, time)| (visitor.to_owned(), time)).into();
+    /// let output = MemoryOutput::<Visit>::default();
+    /// let written = output.clone();
+    /// let job = StreamBuilder::new("departures");
+    /// job.source("visits", move || {
+    ///     MemorySource::of_timed_rows(visits.clone(), 1, |(_, time)| EventTime(*time))
+    /// })
+    /// .key_by(|(visitor, _): &Visit| visitor.clone())
+    /// .process("departures", || Ok(Departures::default()))
+    /// .sink("out", move || Ok(MemorySink::of_rows(&written)));
+    /// # use floodmark::engine::{Engine, EngineSettings};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let settings = EngineSettings::default().with_storage(folder.path().to_string_lossy());
+    /// # Engine::new(job.build()?, settings).start()?.wait();
+    /// let departures = [("ann", 90), ("bob", 20), ("ann", 400)];
+    /// assert_eq!(output.rows(), departures.map(|(visitor, time)| (visitor.to_owned(), time)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn process<P: ProcessFunction<In = T, Key = K> + 'static>(
+        &self,
+        id: impl Into<OperatorId>,
+        make: impl Fn() -> Result<P> + Send + Sync + 'static,
+    ) -> Stream<P::Out> {
+        let key = self.key.clone();
+        self.stream
+            .then(id.into(), "process", &self.partitioning(), move || {
+                Ok(KeyedProcess::new(make()?, key.clone()))
             })
     }
 

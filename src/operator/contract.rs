@@ -4,6 +4,7 @@
 //! of these traits asks for `Send`. A call must not block for long: it stands in an actor's handler. What has to wait
 //! for a disk or a network goes into a [`BackgroundWork`], which runs elsewhere.
 
+use std::collections::{VecDeque, vec_deque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ pub struct OperatorSnapshot {
 /// Where an operator puts its results. They travel on, in order, after the call returns.
 #[derive(Default)]
 pub struct Output {
-    emitted: Vec<Emission>,
+    emitted: VecDeque<Emission>,
 }
 
 /// One thing that an operator emitted.
@@ -82,21 +83,35 @@ impl Output {
     /// Emits records. An empty batch is dropped here.
     pub fn emit(&mut self, batch: Batch) {
         if !batch.is_empty() {
-            self.emitted.push(Emission::Batch(batch));
+            self.emitted.push_back(Emission::Batch(batch));
         }
     }
 
     /// Emits a watermark. Watermarks that do not advance are dropped further on.
     pub fn emit_watermark(&mut self, watermark: EventTime) {
-        self.emitted.push(Emission::Watermark(watermark));
+        self.emitted.push_back(Emission::Watermark(watermark));
     }
 
     /// Takes out what was emitted, in order.
-    pub fn take(&mut self) -> std::vec::Drain<'_, Emission> {
+    pub fn take(&mut self) -> vec_deque::Drain<'_, Emission> {
         self.emitted.drain(..)
     }
 
-    /// Whether nothing was emitted since the last [`Output::take`].
+    /// Takes out the first of what was emitted.
+    pub fn take_first(&mut self) -> Option<Emission> {
+        self.emitted.pop_front()
+    }
+
+    /// How many records were emitted and not taken out yet.
+    pub fn rows(&self) -> usize {
+        let rows = |emission: &Emission| match emission {
+            Emission::Batch(batch) => batch.len(),
+            Emission::Watermark(_) => 0,
+        };
+        self.emitted.iter().map(rows).sum()
+    }
+
+    /// Whether all that was emitted is taken out.
     pub fn is_empty(&self) -> bool {
         self.emitted.is_empty()
     }
@@ -113,7 +128,7 @@ pub enum SourceStatus {
     Finished,
 }
 
-/// Whether [`Operator::finish`] has more to emit.
+/// Whether [`Operator::on_watermark`] or [`Operator::finish`] has more to emit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishStatus {
     /// Call again when what was emitted has found room.
@@ -167,12 +182,31 @@ pub trait Operator {
     /// Fails the job.
     fn process(&mut self, batch: Batch, output: &mut Output) -> Result<()>;
 
-    /// Event time has advanced. Passes the watermark on unless overridden; an override must pass it on itself.
+    /// Event time has advanced: emits what became due, in portions, and then the watermark. Unless overridden it only
+    /// passes the watermark on; an override must pass it on itself, with its last portion.
+    ///
+    /// Called with the same watermark until it says [`FinishStatus::Done`]. Between the calls the operator is given no
+    /// records, and no checkpoint is taken: what comes behind a watermark finds all of its effect.
     ///
     /// # Errors
     /// Fails the job.
-    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<()> {
+    fn on_watermark(&mut self, watermark: EventTime, output: &mut Output) -> Result<FinishStatus> {
         output.emit_watermark(watermark);
+        Ok(FinishStatus::Done)
+    }
+
+    /// When [`Operator::on_processing_time`] wants to be called next, in milliseconds since the Unix epoch. Asked often,
+    /// so it must be cheap.
+    fn next_processing_time(&self) -> Option<i64> {
+        None
+    }
+
+    /// The time has come that [`Operator::next_processing_time`] gave: does one portion of what is due, at least
+    /// something. Called again while something is due, between batches; no more once all input has ended.
+    ///
+    /// # Errors
+    /// Fails the job.
+    fn on_processing_time(&mut self, _now_unix_millis: i64, _output: &mut Output) -> Result<()> {
         Ok(())
     }
 

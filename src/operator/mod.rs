@@ -20,4 +20,7 @@ pub use contract::{
 pub use filter::{FilterConfig, FilterOp, FilterOperator};
 pub use key_partitioner::KeyPartitioner;
 pub use project::{ProjectColumn, ProjectConfig, ProjectOperator, RenamedColumn};
-pub use typed::{FilterRows, FlatMapRows, KeyedReduce, MapBatch, MapRows};
+pub use typed::{
+    FilterRows, FlatMapRows, KeyedProcess, KeyedReduce, MapBatch, MapRows, ProcessContext,
+    ProcessFunction,
+};

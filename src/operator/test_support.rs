@@ -12,7 +12,7 @@ use super::contract::{
     Emission, FinishStatus, Operator, OperatorContext, Output, RestoredOperatorState,
 };
 use crate::error::Result;
-use crate::model::{Batch, ColumnType, OperatorId, SystemClock};
+use crate::model::{Batch, ColumnType, OperatorId, SharedClock, SystemClock};
 use crate::state::{KeyedStateBackend, OperatorStateBackend, test_backend};
 use crate::telemetry::JobStatus;
 
@@ -21,7 +21,8 @@ pub(super) fn open(
     operator: &mut dyn Operator,
     restored: Option<&RestoredOperatorState>,
 ) -> Result<()> {
-    open_on(operator, &mut test_backend(), restored)
+    let clock = SystemClock::shared();
+    open_with(operator, &mut test_backend(), restored, &clock)
 }
 
 /// Opens an operator on this state.
@@ -30,11 +31,29 @@ pub(super) fn open_on(
     keyed_state: &mut KeyedStateBackend,
     restored: Option<&RestoredOperatorState>,
 ) -> Result<()> {
+    open_with(operator, keyed_state, restored, &SystemClock::shared())
+}
+
+/// Opens an operator on state of its own, with a clock.
+pub(super) fn open_with_clock(
+    operator: &mut dyn Operator,
+    restored: Option<&RestoredOperatorState>,
+    clock: &SharedClock,
+) -> Result<()> {
+    open_with(operator, &mut test_backend(), restored, clock)
+}
+
+fn open_with(
+    operator: &mut dyn Operator,
+    keyed_state: &mut KeyedStateBackend,
+    restored: Option<&RestoredOperatorState>,
+    clock: &SharedClock,
+) -> Result<()> {
     operator.open(&mut OperatorContext {
         operator: &OperatorId::new("totals"),
         subtask: 0,
         parallelism: 1,
-        clock: &SystemClock::shared(),
+        clock,
         status: &JobStatus::shared(),
         restored,
         keyed_state,

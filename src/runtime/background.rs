@@ -14,7 +14,7 @@ use crate::snapshot::{SealedOperator, SnapshotWriter, SubtaskSnapshot};
 
 use super::chain::StateSize;
 use super::message::{Report, ReportBody};
-use super::subtask::SealedSubtask;
+use super::subtask_event::SealedSubtask;
 
 /// How many jobs of one subtask can wait. Each checkpoint makes two, and few checkpoints are ever under way, so a full
 /// queue means that the store has stopped answering.

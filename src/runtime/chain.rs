@@ -27,6 +27,8 @@ pub(super) struct Chain {
     running: usize,
     /// Which slot is being finished.
     finishing: usize,
+    /// Whether a watermark is on its way through the chain: a slot has more to do for it, or something waits behind it.
+    watermark_under_way: bool,
     /// Whether the end of event time was passed on.
     watermark_ended: bool,
     records_out: u64,
@@ -46,8 +48,11 @@ pub(super) struct Slot {
     pub(super) operator_state: OperatorStateBackend,
     /// The items that the job resumes from.
     pub(super) restored: Option<Arc<RestoredOperatorState>>,
+    /// What it emitted. Something stays in it only while the slot behind it has more to do for a watermark.
     output: Output,
     watermark: EventTime,
+    /// Whether the operator has more to do for the watermark.
+    is_advancing: bool,
     /// What belongs to the last barrier, as long as that is being gathered.
     begun: Option<Begun>,
     /// The checkpoints that are not known to be complete, oldest first, and the epochs that their barriers ended.
@@ -112,6 +117,7 @@ impl Slot {
             restored,
             output: Output::default(),
             watermark: EventTime::MIN,
+            is_advancing: false,
             begun: None,
             barriers: VecDeque::new(),
         }
@@ -146,10 +152,10 @@ impl Slot {
                 self.keyed_state.copy_base_slice(BASE_SLICE_BYTES)?;
                 self.keyed_state.sweep_slice()?;
             }
-            (Instance::Operator(operator), Emission::Watermark(watermark)) => {
+            (Instance::Operator(_), Emission::Watermark(watermark)) => {
                 if watermark > self.watermark {
                     self.watermark = watermark;
-                    operator.on_watermark(watermark, &mut self.output)?;
+                    self.advance()?;
                 }
             }
             (Instance::Sink(sink), Emission::Batch(batch)) => {
@@ -161,6 +167,24 @@ impl Slot {
             (Instance::Source(_), _) => {}
         }
         Ok(())
+    }
+
+    /// One portion of what the operator does for its watermark.
+    fn advance(&mut self) -> Result<()> {
+        if let Instance::Operator(operator) = &mut self.component {
+            let status = operator.on_watermark(self.watermark, &mut self.output)?;
+            self.is_advancing = status == FinishStatus::More;
+            self.keyed_state.copy_base_slice(BASE_SLICE_BYTES)?;
+            self.keyed_state.sweep_slice()?;
+        }
+        Ok(())
+    }
+
+    fn next_processing_time(&self) -> Option<i64> {
+        match &self.component {
+            Instance::Operator(operator) => operator.next_processing_time(),
+            Instance::Source(_) | Instance::Sink(_) => None,
+        }
     }
 
     fn begin_snapshot(&mut self, checkpoint: CheckpointId) -> Result<()> {
@@ -240,6 +264,7 @@ impl Chain {
             slots,
             running: 0,
             finishing: 0,
+            watermark_under_way: false,
             watermark_ended: false,
             records_out: 0,
             gathered: Vec::new(),
@@ -285,16 +310,81 @@ impl Chain {
             return Ok((SourceStatus::Finished, 0));
         };
         let status = source.poll(rows_max, &mut slot.output)?;
-        let rows = self.pass_on(0, outputs)?;
+        let rows = slot.output.rows() as u64;
+        self.pass_on(0, outputs)?;
         Ok((status, rows))
     }
 
-    /// Takes in what came over a link.
+    /// Takes in what came over a link. No watermark may be under way.
     ///
     /// # Errors
     /// When an operator fails that it reaches.
     pub(super) fn take(&mut self, emission: Emission, outputs: &mut Outputs) -> Result<()> {
-        self.push(0, emission, outputs)
+        self.push(0, emission, outputs)?;
+        Ok(())
+    }
+
+    /// Whether a watermark is on its way through the chain. Until it is through, the chain must be given nothing, and no
+    /// snapshot may be taken of it: records that wait behind the watermark would be in nobody's state.
+    pub(super) fn is_watermark_under_way(&self) -> bool {
+        self.watermark_under_way
+    }
+
+    /// Goes on with the watermark that is under way, by one portion. To be called when the outputs have room.
+    ///
+    /// # Errors
+    /// When an operator fails.
+    pub(super) fn advance_watermark(&mut self, outputs: &mut Outputs) -> Result<()> {
+        self.watermark_under_way = false;
+        // The last slot first, so that nothing gathers between two.
+        for index in (0..self.slots.len()).rev() {
+            if !self.pass_on(index, outputs)? {
+                return Ok(());
+            }
+            if self.slots[index].is_advancing {
+                self.running = index;
+                self.slots[index].advance()?;
+                self.pass_on(index, outputs)?;
+                self.watermark_under_way = true;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// When the first operator wants to be called by the clock, in milliseconds since the Unix epoch.
+    pub(super) fn next_processing_time(&self) -> Option<i64> {
+        self.slots
+            .iter()
+            .filter_map(Slot::next_processing_time)
+            .min()
+    }
+
+    /// Lets one operator that is due do a portion of what is. No watermark may be under way. Gives whether one was due.
+    ///
+    /// # Errors
+    /// When an operator fails.
+    pub(super) fn advance_processing_time(
+        &mut self,
+        now_unix_millis: i64,
+        outputs: &mut Outputs,
+    ) -> Result<bool> {
+        let is_due = |slot: &Slot| {
+            slot.next_processing_time()
+                .is_some_and(|time| time <= now_unix_millis)
+        };
+        let Some(index) = self.slots.iter().position(is_due) else {
+            return Ok(false);
+        };
+        self.running = index;
+        let slot = &mut self.slots[index];
+        if let Instance::Operator(operator) = &mut slot.component {
+            operator.on_processing_time(now_unix_millis, &mut slot.output)?;
+            slot.keyed_state.copy_base_slice(BASE_SLICE_BYTES)?;
+            slot.keyed_state.sweep_slice()?;
+        }
+        self.pass_on(index, outputs)?;
+        Ok(true)
     }
 
     /// Brings the chain to its end, a portion a call: event time ends, then each operator finishes, in order. Gives
@@ -303,10 +393,17 @@ impl Chain {
     /// # Errors
     /// When an operator fails.
     pub(super) fn finish(&mut self, outputs: &mut Outputs) -> Result<bool> {
+        if self.watermark_under_way {
+            self.advance_watermark(outputs)?;
+            return Ok(false);
+        }
         if !self.watermark_ended {
             self.watermark_ended = true;
             let first = usize::from(matches!(self.slots[0].component, Instance::Source(_)));
             self.push(first, Emission::Watermark(EventTime::MAX), outputs)?;
+            if self.watermark_under_way {
+                return Ok(false);
+            }
         }
         while self.finishing < self.slots.len() {
             let index = self.finishing;
@@ -320,10 +417,11 @@ impl Chain {
                     FinishStatus::Done
                 }
             };
-            self.pass_on(index, outputs)?;
             if status == FinishStatus::Done {
                 self.finishing += 1;
-            } else {
+            }
+            // What it emitted may hold a watermark.
+            if !self.pass_on(index, outputs)? || status == FinishStatus::More {
                 return Ok(false);
             }
         }
@@ -403,31 +501,28 @@ impl Chain {
         size
     }
 
-    fn push(&mut self, index: usize, emission: Emission, outputs: &mut Outputs) -> Result<()> {
+    /// Gives slot `index` something to take. Gives whether all of its effect has gone through the chain; if not, a
+    /// watermark is under way.
+    fn push(&mut self, index: usize, emission: Emission, outputs: &mut Outputs) -> Result<bool> {
         if index == self.slots.len() {
-            return outputs.emit(emission);
+            outputs.emit(emission)?;
+            return Ok(true);
         }
         self.running = index;
         self.slots[index].take(emission, &mut self.records_out)?;
-        self.pass_on(index, outputs)?;
-        Ok(())
+        let is_through = self.pass_on(index, outputs)? && !self.slots[index].is_advancing;
+        self.watermark_under_way |= !is_through;
+        Ok(is_through)
     }
 
-    /// Hands what slot `index` emitted to the one behind it. Gives how many records that were.
-    fn pass_on(&mut self, index: usize, outputs: &mut Outputs) -> Result<u64> {
-        if self.slots[index].output.is_empty() {
-            return Ok(0);
-        }
-        let mut rows = 0;
-        let mut output = std::mem::take(&mut self.slots[index].output);
-        for emission in output.take() {
-            if let Emission::Batch(batch) = &emission {
-                rows += batch.len() as u64;
+    /// Hands what slot `index` emitted to the one behind it, up to a watermark for which that has more to do. Gives
+    /// whether all was handed on, and has gone through the chain.
+    fn pass_on(&mut self, index: usize, outputs: &mut Outputs) -> Result<bool> {
+        while let Some(emission) = self.slots[index].output.take_first() {
+            if !self.push(index + 1, emission, outputs)? {
+                return Ok(false);
             }
-            self.push(index + 1, emission, outputs)?;
         }
-        // Given back for its capacity.
-        self.slots[index].output = output;
-        Ok(rows)
+        Ok(true)
     }
 }

@@ -17,10 +17,11 @@ use crate::state::{KeyedStateBackend, OperatorStateBackend, StateSettings};
 
 use super::background::{BACKGROUND_JOBS_MAX, Background};
 use super::chain::{Chain, Instance, Slot};
+use super::inputs::Inputs;
 use super::message::{Report, ReportBody};
 use super::panic::catch_panic;
 use super::setting::Setting;
-use super::subtask::{Head, Inputs, Subtask};
+use super::subtask::{Head, Subtask};
 use super::subtask_actor::SubtaskActor;
 use super::wiring::SubtaskWiring;
 

@@ -2,23 +2,26 @@
 
 use std::time::Duration;
 
-use crate::channel::{
-    Alignment, DeclineReason, Disconnected, Element, Gate, GateCommand, LinkReceiver,
-};
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::{CheckpointId, EventTime, OperatorId, SubtaskId};
+use crate::channel::{Alignment, Element, GateCommand};
+use crate::error::Result;
+use crate::model::{CheckpointId, OperatorId, SubtaskId};
 use crate::operator::{Emission, SourceStatus};
 
-use super::background::OperatorWork;
-use super::chain::{Chain, OperatorPart, StateSize};
+use super::chain::{Chain, OperatorPart};
+use super::inputs::Inputs;
 use super::output::Outputs;
 use super::setting::Setting;
+use super::subtask_event::{SealedSubtask, SubtaskEvent, SubtaskFigures};
 
 /// How many records a source is asked for at a time.
 const SOURCE_ROWS_MAX: usize = 1024;
 
-/// How many records one portion of the end counts for, so that a long one leaves the worker to others now and then.
-const FINISH_ROWS: usize = 4096;
+/// How many records one portion of a watermark, of what is due by the clock, or of the end counts for, so that many
+/// portions leave the worker to others now and then. About what an operator emits in one.
+const PORTION_ROWS: usize = 4096;
+
+/// The longest sleep until something is due by the clock, so that a jump of the wall-clock time is noticed.
+const PROCESSING_TIME_SLEEP_MAX: Duration = Duration::from_secs(10);
 
 /// How much of a snapshot is gathered after each batch: what keeps no batch waiting for more than some 50 microseconds.
 const GATHER_BYTES: usize = 64 * 1024;
@@ -38,6 +41,8 @@ pub(super) struct Subtask {
     finished_before: bool,
     /// Checkpoints that are aligned because all input has ended, and wait until the chain has finished.
     snapshots_after_finish: Vec<CheckpointId>,
+    /// Checkpoints that were triggered at a source while a watermark was under way through its chain.
+    snapshots_after_watermark: Vec<CheckpointId>,
     /// The snapshot that is being gathered, still without its operators.
     sealing: Option<SealedSubtask>,
     events: Vec<SubtaskEvent>,
@@ -53,16 +58,6 @@ pub(super) enum Head {
     },
     /// Links from other subtasks.
     Links(Inputs),
-}
-
-/// The links that a subtask reads, and the gate that aligns the barriers on them.
-pub(super) struct Inputs {
-    links: Vec<LinkReceiver>,
-    /// Which links have delivered their end. They are not looked at again: their writers may be gone.
-    ended: Vec<bool>,
-    gate: Gate,
-    /// Which link is looked at first in the next round.
-    next: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,74 +76,8 @@ pub(super) enum Progress {
     Busy,
     /// A wake: input on a link, or room in one.
     Waiting,
-    /// Time: the source has nothing before this much of it has passed.
+    /// A wake, or time: the source has nothing, and nothing is due by the clock, before this much of it has passed.
     Sleeping(Duration),
-}
-
-/// What a subtask has to tell the coordinator, or to have done in the background.
-pub(super) enum SubtaskEvent {
-    /// The synchronous part of a checkpoint is done.
-    Snapshot(SealedSubtask),
-    /// The subtask cannot take part in this checkpoint.
-    Declined(CheckpointId, DeclineReason),
-    /// The second phase of this checkpoint has work for the background; it may be empty.
-    Commit(CheckpointId, Vec<OperatorWork>),
-    /// All input has ended and is worked off. The subtask still takes part in checkpoints.
-    Finished,
-}
-
-/// The state of a subtask as of a barrier.
-pub(super) struct SealedSubtask {
-    /// The checkpoint that it belongs to.
-    pub(super) checkpoint: CheckpointId,
-    /// Whether the subtask had finished.
-    pub(super) finished: bool,
-    /// How long the subtask stood still for it.
-    pub(super) sync_duration: Duration,
-    /// How long the barriers on its inputs took.
-    pub(super) alignment: Alignment,
-    /// How much keyed state it held.
-    pub(super) state_size: StateSize,
-    /// The state of each operator of the chain.
-    pub(super) operators: Vec<OperatorPart>,
-}
-
-impl Inputs {
-    /// Inputs over `links`, aligned by `gate`.
-    pub(super) fn new(links: Vec<LinkReceiver>, gate: Gate) -> Self {
-        Self {
-            ended: vec![false; links.len()],
-            links,
-            gate,
-            next: 0,
-        }
-    }
-
-    /// The next element of an input that is not blocked, round and round.
-    fn receive(&mut self) -> Result<Option<(usize, Element)>> {
-        let count = self.links.len();
-        for offset in 0..count {
-            let input = (self.next + offset) % count;
-            if self.gate.is_blocked(input) || self.ended[input] {
-                continue;
-            }
-            match self.links[input].try_recv() {
-                Ok(Some(element)) => {
-                    self.ended[input] = matches!(element, Element::End);
-                    self.next = (input + 1) % count;
-                    return Ok(Some((input, element)));
-                }
-                Ok(None) => {}
-                Err(Disconnected) => return Err(writer_is_gone()),
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// The writer ended without saying so: it has failed, and is reported on its own.
-fn writer_is_gone() -> Error {
-    Error::new(ErrorKind::Operator, "the subtask before this one is gone")
 }
 
 impl Subtask {
@@ -170,6 +99,7 @@ impl Subtask {
             phase: Phase::Running,
             finished_before,
             snapshots_after_finish: Vec::new(),
+            snapshots_after_watermark: Vec::new(),
             sealing: None,
             events: Vec::new(),
             records_in: 0,
@@ -199,6 +129,7 @@ impl Subtask {
     /// # Errors
     /// When an operator fails, or a neighbour is gone. The subtask is of no use afterwards.
     pub(super) fn step(&mut self, rows_max: usize) -> Result<Progress> {
+        let now_unix_millis = self.setting.clock.unix_millis();
         let mut rows_left = rows_max;
         loop {
             self.gather(GATHER_BYTES)?;
@@ -213,18 +144,16 @@ impl Subtask {
                 Phase::Finished => Turn::Nothing(Progress::Waiting),
                 Phase::Finishing => {
                     self.finish()?;
-                    // About what an operator emits in one portion.
-                    Turn::Did(FINISH_ROWS)
+                    Turn::Did(PORTION_ROWS)
                 }
-                Phase::Running if matches!(self.head, Head::Source { .. }) => {
-                    self.poll_source(rows_left)?
-                }
-                Phase::Running => self.read_links()?,
+                Phase::Running => self.run(rows_left, now_unix_millis)?,
             };
             match turn {
                 // An element without rows counts as one, so that the loop ends.
                 Turn::Did(rows) => rows_left = rows_left.saturating_sub(rows.max(1)),
-                Turn::Nothing(progress) => return Ok(self.unless_sealing(progress)),
+                Turn::Nothing(progress) => {
+                    return Ok(self.unless_sealing(self.until_due(progress)));
+                }
             }
         }
     }
@@ -245,6 +174,9 @@ impl Subtask {
                 if is_ending || self.phase == Phase::Finishing {
                     self.snapshots_after_finish.push(checkpoint);
                     Ok(())
+                } else if self.chain.is_watermark_under_way() {
+                    self.snapshots_after_watermark.push(checkpoint);
+                    Ok(())
                 } else {
                     self.snapshot(checkpoint, Alignment::default())
                 }
@@ -263,8 +195,12 @@ impl Subtask {
     /// # Errors
     /// When a reader is gone.
     pub(super) fn abort(&mut self, checkpoint: CheckpointId) -> Result<()> {
-        self.snapshots_after_finish
-            .retain(|waiting| *waiting != checkpoint);
+        for waiting in [
+            &mut self.snapshots_after_finish,
+            &mut self.snapshots_after_watermark,
+        ] {
+            waiting.retain(|waiting| *waiting != checkpoint);
+        }
         if let Head::Links(inputs) = &mut self.head {
             let commands = inputs.gate.abort(checkpoint);
             self.carry_out(commands)?;
@@ -297,6 +233,61 @@ impl Subtask {
             records_sent: self.outputs.take_records_out(),
             records_sunk: self.chain.take_records_out(),
             watermark: self.chain.watermark(),
+        }
+    }
+
+    /// One turn while there is input: first what is under way, then what is due, and only then more input.
+    fn run(&mut self, rows_left: usize, now_unix_millis: i64) -> Result<Turn> {
+        if self.chain.is_watermark_under_way() {
+            self.advance_watermark()?;
+            return Ok(Turn::Did(PORTION_ROWS));
+        }
+        if self.obeys_clock()
+            && self
+                .chain
+                .advance_processing_time(now_unix_millis, &mut self.outputs)?
+        {
+            return Ok(Turn::Did(PORTION_ROWS));
+        }
+        match self.head {
+            Head::Source { .. } => self.poll_source(rows_left),
+            Head::Links(_) => self.read_links(),
+        }
+    }
+
+    /// One portion of a watermark; after the last, the checkpoints that were triggered meanwhile.
+    fn advance_watermark(&mut self) -> Result<()> {
+        self.chain.advance_watermark(&mut self.outputs)?;
+        if !self.chain.is_watermark_under_way() {
+            for checkpoint in std::mem::take(&mut self.snapshots_after_watermark) {
+                self.snapshot(checkpoint, Alignment::default())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what is due by the clock is done. Once all input has ended, or a source was told to stop, it never is:
+    /// its time may lie far behind the end of the job.
+    fn obeys_clock(&self) -> bool {
+        let stopped = matches!(self.head, Head::Source { stopped: true });
+        self.phase == Phase::Running && !self.finished_before && !stopped
+    }
+
+    /// What the subtask needs if it has nothing to do now, and perhaps has when something is due by the clock.
+    fn until_due(&self, progress: Progress) -> Progress {
+        let next = self.chain.next_processing_time();
+        let Some(next_unix_millis) = next.filter(|_| self.obeys_clock()) else {
+            return progress;
+        };
+        let now_unix_millis = self.setting.clock.unix_millis();
+        let millis = next_unix_millis.saturating_sub(now_unix_millis);
+        let Ok(millis @ 1..) = u64::try_from(millis) else {
+            return Progress::Busy;
+        };
+        let sleep = Duration::from_millis(millis).min(PROCESSING_TIME_SLEEP_MAX);
+        match progress {
+            Progress::Sleeping(duration) => Progress::Sleeping(duration.min(sleep)),
+            _ => Progress::Sleeping(sleep),
         }
     }
 
@@ -396,6 +387,7 @@ impl Subtask {
 
     /// The barrier goes on first, so that the subtasks behind this one can begin while it takes its snapshot.
     fn snapshot(&mut self, checkpoint: CheckpointId, alignment: Alignment) -> Result<()> {
+        debug_assert!(!self.chain.is_watermark_under_way());
         let started = self.setting.clock.elapsed();
         let finished = self.phase == Phase::Finished;
         if !finished {
@@ -469,23 +461,6 @@ enum Turn {
     Did(usize),
     /// There was nothing to do.
     Nothing(Progress),
-}
-
-/// What passed a subtask since it was last asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SubtaskFigures {
-    /// Whether it has a source at its head.
-    pub(super) is_source: bool,
-    /// Whether no other subtask reads from it.
-    pub(super) is_last: bool,
-    /// Records that came out of its source or in over its links.
-    pub(super) records_in: u64,
-    /// Records that it gave to other subtasks.
-    pub(super) records_sent: u64,
-    /// Records that its sink took.
-    pub(super) records_sunk: u64,
-    /// The last watermark that its last operator was given.
-    pub(super) watermark: EventTime,
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use crate::telemetry::{JobStatus, Metric, WatermarkGauge, count};
 use super::background::BackgroundJob;
 use super::message::{Control, Report, ReportBody, WakeUp};
 use super::panic::catch_panic;
-use super::subtask::{Progress, Subtask, SubtaskEvent};
+use super::subtask::{Progress, Subtask};
+use super::subtask_event::SubtaskEvent;
 use super::wake::ActorWake;
 
 /// How many records a subtask works off before it lets the others on its worker have a turn.
@@ -32,7 +33,7 @@ pub(super) struct SubtaskActor {
     started: bool,
     /// Whether the next step is already in the worker's queue.
     scheduled: bool,
-    /// The timer of a source that has nothing for now. Any other wake replaces it.
+    /// The wake at the time that the subtask gave, when it had nothing to do. Any other wake replaces it.
     sleep: Option<SpawnHandle>,
     failed: bool,
 }

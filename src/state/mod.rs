@@ -57,6 +57,8 @@
 //! It is fuzzy: slices are from different moments. That is mended by the deltas from its first epoch on, which hold whole
 //! values.
 //!
+//! **Timers.** [`Timers`] are map states, in which an entry is a key and a time, with an index by time beside them.
+//!
 //! **Restore.** Base, then deltas, in order; of each piece only the records whose key group counts. Every length is
 //! checked, and every archive is checked once (a checksum over the whole piece is the reader's affair); what is damaged
 //! is an error.
@@ -166,6 +168,7 @@ mod store;
 mod sweep;
 mod table;
 mod time_to_live;
+mod timers;
 mod undo;
 mod value_state;
 
@@ -192,6 +195,7 @@ pub use sealed::{
 };
 pub use spec::StateSpec;
 pub use time_to_live::{StateTtl, TtlUpdate};
+pub use timers::{Timer, Timers};
 pub use value_state::ValueState;
 
 #[cfg(test)]

@@ -17,3 +17,4 @@ mod operator_state;
 mod resume;
 mod support;
 mod time_to_live;
+mod timers;

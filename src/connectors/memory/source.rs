@@ -9,7 +9,7 @@ use arrow_select::take::take_record_batch;
 use crate::connectors::generator::{GenerateRows, GeneratorSource};
 use crate::connectors::splits::SplitRange;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Batch, CheckpointId};
+use crate::model::{Batch, CheckpointId, EventTime};
 use crate::operator::{OperatorContext, OperatorSnapshot, Output, Source, SourceStatus};
 
 /// Gives out rows that lie in memory. Its position is an index.
@@ -44,6 +44,27 @@ impl MemorySource {
         let count = rows.0.len() as u64;
         Ok(Self {
             source: Box::new(GeneratorSource::new(Some(count), splits, rows)?),
+        })
+    }
+
+    /// A source of typed rows that emits watermarks: `event_time` is the time of a row, and must not fall from one row
+    /// to the next.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] for a number of splits that is 0 or above 128.
+    pub fn of_timed_rows<T: Clone + Send + Sync + 'static>(
+        rows: impl Into<Arc<[T]>>,
+        splits: u32,
+        event_time: impl Fn(&T) -> EventTime + 'static,
+    ) -> Result<Self> {
+        let rows = rows.into();
+        let timed = Arc::clone(&rows);
+        let count = rows.len() as u64;
+        let source = GeneratorSource::new(Some(count), splits, MemoryRows(rows))?;
+        Ok(Self {
+            source: Box::new(
+                source.with_event_time(move |index| event_time(&timed[index as usize])),
+            ),
         })
     }
 
@@ -111,6 +132,7 @@ mod tests {
 
     use super::*;
     use crate::connectors::test_support::{Subtask, key_values, poll_to_end, state_of};
+    use crate::operator::Emission;
 
     #[test]
     fn rows_come_in_order_and_go_on_where_they_were() {
@@ -129,6 +151,24 @@ mod tests {
             .flat_map(|batch| batch.into_rows::<u32>().unwrap())
             .collect();
         assert!(rest.iter().copied().eq(7..100), "{rest:?}");
+    }
+
+    #[test]
+    fn timed_rows_come_with_the_time_of_the_next_as_the_watermark() {
+        let event_time = |row: &i64| EventTime(*row);
+        let rows: Vec<i64> = (0..10).map(|row| row * row).collect();
+        let mut source = MemorySource::of_timed_rows(rows, 2, event_time).unwrap();
+        Subtask::of(0, 1).open_source(&mut source).unwrap();
+        let mut output = Output::default();
+        let mut watermarks = Vec::new();
+        while source.poll(3, &mut output).unwrap() != SourceStatus::Finished {
+            watermarks.extend(output.take().filter_map(|emission| match emission {
+                Emission::Batch(_) => None,
+                Emission::Watermark(watermark) => Some(watermark.0),
+            }));
+        }
+        // Of two splits, rows 0, 2, 4 come first, then 1, 3, 5, then 6 and 8.
+        assert_eq!(watermarks, [1, 36, 49]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::channel::LinkLimits;
 use crate::config::CheckpointMode;
 use crate::connectors::{GeneratorSource, MemoryOutput, MemorySink};
 use crate::graph::{ExchangeTargets, JobGraph, PhysicalPlan, StreamBuilder};
-use crate::model::{CheckpointId, KeyGroupRange, OperatorId, SubtaskId, SystemClock};
+use crate::model::{CheckpointId, KeyGroupRange, OperatorId, SharedClock, SubtaskId, SystemClock};
 use crate::runtime::seed::{OperatorSeed, SubtaskParts};
 use crate::runtime::setting::Setting;
 use crate::runtime::wiring::lay_links;
@@ -18,6 +18,7 @@ use crate::state::{Epoch, RestoredPart, RestoredState, SealedBytes, SealedState}
 use crate::telemetry::JobStatus;
 
 mod operator_state;
+mod timers;
 
 const ROWS: u64 = 3000;
 const KEYS: u64 = 40;
@@ -162,12 +163,21 @@ struct Run {
 
 impl Run {
     fn start(graph: &JobGraph, restored: Option<Checkpoint>, random: &mut fastrand::Rng) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let plan = PhysicalPlan::of(graph);
         let limits = LinkLimits {
             rows_max: random.usize(1..100),
             elements_max: random.usize(1..10),
         };
+        Self::start_with(graph, restored, limits, SystemClock::shared())
+    }
+
+    fn start_with(
+        graph: &JobGraph,
+        restored: Option<Checkpoint>,
+        limits: LinkLimits,
+        clock: SharedClock,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = PhysicalPlan::of(graph);
         let setting = Setting {
             targets: ExchangeTargets {
                 parallelism: graph.parallelism,
@@ -175,7 +185,7 @@ impl Run {
             },
             mode: CheckpointMode::ExactlyOnce,
             incremental: true,
-            clock: SystemClock::shared(),
+            clock,
             status: JobStatus::shared(),
         };
         let mut subtasks = Vec::new();
@@ -362,12 +372,13 @@ fn plan_of(
         let part = last.operators.iter().find(is_own).unwrap();
         part.snapshot.items.clone()
     };
-    let keyed: Vec<&SealedState> = subtasks[index]
-        .1
-        .iter()
-        .flat_map(|sealed| sealed.operators.iter().filter(is_own))
-        .flat_map(|part| &part.keyed)
-        .collect();
+    let mut keyed: BTreeMap<&str, Vec<&SealedState>> = BTreeMap::new();
+    let own = subtasks[index].1.iter();
+    for sealed in own.flat_map(|sealed| sealed.operators.iter().filter(is_own)) {
+        for state in &sealed.keyed {
+            keyed.entry(&state.name).or_default().push(state);
+        }
+    }
     RestorePlan {
         finished: subtasks
             .iter()
@@ -377,19 +388,16 @@ fn plan_of(
             .map(|(_, sealed)| last_items(sealed))
             .collect(),
         operator_state: operator_state::restored(&subtasks, operator),
-        states: restored_state(&keyed, index, subtasks.len())
-            .into_iter()
+        states: keyed
+            .values()
+            .map(|state| restored_state(state, index, subtasks.len()))
             .collect(),
         inherited: Vec::new(),
     }
 }
 
 /// Each process begins its epochs at 1: there a new part begins, which goes on from the one before.
-fn restored_state(
-    keyed: &[&SealedState],
-    index: usize,
-    parallelism: usize,
-) -> Option<RestoredState> {
+fn restored_state(keyed: &[&SealedState], index: usize, parallelism: usize) -> RestoredState {
     let bytes = |sealed: &SealedBytes| bytes::Bytes::from(sealed.chunks.concat());
     let key_groups = KeyGroupRange::of_subtask(index, parallelism, MAX_PARALLELISM);
     let mut parts: Vec<RestoredPart> = Vec::new();
@@ -409,10 +417,9 @@ fn restored_state(
             part.deltas.push(bytes(&sealed.delta));
         }
     }
-    let first = keyed.first()?;
-    Some(RestoredState {
-        name: first.name.clone(),
-        descriptor: first.descriptor.clone(),
+    RestoredState {
+        name: keyed[0].name.clone(),
+        descriptor: keyed[0].descriptor.clone(),
         parts: parts.into(),
-    })
+    }
 }

@@ -9,3 +9,4 @@ mod model;
 mod rescale;
 mod subject;
 mod time_to_live;
+mod timers;

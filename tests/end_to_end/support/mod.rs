@@ -9,9 +9,9 @@ mod sums;
 mod typed_job;
 
 pub(crate) use census_job::{CensusJob, Registers};
-pub(crate) use fault::{Fault, Gate, How, Place, REASON};
+pub(crate) use fault::{Fault, FaultySink, Gate, How, Place, REASON};
 pub(crate) use job_folder::JobFolder;
-pub(crate) use numbers::Hold;
+pub(crate) use numbers::{Hold, Numbers, NumbersPlan, SPLITS, Sight};
 pub(crate) use process::{Ended, Process};
 pub(crate) use sums::Sums;
-pub(crate) use typed_job::{Run, TypedJob, expected, expected_of_union, sorted};
+pub(crate) use typed_job::{Run, SIGHTS_MAX, TypedJob, expected, expected_of_union, sorted};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use floodmark::connectors::MemorySource;
 use floodmark::error::Result;
-use floodmark::model::CheckpointId;
+use floodmark::model::{CheckpointId, EventTime};
 use floodmark::operator::{
     BackgroundWork, Emission, OperatorContext, OperatorSnapshot, Output, Source, SourceStatus,
 };
@@ -45,6 +45,8 @@ pub(crate) enum Sight {
 #[derive(Clone)]
 pub(crate) struct NumbersPlan {
     pub(crate) numbers: Arc<[u64]>,
+    /// The event time of a number; it does not fall.
+    pub(crate) event_time: fn(&u64) -> EventTime,
     pub(crate) hold: Hold,
     pub(crate) fault: Fault,
     /// Opened when a subtask has given out all it has.
@@ -71,7 +73,11 @@ impl Numbers {
     pub(crate) fn new(plan: &NumbersPlan) -> Result<Self> {
         plan.fault.strike(Place::SourceMake)?;
         Ok(Self {
-            numbers: MemorySource::of_rows(Arc::clone(&plan.numbers), SPLITS)?,
+            numbers: MemorySource::of_timed_rows(
+                Arc::clone(&plan.numbers),
+                SPLITS,
+                plan.event_time,
+            )?,
             plan: plan.clone(),
             given: 0,
             resumed: false,
@@ -123,9 +129,12 @@ impl Source for Numbers {
         let mut given = Output::default();
         let status = self.numbers.poll(rows_max as usize, &mut given)?;
         for emission in given.take() {
-            if let Emission::Batch(batch) = emission {
-                self.given += batch.len() as u64;
-                output.emit(batch);
+            match emission {
+                Emission::Batch(batch) => {
+                    self.given += batch.len() as u64;
+                    output.emit(batch);
+                }
+                Emission::Watermark(watermark) => output.emit_watermark(watermark),
             }
         }
         if status == SourceStatus::Finished {

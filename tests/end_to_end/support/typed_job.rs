@@ -11,6 +11,7 @@ use floodmark::connectors::{MemoryOutput, MemorySink};
 use floodmark::engine::{Engine, EngineSettings, JobHandle, JobOutcome};
 use floodmark::error::Error;
 use floodmark::graph::{JobGraph, StreamBuilder};
+use floodmark::model::EventTime;
 
 use super::fault::{Farewell, Fault, FaultySink, Gate, Trap};
 use super::numbers::{Hold, Numbers, NumbersPlan, SPLITS, Sight};
@@ -29,7 +30,7 @@ const FAREWELL: u64 = 2 * SECOND_FIRST;
 const KEYS: u64 = 2 * SPLITS as u64;
 
 /// How many sights can wait for the test, far more than a run has.
-const SIGHTS_MAX: usize = 100_000;
+pub(crate) const SIGHTS_MAX: usize = 100_000;
 
 /// How long a test waits for the next sight. It is never reached unless the job hangs.
 const SIGHT_TIMEOUT: Duration = Duration::from_secs(40);
@@ -148,6 +149,7 @@ impl TypedJob {
         let job = StreamBuilder::new("typed").parallelism(run.parallelism);
         let first = NumbersPlan {
             numbers: (0..NUMBERS).collect(),
+            event_time: |number| EventTime(*number as i64),
             hold: run.hold.clone(),
             fault: run.fault.clone(),
             ended: Gate::default(),

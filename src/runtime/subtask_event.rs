@@ -1,0 +1,54 @@
+//! What a subtask tells: events for the coordinator and the background, and figures.
+
+use std::time::Duration;
+
+use crate::channel::{Alignment, DeclineReason};
+use crate::model::{CheckpointId, EventTime};
+
+use super::background::OperatorWork;
+use super::chain::{OperatorPart, StateSize};
+
+/// What a subtask has to tell the coordinator, or to have done in the background.
+pub(super) enum SubtaskEvent {
+    /// The synchronous part of a checkpoint is done.
+    Snapshot(SealedSubtask),
+    /// The subtask cannot take part in this checkpoint.
+    Declined(CheckpointId, DeclineReason),
+    /// The second phase of this checkpoint has work for the background; it may be empty.
+    Commit(CheckpointId, Vec<OperatorWork>),
+    /// All input has ended and is worked off. The subtask still takes part in checkpoints.
+    Finished,
+}
+
+/// The state of a subtask as of a barrier.
+pub(super) struct SealedSubtask {
+    /// The checkpoint that it belongs to.
+    pub(super) checkpoint: CheckpointId,
+    /// Whether the subtask had finished.
+    pub(super) finished: bool,
+    /// How long the subtask stood still for it.
+    pub(super) sync_duration: Duration,
+    /// How long the barriers on its inputs took.
+    pub(super) alignment: Alignment,
+    /// How much keyed state it held.
+    pub(super) state_size: StateSize,
+    /// The state of each operator of the chain.
+    pub(super) operators: Vec<OperatorPart>,
+}
+
+/// What passed a subtask since it was last asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SubtaskFigures {
+    /// Whether it has a source at its head.
+    pub(super) is_source: bool,
+    /// Whether no other subtask reads from it.
+    pub(super) is_last: bool,
+    /// Records that came out of its source or in over its links.
+    pub(super) records_in: u64,
+    /// Records that it gave to other subtasks.
+    pub(super) records_sent: u64,
+    /// Records that its sink took.
+    pub(super) records_sunk: u64,
+    /// The last watermark that its last operator was given.
+    pub(super) watermark: EventTime,
+}
