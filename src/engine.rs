@@ -143,6 +143,7 @@ impl Engine {
             clock: settings.clock,
             status: Arc::clone(&status),
             nonce: hash_key(nonce.as_bytes()),
+            boot: settings.state.local_recovery.then(boot).flatten(),
             graph,
         };
         let (started_sender, started) = sync_channel(1);
@@ -205,6 +206,12 @@ fn job_is_gone() -> Error {
 }
 
 /// The folder of a job's working segments. Jobs of one name with different storage do not share it.
+/// A number that stands for this start of the machine, where the system tells.
+fn boot() -> Option<u64> {
+    let id = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(hash_key(&id))
+}
+
 fn state_directory(section: &StateSection, root: &Path, job: &str) -> PathBuf {
     let base = section.directory.clone().unwrap_or_else(|| {
         let tmpfs = Path::new("/dev/shm");

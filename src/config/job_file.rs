@@ -145,6 +145,7 @@ fn read_state(document: &mut Fields<'_, '_>) -> StateSection {
     let mut fields = Fields::of_section("state", document);
     let mut state = StateSection::default();
     fields.set("backing", &mut state.backing, |_| Ok(()));
+    fields.set("local_recovery", &mut state.local_recovery, |_| Ok(()));
     state.directory = fields
         .read("directory", |text: &String| judge_not_empty(text))
         .map(PathBuf::from);

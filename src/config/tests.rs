@@ -63,6 +63,7 @@ fn a_file_that_sets_everything_is_read_as_written() {
         [state]
         backing = "disk"
         directory = "/var/tmp"
+        local_recovery = false
         [link]
         rows_max = 1000
         elements_max = 10
@@ -94,7 +95,8 @@ fn a_file_that_sets_everything_is_read_as_written() {
         file.state,
         StateSection {
             backing: StateBacking::Disk,
-            directory: Some("/var/tmp".into())
+            directory: Some("/var/tmp".into()),
+            local_recovery: false,
         }
     );
     assert_eq!(

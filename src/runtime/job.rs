@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
@@ -18,15 +18,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{ExchangeTargets, JobGraph, PhysicalPlan};
 use crate::model::{KeyGroupRange, OperatorId, SharedClock, SubtaskId};
 use crate::snapshot::{
-    CheckpointStore, GraphOperator, LoadedCheckpoint, Recovery, Retention, SnapshotWriter,
-    SubtaskEntry,
+    CheckpointStore, Deferral, GraphOperator, LoadedCheckpoint, Manifest, Recovery, Retention,
+    SnapshotWriter, SubtaskEntry,
 };
+use crate::state::KeyedStateBackend;
 use crate::telemetry::JobStatus;
 
 use super::committer::{Committer, JobIdentity};
 use super::coordinator_actor::{CoordinatorActor, JobEnd, Request};
 use super::seed::{OperatorSeed, SharedParts, SubtaskParts, SubtaskSeed};
-use super::setting::Setting;
+use super::setting::{LocalRuns, Setting};
 use super::wiring::lay_links;
 
 /// How many threads do background work. Most of it waits for a disk.
@@ -60,6 +61,9 @@ pub(crate) struct JobRun {
     pub status: Arc<JobStatus>,
     /// A number that no other run of the job has drawn.
     pub nonce: u64,
+    /// A number that stands for this start of the machine; nothing when the next process is not to take up the working
+    /// segments, should this one be killed.
+    pub boot: Option<u64>,
 }
 
 /// Controls a running job, from any thread. Once the job has ended, nothing that is asked for has an effect.
@@ -114,7 +118,7 @@ impl JobRun {
     /// could not be started.
     pub(crate) fn run(self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
         let prepared = background_runtime().and_then(|background| {
-            let recovery = background.block_on(self.recover())?;
+            let recovery = background.block_on(self.recover(&background))?;
             Ok((background, recovery))
         });
         match prepared {
@@ -137,14 +141,15 @@ impl JobRun {
     }
 
     /// Finds the checkpoint to go on from, and says which were passed over.
-    async fn recover(&self) -> Result<Recovery> {
+    async fn recover(&self, background: &Runtime) -> Result<Recovery> {
         self.store.prepare().await?;
         if self.fresh {
             let recovery = self.store.start_fresh().await?;
             self.store.sweep_orphans(None).await;
             return Ok(recovery);
         }
-        let recovery = self.store.load_newest_valid().await?;
+        let deferral = self.deferral(background);
+        let recovery = self.store.load_newest(Some(&deferral)).await?;
         for damaged in &recovery.damaged {
             warn!(
                 checkpoint = %damaged.checkpoint,
@@ -169,6 +174,42 @@ impl JobRun {
         }
         self.store.sweep_orphans(newest_valid).await;
         Ok(recovery)
+    }
+
+    /// Keyed state need not be read when the working segments of the run that took the checkpoint may have survived.
+    fn deferral(&self, background: &Runtime) -> Deferral {
+        let setting = self.setting();
+        let directory = self.directory.clone();
+        let allows = move |manifest: &Manifest| {
+            manifest.max_parallelism == setting.targets.max_parallelism
+                && manifest.operators.iter().all(|(operator, entry)| {
+                    let keyed = entry
+                        .subtasks
+                        .iter()
+                        .filter(|subtask| !subtask.keyed.is_empty());
+                    let mut settings = keyed.map(|subtask| {
+                        setting.state_settings(&directory, operator, subtask.index, subtask.local)
+                    });
+                    entry.subtasks.len() == setting.targets.parallelism
+                        && settings.all(|settings| KeyedStateBackend::may_survive(&settings))
+                })
+        };
+        let (store, handle) = (self.store.clone(), background.handle().clone());
+        Deferral::new(allows, move |manifest| {
+            // Whoever asks is on a worker's thread, which must not drive the store's futures itself.
+            let (sender, receiver) = sync_channel(1);
+            let (store, manifest) = (store.clone(), manifest.clone());
+            handle.spawn(async move {
+                // When nobody waits any more, nobody needs it.
+                let _ = sender.send(store.load_whole(&manifest).await);
+            });
+            receiver.recv().unwrap_or_else(|_| {
+                Err(Error::new(
+                    ErrorKind::Bug,
+                    "the background of the job is gone",
+                ))
+            })
+        })
     }
 
     /// State of an operator that the job no longer has would be lost with the next checkpoint: better to stop here.
@@ -288,6 +329,23 @@ impl JobRun {
         .start()
     }
 
+    fn setting(&self) -> Setting {
+        Setting {
+            targets: ExchangeTargets {
+                parallelism: self.graph.parallelism,
+                max_parallelism: self.graph.max_parallelism,
+            },
+            mode: self.mode,
+            incremental: self.checkpoints.interval.is_some(),
+            local_recovery: self.boot.map(|boot| LocalRuns {
+                nonce: self.nonce,
+                boot,
+            }),
+            clock: self.clock.clone(),
+            status: self.status.clone(),
+        }
+    }
+
     fn seeds(
         &self,
         plan: &PhysicalPlan,
@@ -295,19 +353,16 @@ impl JobRun {
         background: &Runtime,
         coordinator: &Addr<CoordinatorActor>,
     ) -> Result<Vec<SubtaskSeed>> {
-        empty_directory(&self.directory)?;
+        if !recovery
+            .checkpoint
+            .as_ref()
+            .is_some_and(LoadedCheckpoint::is_deferred)
+        {
+            empty_directory(&self.directory)?;
+        }
         let (parallelism, max_parallelism) = (self.graph.parallelism, self.graph.max_parallelism);
         let shared = SharedParts {
-            setting: Setting {
-                targets: ExchangeTargets {
-                    parallelism,
-                    max_parallelism,
-                },
-                mode: self.mode,
-                incremental: self.checkpoints.interval.is_some(),
-                clock: self.clock.clone(),
-                status: self.status.clone(),
-            },
+            setting: self.setting(),
             background: background.handle().clone(),
             coordinator: coordinator.clone().recipient(),
         };

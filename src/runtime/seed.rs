@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 
 use crate::channel::Gate;
 use crate::error::{Error, Result};
-use crate::graph::{Component, ExchangeTargets};
-use crate::model::{KeyGroupRange, OperatorId, SubtaskId};
+use crate::graph::Component;
+use crate::model::{OperatorId, SubtaskId};
 use crate::operator::RestoredOperatorState;
 use crate::snapshot::{RestorePlan, SnapshotWriter};
-use crate::state::{KeyedStateBackend, OperatorStateBackend, StateSettings};
+use crate::state::{KeyedStateBackend, OperatorStateBackend};
 
 use super::background::{BACKGROUND_JOBS_MAX, Background};
 use super::chain::{Chain, Instance, Slot};
@@ -143,19 +143,9 @@ impl OperatorSeed {
                 Component::Sink(make) => Instance::Sink(make()?),
             })
         })?;
-        let ExchangeTargets {
-            parallelism,
-            max_parallelism,
-        } = setting.targets;
-        let incremental = setting.incremental;
-        let settings = StateSettings {
-            directory: directory.join(format!("{}-{}", self.id, subtask.index)),
-            max_parallelism,
-            key_groups: KeyGroupRange::of_subtask(subtask.index, parallelism, max_parallelism),
-            incremental,
-            local_recovery: None,
-            clock: Arc::clone(&setting.clock),
-        };
+        let take_back = self.restored.as_ref().and_then(|plan| plan.local);
+        let settings = setting.state_settings(directory, &self.id, subtask.index, take_back);
+        let parallelism = setting.targets.parallelism;
         let (states, operator_state, restored) = match self.restored {
             Some(plan) => {
                 let subtasks = plan.items;

@@ -80,6 +80,7 @@ mod chain;
 #[cfg(test)]
 mod crash_tests;
 mod damage;
+mod deferred;
 mod manifest;
 mod manifest_file;
 mod recovery;
@@ -94,6 +95,7 @@ mod writer;
 
 pub use chain::{StateChain, Upload, UploadId};
 pub use damage::Damage;
+pub use deferred::Deferral;
 pub use manifest::{
     FORMAT_VERSION, GraphOperator, KeyedEntry, Manifest, OperatorEntry, OperatorStateEntry, Part,
     Piece, STATE_ENCODING, SnapshotKind, SubtaskEntry, collect_operators,

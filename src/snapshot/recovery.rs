@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::damage::Damage;
+use super::deferred::{Deferral, DeferredCheckpoint};
 use super::manifest::{Manifest, Piece};
 use super::retention::FoundCheckpoint;
 use super::store::{CheckpointStore, Extent, extents, unreadable};
@@ -40,11 +41,12 @@ pub struct DamagedCheckpoint {
     pub damage: Damage,
 }
 
-/// A checkpoint in memory, every byte of it verified.
+/// A checkpoint in memory, every byte of it verified; or one whose keyed states are read when they turn out to be needed.
 #[derive(Clone, Debug)]
 pub struct LoadedCheckpoint {
     manifest: Manifest,
     objects: BTreeMap<ObjectName, LoadedObject>,
+    pub(super) deferred: Option<DeferredCheckpoint>,
 }
 
 /// What the manifest needs of one object.
@@ -73,12 +75,23 @@ impl CheckpointStore {
     ///   be whole, and to go on from an older one would repeat what is committed outside.
     /// - [`ErrorKind::Environment`] when the store refuses to hand one out.
     pub async fn load_newest_valid(&self) -> Result<Recovery> {
+        self.load_newest(None).await
+    }
+
+    /// The same; the keyed states of a checkpoint that `deferral` allows it for are not read yet.
+    ///
+    /// # Errors
+    /// As for [`CheckpointStore::load_newest_valid`].
+    pub async fn load_newest(&self, deferral: Option<&Deferral>) -> Result<Recovery> {
         let manifests = self.read_manifests().await?;
         let mut damaged = Vec::new();
         let mut loaded = None;
         for (checkpoint, read) in manifests.iter().rev() {
             let outcome = match read {
-                Ok(manifest) => self.load(manifest).await,
+                Ok(manifest) => match deferral.filter(|deferral| deferral.allows(manifest)) {
+                    Some(deferral) => self.load_deferred(manifest, deferral).await,
+                    None => self.load(manifest).await,
+                },
                 Err(damage) => Err(damage.clone()),
             };
             match outcome {
@@ -169,10 +182,31 @@ impl CheckpointStore {
 
     /// Reads and verifies all that a manifest refers to.
     pub(super) async fn load(&self, manifest: &Manifest) -> Result<LoadedCheckpoint, Damage> {
+        self.load_objects(manifest, |_| true, None).await
+    }
+
+    /// Reads all but the keyed states, and looks whether those are there.
+    async fn load_deferred(
+        &self,
+        manifest: &Manifest,
+        deferral: &Deferral,
+    ) -> Result<LoadedCheckpoint, Damage> {
+        let deferred = DeferredCheckpoint::new(manifest, deferral);
+        let is_own = |object: &ObjectName| !object.is_shared();
+        self.load_objects(manifest, is_own, Some(deferred)).await
+    }
+
+    async fn load_objects(
+        &self,
+        manifest: &Manifest,
+        wanted: impl Fn(&ObjectName) -> bool,
+        deferred: Option<DeferredCheckpoint>,
+    ) -> Result<LoadedCheckpoint, Damage> {
         // A missing or short object is noticed before gigabytes are read.
         self.check_objects(manifest).await?;
         let reads = extents(manifest)
             .into_iter()
+            .filter(|(object, _)| wanted(object))
             .map(|(object, extent)| self.load_object(object, extent));
         let objects = stream::iter(reads)
             .buffer_unordered(CONCURRENT_READS_MAX)
@@ -181,6 +215,7 @@ impl CheckpointStore {
         let loaded = LoadedCheckpoint {
             manifest: manifest.clone(),
             objects,
+            deferred,
         };
         loaded.verify()?;
         Ok(loaded)
@@ -208,6 +243,11 @@ impl LoadedCheckpoint {
         &self.manifest
     }
 
+    /// Whether its keyed states are read when they turn out to be needed.
+    pub fn is_deferred(&self) -> bool {
+        self.deferred.is_some()
+    }
+
     /// The bytes of a piece of this checkpoint, without a copy; none of a piece that is not in it.
     pub(super) fn bytes(&self, piece: &Piece) -> Bytes {
         self.objects
@@ -217,7 +257,8 @@ impl LoadedCheckpoint {
     }
 
     fn verify(&self) -> Result<(), Damage> {
-        for piece in self.manifest.pieces() {
+        let is_loaded = |piece: &&Piece| self.objects.contains_key(&piece.object);
+        for piece in self.manifest.pieces().filter(is_loaded) {
             let found = Checksum::of(&self.bytes(piece));
             if found != piece.checksum {
                 return Err(Damage::ObjectChecksum {

@@ -8,7 +8,7 @@ use super::manifest::{KeyedEntry, OperatorEntry, Part};
 use super::recovery::LoadedCheckpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{KeyGroupRange, OperatorId};
-use crate::state::{RestoredPart, RestoredSections, RestoredState};
+use crate::state::{LocalBarrier, RestoredPart, RestoredParts, RestoredSections, RestoredState};
 
 /// What one operator subtask is given back.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct RestorePlan {
     pub operator_state: Vec<RestoredSections>,
     /// The keyed states with their bytes, for the state backend.
     pub states: Vec<RestoredState>,
+    /// The barrier that surviving working segments would have to go back to; nothing at another parallelism.
+    pub local: Option<LocalBarrier>,
     /// The same states as pieces, for [`super::SnapshotWriter::inherit`].
     pub inherited: Vec<KeyedEntry>,
 }
@@ -70,6 +72,11 @@ impl LoadedCheckpoint {
                 .map(|subtask| subtask.items.clone())
                 .collect(),
             operator_state: self.operator_state(operator, entry)?,
+            local: entry
+                .subtasks
+                .get(index)
+                .filter(|_| entry.subtasks.len() == parallelism)
+                .and_then(|subtask| subtask.local),
             states: inherited.iter().map(|state| self.restored(state)).collect(),
             inherited,
         }))
@@ -103,16 +110,27 @@ impl LoadedCheckpoint {
     }
 
     fn restored(&self, state: &KeyedEntry) -> RestoredState {
+        let parts = match &self.deferred {
+            None => self.parts(&state.parts).into(),
+            Some(deferred) => {
+                let (deferred, pieces) = (deferred.clone(), state.parts.clone());
+                RestoredParts::deferred(move || Ok(deferred.get()?.parts(&pieces)))
+            }
+        };
+        RestoredState {
+            name: state.name.as_str().into(),
+            descriptor: state.descriptor.clone(),
+            parts,
+        }
+    }
+
+    fn parts(&self, parts: &[Part]) -> Vec<RestoredPart> {
         let part = |part: &Part| RestoredPart {
             key_groups: part.key_groups,
             base: part.base.as_ref().map(|base| self.bytes(base)),
             deltas: part.deltas.iter().map(|delta| self.bytes(delta)).collect(),
         };
-        RestoredState {
-            name: state.name.as_str().into(),
-            descriptor: state.descriptor.clone(),
-            parts: state.parts.iter().map(part).collect::<Vec<_>>().into(),
-        }
+        parts.iter().map(part).collect()
     }
 
     fn check_max_parallelism(&self, max_parallelism: u16) -> Result<()> {

@@ -8,6 +8,7 @@ use tracing::warn;
 use super::damage::Damage;
 use super::manifest::{Manifest, Piece};
 use super::manifest_file;
+use super::recovery::LoadedCheckpoint;
 use super::retention::Removal;
 use super::summary::{CheckpointSummary, ListedCheckpoint};
 use crate::error::{Error, ErrorKind, Result};
@@ -83,6 +84,22 @@ impl CheckpointStore {
         self.blobs.sync_folder(&folder).await?;
         self.blobs.sync_folder(&self.paths.job_folder()).await?;
         Ok(length)
+    }
+
+    /// Reads and verifies all that a manifest refers to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when something is damaged.
+    pub async fn load_whole(&self, manifest: &Manifest) -> Result<LoadedCheckpoint> {
+        let loaded = self.load(manifest).await;
+        loaded.map_err(|damage| {
+            let message = format!(
+                "checkpoint {} in {}: {damage}; start again, and the one before it is used",
+                manifest.checkpoint,
+                self.shown_folder(manifest.checkpoint)
+            );
+            Error::new(ErrorKind::Corrupt, message)
+        })
     }
 
     /// Every checkpoint that has a folder, oldest first. Looks whether the objects are there and long enough, but not

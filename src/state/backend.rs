@@ -95,6 +95,12 @@ impl KeyedStateBackend {
         }
     }
 
+    /// Whether segments are left that may be able to go back to the barrier that the settings name: their ledger says so.
+    /// Whether they are whole is found out when the states are registered.
+    pub fn may_survive(settings: &StateSettings) -> bool {
+        Pools::may_survive(settings)
+    }
+
     /// The names of restored states that nothing has registered.
     pub fn unclaimed(&self) -> Vec<&str> {
         let names = self

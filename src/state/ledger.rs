@@ -134,6 +134,21 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// Whether a ledger that starts with these bytes says that its segments can go back to the barrier that ended
+    /// `epoch`.
+    pub(super) fn may_go_back(start: &[u8], identity: LedgerIdentity, epoch: u64) -> bool {
+        let word = |offset: usize| {
+            let bytes = start.get(offset..).and_then(|bytes| bytes.first_chunk());
+            bytes.map(|bytes| u64::from_le_bytes(*bytes))
+        };
+        let (Some(floor), Some(at_hand)) = (word(FLOOR), word(EPOCH)) else {
+            return false;
+        };
+        start.starts_with(&identity_bytes(identity))
+            && word(CHANGING) == Some(0)
+            && (floor..at_hand).contains(&epoch)
+    }
+
     /// Whose it is.
     pub(super) fn lineage(&self) -> u64 {
         self.lineage

@@ -149,6 +149,8 @@ mod ledger;
 mod list_state;
 mod log;
 mod map_state;
+#[expect(unsafe_code, reason = "addresses within a mapped file are handed out")]
+mod memory;
 pub mod operator_state;
 mod piece;
 mod pools;

@@ -49,6 +49,21 @@ impl Pools {
         Ok(Self::of(segments, Epoch(1), None))
     }
 
+    /// See [`super::KeyedStateBackend::may_survive`].
+    pub(super) fn may_survive(settings: &StateSettings) -> bool {
+        let wanted = settings.local_recovery.filter(|_| settings.incremental);
+        let Some((local, barrier)) = wanted.and_then(|local| Some((local, local.take_back?)))
+        else {
+            return false;
+        };
+        let ledger = SegmentPool::peek_at_ledger(&settings.directory);
+        Ledger::may_go_back(
+            &ledger,
+            identity(settings, local, barrier.lineage),
+            barrier.epoch.0,
+        )
+    }
+
     fn take_up(
         settings: &StateSettings,
         local: LocalRecovery,

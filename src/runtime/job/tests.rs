@@ -80,6 +80,7 @@ impl Counting {
         let status = JobStatus::shared();
         let folder = tempfile::tempdir().unwrap();
         let run = JobRun {
+            boot: None,
             graph: graph(&is_over, &sender, &output),
             store: CheckpointStore::on(disk),
             retained_max: 1,

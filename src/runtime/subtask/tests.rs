@@ -185,6 +185,7 @@ impl Run {
             },
             mode: CheckpointMode::ExactlyOnce,
             incremental: true,
+            local_recovery: None,
             clock,
             status: JobStatus::shared(),
         };
@@ -380,6 +381,7 @@ fn plan_of(
         }
     }
     RestorePlan {
+        local: None,
         finished: subtasks
             .iter()
             .all(|(_, sealed)| sealed.last().unwrap().finished),

@@ -11,6 +11,9 @@ use crate::model::KeyGroup;
 use crate::state::piece::corrupt;
 use crate::state::segment::Region;
 
+/// A sub-table, and which records it holds.
+type Placed<K, V> = (SubTable<K, V>, Place);
+
 impl<K, V> Table<K, V> {
     /// Takes up the sub-tables that lie in `extents`. Nothing counts as touched. Keys and values must not be looked at
     /// before [`Table::check`] has found them good, if there are bytes that are none.
@@ -19,7 +22,7 @@ impl<K, V> Table<K, V> {
     /// [`crate::error::ErrorKind::Corrupt`] when they do not make a whole table.
     pub(in crate::state) fn resume(&mut self, extents: Vec<Region>) -> Result<()> {
         let blocks = self.arena.resume(extents, sub_table::block_at)?;
-        let mut by_group: BTreeMap<u16, Vec<(SubTable<K, V>, Place)>> = BTreeMap::new();
+        let mut by_group: BTreeMap<u16, Vec<Placed<K, V>>> = BTreeMap::new();
         for (number, (block, _)) in blocks.into_iter().enumerate() {
             let (sub_table, place) = SubTable::resume(&self.arena, block, number as u32)
                 .ok_or_else(|| corrupt("the header of a sub-table is damaged"))?;

@@ -16,12 +16,14 @@ use crate::state::{
     RestoredState, StateSettings, ValueState,
 };
 
+type Content<S> = BTreeMap<<S as Subject>::Key, <S as Subject>::Value>;
+
 const BOOT: u64 = 3;
 const LINEAGE: u64 = 7;
 
 /// A barrier that was gathered: what the state was, and what the store has of it.
 struct Barrier<S: Subject> {
-    expected: BTreeMap<S::Key, S::Value>,
+    expected: Content<S>,
     chain: Chain,
 }
 
@@ -30,8 +32,8 @@ struct Life<S: Subject> {
     keys: u64,
     backend: KeyedStateBackend,
     state: S,
-    expected: BTreeMap<S::Key, S::Value>,
-    ended: Option<(Epoch, BTreeMap<S::Key, S::Value>)>,
+    expected: Content<S>,
+    ended: Option<(Epoch, Content<S>)>,
     chain: Chain,
     /// Those that may still be gone back to, oldest first.
     barriers: BTreeMap<Epoch, Barrier<S>>,
