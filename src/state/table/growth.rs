@@ -24,7 +24,7 @@ impl<K, V> Table<K, V> {
             return Ok(());
         }
         let fits = |bytes: usize, records: u64| {
-            records <= u64::from(SubTable::<K, V>::slots_in(bytes)) / 10 * 7
+            records <= u64::from(SubTable::<K, V>::slots_in(bytes)) / 10 * 6
         };
         let mut bytes = SUB_TABLE_BYTES_MIN;
         while bytes < SUB_TABLE_BYTES_MAX && !fits(bytes, in_group) {
