@@ -212,15 +212,17 @@ fn boot() -> Option<u64> {
     Some(hash_key(&id))
 }
 
-fn state_directory(section: &StateSection, root: &Path, job: &str) -> PathBuf {
-    let base = section.directory.clone().unwrap_or_else(|| {
-        let tmpfs = Path::new("/dev/shm");
-        match section.backing {
-            StateBacking::Memory if tmpfs.is_dir() => tmpfs.join("floodmark"),
-            StateBacking::Memory => std::env::temp_dir().join("floodmark"),
-            StateBacking::Disk => PathBuf::from("floodmark-data/state"),
-        }
-    });
+/// The folder of a job's working segments; nothing when they may end with the process.
+fn state_directory(section: &StateSection, root: &Path, job: &str) -> Option<PathBuf> {
+    let tmpfs = Path::new("/dev/shm");
+    let base = match (&section.directory, section.backing) {
+        (Some(directory), _) => directory.clone(),
+        (None, StateBacking::Disk) => PathBuf::from("floodmark-data/state"),
+        // Memory without a file can have huge pages, which makes large tables twice as fast.
+        (None, StateBacking::Memory) if !section.local_recovery => return None,
+        (None, StateBacking::Memory) if tmpfs.is_dir() => tmpfs.join("floodmark"),
+        (None, StateBacking::Memory) => std::env::temp_dir().join("floodmark"),
+    };
     let root = hash_key(root.as_os_str().as_encoded_bytes());
-    base.join(format!("{job}-{root:016x}"))
+    Some(base.join(format!("{job}-{root:016x}")))
 }

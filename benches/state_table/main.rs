@@ -5,8 +5,9 @@
 //! cargo bench --bench state_table -- [KEYS...] [--rounds 3] [--modes TEXT] [--segments FOLDER] [--store FOLDER] [--grow KEYS]
 //! ```
 //!
-//! The numbers of keys are 1 and 10 million unless given. Working segments lie on `/dev/shm` if there is one, and
-//! checkpoints in the temporary folder: name a folder on a real disk. `--grow` measures growth from nothing instead.
+//! The numbers of keys are 1 and 10 million unless given. Working segments are memory without files, but with
+//! local recovery they lie on `/dev/shm` if there is one, and `--segments` names another folder for all. Checkpoints lie in
+//! the temporary folder: name one on a real disk. `--grow` measures growth from nothing instead.
 //!
 //! All modes (or those whose name has `--modes` in it) are run one after the other, and that `--rounds` times; the figures are medians. Columns: rows a second, as
 //! a share of the bare table and of the API without checkpoints; the longest batch; how long the writer stood still at a
@@ -32,7 +33,7 @@ struct Options {
     grow: Option<u64>,
     rounds: usize,
     modes: String,
-    segments: PathBuf,
+    segments: Option<PathBuf>,
     store: PathBuf,
 }
 
@@ -94,7 +95,7 @@ fn measure(keys: u64, options: &Options) -> Result<()> {
         for ((_, mode), runs) in modes.iter().zip(&mut runs) {
             runs.push(match mode {
                 None => bare::run(keys)?,
-                Some(mode) => state::run(keys, *mode, &options.segments, &options.store)?,
+                Some(mode) => state::run(keys, *mode, options.segments.as_deref(), &options.store)?,
             });
         }
     }
@@ -120,7 +121,7 @@ fn measure(keys: u64, options: &Options) -> Result<()> {
 fn grow(keys: u64, options: &Options) -> Result<()> {
     println!("from nothing to {keys} keys, a barrier every 100 ms");
     for _ in 0..options.rounds {
-        let figures = state::grow(keys, &options.segments, &options.store)?;
+        let figures = state::grow(keys, options.segments.as_deref(), &options.store)?;
         println!(
             "{:.1} M keys/s; batches p50 {} p99.9 {} longest {:.1?}; {} late; {:.1} bytes a key",
             figures.rows_per_second / 1e6,
@@ -152,7 +153,7 @@ fn options() -> Options {
         grow: None,
         rounds: 3,
         modes: String::new(),
-        segments: state::default_segments(),
+        segments: None,
         store: std::env::temp_dir(),
     };
     let mut arguments = std::env::args().skip(1);
@@ -164,7 +165,7 @@ fn options() -> Options {
                 options.rounds = rounds.unwrap_or(options.rounds);
             }
             "--modes" => options.modes = arguments.next().unwrap_or_default(),
-            "--segments" => options.segments = arguments.next().unwrap_or_default().into(),
+            "--segments" => options.segments = arguments.next().map(PathBuf::from),
             "--store" => options.store = arguments.next().unwrap_or_default().into(),
             other => options.keys.extend(other.parse::<u64>().ok()),
         }

@@ -22,8 +22,8 @@ pub(crate) struct Mode {
     pub(crate) local_recovery: bool,
 }
 
-/// The running sum in a value state. Segments lie in `segments`, checkpoints in `store`.
-pub(crate) fn run(keys: u64, mode: Mode, segments: &Path, store: &Path) -> Result<Figures> {
+/// The running sum in a value state. Segments lie in `segments`, or where they do by default; checkpoints in `store`.
+pub(crate) fn run(keys: u64, mode: Mode, segments: Option<&Path>, store: &Path) -> Result<Figures> {
     let (mut backend, sums, _folder) = open(mode, segments)?;
     fill(&mut backend, &sums, keys)?;
     let folder = temporary(store)?;
@@ -79,7 +79,7 @@ pub(crate) fn run(keys: u64, mode: Mode, segments: &Path, store: &Path) -> Resul
 }
 
 /// From empty to `keys` keys, with a barrier every 100 ms: the longest batch tells whether growing ever makes one wait.
-pub(crate) fn grow(keys: u64, segments: &Path, store: &Path) -> Result<Figures> {
+pub(crate) fn grow(keys: u64, segments: Option<&Path>, store: &Path) -> Result<Figures> {
     let mode = Mode {
         interval: Some(Duration::from_millis(100)),
         local_recovery: false,
@@ -130,10 +130,12 @@ pub(crate) fn grow(keys: u64, segments: &Path, store: &Path) -> Result<Figures> 
 
 type Opened = (KeyedStateBackend, ValueState<u64, i64>, tempfile::TempDir);
 
-fn open(mode: Mode, segments: &Path) -> Result<Opened> {
-    let folder = temporary(segments)?;
+fn open(mode: Mode, segments: Option<&Path>) -> Result<Opened> {
+    let default = default_segments();
+    let folder = temporary(segments.unwrap_or(&default))?;
+    let in_files = segments.is_some() || mode.local_recovery;
     let settings = StateSettings {
-        directory: folder.path().to_path_buf(),
+        directory: in_files.then(|| folder.path().to_path_buf()),
         max_parallelism: MAX_PARALLELISM_DEFAULT,
         key_groups: KeyGroupRange::of_subtask(0, 1, MAX_PARALLELISM_DEFAULT),
         incremental: mode.interval.is_some(),
@@ -166,8 +168,8 @@ fn temporary(folder: &Path) -> Result<tempfile::TempDir> {
     tempfile::tempdir_in(folder).map_err(|error| Error::io("make a folder", error))
 }
 
-/// Where working segments lie unless told otherwise.
-pub(crate) fn default_segments() -> PathBuf {
+/// Where working segments lie that have files, unless told otherwise.
+fn default_segments() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() {
         memory

@@ -105,7 +105,7 @@ impl Default for StateSection {
         Self {
             backing: StateBacking::default(),
             directory: None,
-            local_recovery: true,
+            local_recovery: false,
         }
     }
 }

@@ -63,7 +63,7 @@ fn a_file_that_sets_everything_is_read_as_written() {
         [state]
         backing = "disk"
         directory = "/var/tmp"
-        local_recovery = false
+        local_recovery = true
         [link]
         rows_max = 1000
         elements_max = 10
@@ -96,7 +96,7 @@ fn a_file_that_sets_everything_is_read_as_written() {
         StateSection {
             backing: StateBacking::Disk,
             directory: Some("/var/tmp".into()),
-            local_recovery: false,
+            local_recovery: true,
         }
     );
     assert_eq!(

@@ -53,8 +53,8 @@ pub(crate) struct JobRun {
     pub mode: CheckpointMode,
     /// The bounds of each link.
     pub limits: LinkLimits,
-    /// The folder of the working segments; it belongs to this job alone.
-    pub directory: PathBuf,
+    /// The folder of the working segments, which belongs to this job alone; without one they end with the process.
+    pub directory: Option<PathBuf>,
     /// Where the time comes from.
     pub clock: SharedClock,
     /// Where figures go.
@@ -188,7 +188,12 @@ impl JobRun {
                         .iter()
                         .filter(|subtask| !subtask.keyed.is_empty());
                     let mut settings = keyed.map(|subtask| {
-                        setting.state_settings(&directory, operator, subtask.index, subtask.local)
+                        setting.state_settings(
+                            directory.as_deref(),
+                            operator,
+                            subtask.index,
+                            subtask.local,
+                        )
                     });
                     entry.subtasks.len() == setting.targets.parallelism
                         && settings.all(|settings| KeyedStateBackend::may_survive(&settings))
@@ -271,7 +276,9 @@ impl JobRun {
             let _ = worker.join();
         }
         // Everything in here belonged to the subtasks, which are gone; what a crash leaves is emptied by the next run.
-        let _ = std::fs::remove_dir_all(&self.directory);
+        if let Some(directory) = &self.directory {
+            let _ = std::fs::remove_dir_all(directory);
+        }
         match end {
             Ok(end) => outcome(end).await,
             Err(_) => JobOutcome::Failed(Error::new(
@@ -358,7 +365,7 @@ impl JobRun {
             .as_ref()
             .is_some_and(LoadedCheckpoint::is_deferred)
         {
-            empty_directory(&self.directory)?;
+            self.directory.as_deref().map_or(Ok(()), empty_directory)?;
         }
         let (parallelism, max_parallelism) = (self.graph.parallelism, self.graph.max_parallelism);
         let shared = SharedParts {

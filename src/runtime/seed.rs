@@ -47,7 +47,7 @@ pub(super) struct SubtaskParts {
     pub(super) operators: Vec<OperatorSeed>,
     pub(super) wiring: SubtaskWiring,
     /// The folder of the subtask's working segments.
-    pub(super) directory: PathBuf,
+    pub(super) directory: Option<PathBuf>,
 }
 
 /// One operator of a subtask that is still to be made.
@@ -113,7 +113,7 @@ impl SubtaskParts {
         let mut slots = Vec::with_capacity(operators.len());
         for operator in operators {
             let operator_id = operator.id.clone();
-            let slot = operator.grow(&id, &directory, setting);
+            let slot = operator.grow(&id, directory.as_deref(), setting);
             slots.push(slot.map_err(|error| (operator_id, error))?);
         }
         let head = if wiring.inputs.is_empty() {
@@ -134,7 +134,12 @@ impl SubtaskParts {
 }
 
 impl OperatorSeed {
-    fn grow(self, subtask: &SubtaskId, directory: &Path, setting: &Setting) -> Result<Slot> {
+    fn grow(
+        self,
+        subtask: &SubtaskId,
+        directory: Option<&Path>,
+        setting: &Setting,
+    ) -> Result<Slot> {
         // A panic here would take the whole worker with it, before any actor could report it.
         let component = catch_panic(|| {
             Ok(match &self.component {

@@ -38,7 +38,7 @@ impl Setting {
     /// able to go back to a barrier.
     pub(super) fn state_settings(
         &self,
-        directory: &Path,
+        directory: Option<&Path>,
         operator: &OperatorId,
         index: usize,
         take_back: Option<LocalBarrier>,
@@ -58,7 +58,7 @@ impl Setting {
                 boot: runs.boot,
                 take_back,
             }),
-            directory: directory.join(name),
+            directory: directory.map(|directory| directory.join(name)),
         }
     }
 }

@@ -25,8 +25,9 @@ use crate::model::{KeyGroupRange, SharedClock, hash_key};
 #[derive(Clone)]
 pub struct StateSettings {
     /// The folder for the working segments of this operator subtask, and of nobody else. It is made if it is missing,
-    /// cleared of old segments when the first state is registered, and removed in the end (as well as it can be).
-    pub directory: PathBuf,
+    /// cleared of old segments when the first state is registered, and removed in the end (as well as it can be). Without
+    /// one, they are memory that ends with the process, for which huge pages are to be had on most systems.
+    pub directory: Option<PathBuf>,
     /// How many key groups the job has.
     pub max_parallelism: u16,
     /// Those of this subtask.

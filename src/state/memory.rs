@@ -20,7 +20,8 @@ mod mapped {
     /// A mapped file, sparse at first.
     pub(in crate::state) struct Memory {
         map: MmapRaw,
-        file: File,
+        /// Nothing for memory that has no file.
+        file: Option<File>,
     }
 
     impl Memory {
@@ -37,7 +38,16 @@ mod mapped {
                 .open(path)?;
             file.set_len(bytes as u64)?;
             let map = MmapOptions::new().len(bytes).map_raw(&file)?;
-            Ok(Self { map, file })
+            Ok(Self {
+                map,
+                file: Some(file),
+            })
+        }
+
+        /// Memory without a file. Huge pages are to be had for it on most systems, which is what makes large tables fast.
+        pub(in crate::state) fn anonymous(bytes: usize) -> io::Result<Self> {
+            let map = MmapOptions::new().len(bytes).map_anon()?.into();
+            Ok(Self { map, file: None })
         }
 
         /// The file that another process made with so many bytes.
@@ -50,7 +60,10 @@ mod mapped {
                 ));
             }
             let map = MmapOptions::new().len(bytes).map_raw(&file)?;
-            Ok(Self { map, file })
+            Ok(Self {
+                map,
+                file: Some(file),
+            })
         }
 
         /// What the kernel makes of it is up to its settings; it is faster with them, and right without.
@@ -63,16 +76,19 @@ mod mapped {
             self.map.len()
         }
 
-        /// Makes sure that the range has its blocks on the disk.
+        /// Makes sure that the range has its blocks on the disk, or its pages in memory.
         pub(in crate::state) fn reserve(&self, offset: usize, bytes: usize) -> io::Result<()> {
-            match fallocate(
-                &self.file,
-                FallocateFlags::empty(),
-                offset as u64,
-                bytes as u64,
-            ) {
+            let Some(file) = &self.file else {
+                // A system that cannot do it beforehand does it page by page.
+                #[cfg(target_os = "linux")]
+                let _ = self
+                    .map
+                    .advise_range(memmap2::Advice::PopulateWrite, offset, bytes);
+                return Ok(());
+            };
+            match fallocate(file, FallocateFlags::empty(), offset as u64, bytes as u64) {
                 // Some file systems cannot reserve: writing zeros does the same, slowly.
-                Err(Errno::OPNOTSUPP) => self.file.write_all_at(&vec![0; bytes], offset as u64),
+                Err(Errno::OPNOTSUPP) => file.write_all_at(&vec![0; bytes], offset as u64),
                 other => Ok(other?),
             }
         }
@@ -113,6 +129,10 @@ mod heap {
             let start = NonNull::new(unsafe { alloc_zeroed(layout) })
                 .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
             Ok(Self { start, layout })
+        }
+
+        pub(in crate::state) fn anonymous(bytes: usize) -> io::Result<Self> {
+            Self::create(Path::new(""), bytes)
         }
 
         pub(in crate::state) fn open(_path: &Path, _bytes: usize) -> io::Result<Self> {

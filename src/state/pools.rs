@@ -1,6 +1,7 @@
 //! What all states of a subtask share: the segments, the chunks, and what an earlier process left of them.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 
 use tracing::{debug, warn};
@@ -29,11 +30,15 @@ pub(super) struct Pools {
 impl Pools {
     /// Takes up what an earlier process left, if that is wanted and possible, and else begins with nothing.
     pub(super) fn open(settings: &StateSettings) -> Result<Self> {
+        let Some(directory) = &settings.directory else {
+            let segments = Rc::new(RefCell::new(SegmentPool::anonymous()));
+            return Ok(Self::of(segments, Epoch(1), None));
+        };
         let local = settings.local_recovery.filter(|_| settings.incremental);
         if let Some(local) = local
             && let Some(barrier) = local.take_back
         {
-            match Self::take_up(settings, local, barrier) {
+            match Self::take_up(settings, directory, local, barrier) {
                 Ok(pools) => return Ok(pools),
                 Err(error) => {
                     let reason = error.full_message();
@@ -42,10 +47,7 @@ impl Pools {
             }
         }
         let identity = local.map(|local| identity(settings, local, local.lineage));
-        let segments = Rc::new(RefCell::new(SegmentPool::open(
-            &settings.directory,
-            identity,
-        )?));
+        let segments = Rc::new(RefCell::new(SegmentPool::open(directory, identity)?));
         Ok(Self::of(segments, Epoch(1), None))
     }
 
@@ -56,7 +58,10 @@ impl Pools {
         else {
             return false;
         };
-        let ledger = SegmentPool::peek_at_ledger(&settings.directory);
+        let Some(directory) = &settings.directory else {
+            return false;
+        };
+        let ledger = SegmentPool::peek_at_ledger(directory);
         Ledger::may_go_back(
             &ledger,
             identity(settings, local, barrier.lineage),
@@ -66,11 +71,12 @@ impl Pools {
 
     fn take_up(
         settings: &StateSettings,
+        directory: &Path,
         local: LocalRecovery,
         barrier: LocalBarrier,
     ) -> Result<Self> {
         let identity = identity(settings, local, barrier.lineage);
-        let (mut pool, mut survivors) = SegmentPool::reopen(&settings.directory, identity)?;
+        let (mut pool, mut survivors) = SegmentPool::reopen(directory, identity)?;
         let epoch = survivors.epoch;
         let Some(ledger) = pool.ledger() else {
             return Err(corrupt("the working segments have no ledger"));
@@ -182,7 +188,9 @@ impl Pools {
     }
 
     fn setup(&self, settings: &StateSettings, epoch: Epoch, number: u32) -> StoreSetup {
-        let keeps_ledger = settings.local_recovery.is_some() && settings.incremental;
+        let keeps_ledger = settings.directory.is_some()
+            && settings.local_recovery.is_some()
+            && settings.incremental;
         StoreSetup {
             ownership: Ownership {
                 max_parallelism: settings.max_parallelism,

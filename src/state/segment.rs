@@ -39,7 +39,8 @@ static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Makes segments, and cuts regions out of them.
 pub(super) struct SegmentPool {
-    folder: Arc<SegmentFolder>,
+    /// Nothing for memory without files.
+    folder: Option<Arc<SegmentFolder>>,
     /// The segment that regions are being cut from, and how much of it is given out.
     current: Option<(Arc<Segment>, usize)>,
     next_bytes: usize,
@@ -67,6 +68,16 @@ impl Survivors {
 }
 
 impl SegmentPool {
+    /// A pool whose segments are memory that belongs to no file, and ends with the process.
+    pub(super) fn anonymous() -> Self {
+        Self {
+            folder: None,
+            current: None,
+            next_bytes: SEGMENT_BYTES_MIN,
+            ledger: None,
+        }
+    }
+
     /// A pool whose segments lie in `directory`, which is made if it is missing, and emptied. With an identity, it keeps
     /// a ledger, so that a later process can take the segments up.
     pub(super) fn open(directory: &Path, identity: Option<LedgerIdentity>) -> Result<Self> {
@@ -80,7 +91,7 @@ impl SegmentPool {
             }
         };
         Ok(Self {
-            folder,
+            folder: Some(folder),
             current: None,
             next_bytes: SEGMENT_BYTES_MIN,
             ledger,
@@ -141,7 +152,7 @@ impl SegmentPool {
                 (Arc::clone(segment), used)
             }),
             next_bytes: SEGMENT_BYTES_MAX,
-            folder,
+            folder: Some(folder),
             ledger: Some(ledger),
         };
         let epoch = pool.ledger.as_ref().map_or(0, Ledger::epoch);
@@ -202,7 +213,10 @@ impl SegmentPool {
     fn next_segment(&mut self, bytes_min: usize) -> Result<Arc<Segment>> {
         let bytes = self.next_bytes.max(bytes_min.saturating_add(PAGE_BYTES));
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        let segment = Segment::create_file(&self.folder, &segment_name(number), number, bytes)?;
+        let segment = match &self.folder {
+            Some(folder) => Segment::create_file(folder, &segment_name(number), number, bytes)?,
+            None => Segment::anonymous(number, bytes)?,
+        };
         segment.reserve(0, PAGE_BYTES)?;
         if let Some(ledger) = &mut self.ledger {
             let label = SegmentLabel {
@@ -276,6 +290,11 @@ impl Region {
 struct Segment {
     memory: Memory,
     number: u32,
+    file: Option<SegmentFile>,
+}
+
+/// Where a segment lies that has a file.
+struct SegmentFile {
     path: PathBuf,
     _folder: Arc<SegmentFolder>,
 }
@@ -294,7 +313,17 @@ impl Segment {
                 source,
             )
         })?;
-        Ok(Self::of(folder, memory, number, path))
+        Ok(Self::of(
+            memory,
+            number,
+            Some(SegmentFile::new(folder, path)),
+        ))
+    }
+
+    fn anonymous(number: u32, bytes: usize) -> Result<Arc<Self>> {
+        let memory = Memory::anonymous(bytes)
+            .map_err(|source| Error::io(format!("map {bytes} bytes of memory"), source))?;
+        Ok(Self::of(memory, number, None))
     }
 
     /// The file that an earlier process made with so many bytes.
@@ -307,25 +336,31 @@ impl Segment {
         let path = folder.directory.join(name);
         let memory = Memory::open(&path, bytes)
             .map_err(|source| Error::io(format!("open segment {}", path.display()), source))?;
-        Ok(Self::of(folder, memory, number, path))
+        Ok(Self::of(
+            memory,
+            number,
+            Some(SegmentFile::new(folder, path)),
+        ))
     }
 
-    fn of(folder: &Arc<SegmentFolder>, memory: Memory, number: u32, path: PathBuf) -> Arc<Self> {
+    fn of(memory: Memory, number: u32, file: Option<SegmentFile>) -> Arc<Self> {
         if memory.len() >= HUGE_PAGE_BYTES {
             memory.ask_for_huge_pages();
         }
         Arc::new(Self {
             memory,
             number,
-            path,
-            _folder: Arc::clone(folder),
+            file,
         })
     }
 
     fn reserve(&self, offset: usize, bytes: usize) -> Result<()> {
         self.memory.reserve(offset, bytes).map_err(|source| {
             Error::io(
-                format!("reserve {bytes} bytes in {}", self.path.display()),
+                match &self.file {
+                    Some(file) => format!("reserve {bytes} bytes in {}", file.path.display()),
+                    None => format!("reserve {bytes} bytes of memory"),
+                },
                 source,
             )
         })
@@ -336,7 +371,16 @@ fn segment_name(number: u32) -> String {
     format!("segment-{number}")
 }
 
-impl Drop for Segment {
+impl SegmentFile {
+    fn new(folder: &Arc<SegmentFolder>, path: PathBuf) -> Self {
+        Self {
+            path,
+            _folder: Arc::clone(folder),
+        }
+    }
+}
+
+impl Drop for SegmentFile {
     fn drop(&mut self) {
         // Best effort: a file that stays behind is removed when the folder is next used.
         _ = fs::remove_file(&self.path);

@@ -26,7 +26,7 @@ pub(crate) fn test_backend_at(
 ) -> KeyedStateBackend {
     let count = COUNT.replace(COUNT.get() + 1);
     let settings = StateSettings {
-        directory: FOLDER.with(|folder| folder.path().join(count.to_string())),
+        directory: Some(FOLDER.with(|folder| folder.path().join(count.to_string()))),
         max_parallelism: 128,
         key_groups: KeyGroupRange { start: 0, end: 128 },
         incremental: true,

@@ -97,6 +97,7 @@ impl Job {
              storage = '{folder_text}/checkpoints'\n\
              [state]\n\
              directory = '{folder_text}/state'\n\
+             local_recovery = true\n\
              [[source]]\n\
              id = 'flights'\n\
              type = 'file'\n\

@@ -58,6 +58,7 @@ fn write_job(folder: &Path, parallelism: usize, interval_millis: Option<u64>) ->
          storage = '{folder_text}/checkpoints'\n\
          [state]\n\
          directory = '{folder_text}/state'\n\
+         local_recovery = true\n\
          [[source]]\n\
          id = 'numbers'\n\
          type = 'generator'\n\

@@ -95,7 +95,7 @@ impl Counting {
                 rows_max: 100,
                 elements_max: 10,
             },
-            directory: folder.path().to_path_buf(),
+            directory: Some(folder.path().to_path_buf()),
             clock: SystemClock::shared(),
             status: Arc::clone(&status),
             nonce: 1,

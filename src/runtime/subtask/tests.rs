@@ -206,7 +206,7 @@ impl Run {
                 let parts = SubtaskParts {
                     operators: operators.collect(),
                     wiring,
-                    directory: folder.path().join(id.to_string()),
+                    directory: Some(folder.path().join(id.to_string())),
                     id,
                 };
                 let mut subtask = parts

@@ -21,7 +21,7 @@ fn backend(directory: &Path) -> KeyedStateBackend {
 
 fn backend_with(directory: &Path, restored: Vec<RestoredState>) -> KeyedStateBackend {
     let settings = StateSettings {
-        directory: directory.to_path_buf(),
+        directory: Some(directory.to_path_buf()),
         max_parallelism: 16,
         key_groups: all_groups(),
         incremental: true,
@@ -164,7 +164,7 @@ fn many_touches_of_one_record_are_one_record_of_the_delta() {
 fn without_increments_each_barrier_gives_all_there_is() {
     let folder = tempfile::tempdir().unwrap();
     let settings = StateSettings {
-        directory: folder.path().join("live"),
+        directory: Some(folder.path().join("live")),
         max_parallelism: 16,
         key_groups: all_groups(),
         incremental: false,
@@ -338,7 +338,7 @@ fn a_restored_state_that_nothing_registers_is_named() {
         parts: Vec::new().into(),
     };
     let settings = StateSettings {
-        directory: folder.path().join("b"),
+        directory: Some(folder.path().join("b")),
         max_parallelism: 16,
         key_groups: all_groups(),
         incremental: true,

@@ -193,7 +193,7 @@ fn open<S: Subject>(
     restored: Option<RestoredState>,
 ) -> Result<(KeyedStateBackend, S)> {
     let settings = StateSettings {
-        directory: directory.to_path_buf(),
+        directory: Some(directory.to_path_buf()),
         max_parallelism: MAX_PARALLELISM,
         key_groups: all_groups(),
         incremental: true,

@@ -262,7 +262,7 @@ pub(super) fn open<S: Subject>(
     restored: Option<(StateDescriptor, Vec<RestoredPart>)>,
 ) -> Result<(KeyedStateBackend, S)> {
     let settings = StateSettings {
-        directory: directory.to_path_buf(),
+        directory: Some(directory.to_path_buf()),
         max_parallelism: MAX_PARALLELISM,
         key_groups,
         incremental: true,

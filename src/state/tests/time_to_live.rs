@@ -27,7 +27,7 @@ impl Subtask {
         let clock = Arc::new(ManualClock::default());
         clock.advance(now);
         let settings = StateSettings {
-            directory: folder.path().to_path_buf(),
+            directory: Some(folder.path().to_path_buf()),
             max_parallelism: MAX_PARALLELISM,
             key_groups: all_groups(),
             incremental: true,

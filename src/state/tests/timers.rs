@@ -54,7 +54,7 @@ impl<K: TestKey> Subtask<K> {
             parts: parts.clone().into(),
         });
         let settings = StateSettings {
-            directory: directory.join(format!("{}", key_groups.start)),
+            directory: Some(directory.join(format!("{}", key_groups.start))),
             max_parallelism: MAX_PARALLELISM,
             key_groups,
             incremental: true,

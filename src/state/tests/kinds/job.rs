@@ -205,7 +205,7 @@ impl<S: Kind> Job<S> {
                 .cloned()
                 .collect();
             let settings = StateSettings {
-                directory: self.folder.path().join(index.to_string()),
+                directory: Some(self.folder.path().join(index.to_string())),
                 max_parallelism: MAX_PARALLELISM,
                 key_groups,
                 incremental: true,
