@@ -90,7 +90,7 @@ pub enum StateBacking {
 }
 
 /// `[state]`: the working state, as opposed to its checkpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StateSection {
     /// What kind of folder is chosen when `directory` names none.
     pub backing: StateBacking,
@@ -98,16 +98,6 @@ pub struct StateSection {
     pub directory: Option<PathBuf>,
     /// Whether the working segments of a process that was killed are taken up by the next one.
     pub local_recovery: bool,
-}
-
-impl Default for StateSection {
-    fn default() -> Self {
-        Self {
-            backing: StateBacking::default(),
-            directory: None,
-            local_recovery: false,
-        }
-    }
 }
 
 /// `[link]`: the bounds of each link between two subtasks. A full link stops its producer.
