@@ -215,7 +215,8 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         };
         let stride = Self::SHAPE.stride();
         let mut bytes = 0;
-        while let Some(records_max) = self.table.gather_max() {
+        let records_max = Table::<R::Fixed, Archived<V>>::gather_max();
+        while !self.table.is_gathered() {
             if bytes >= bytes_max {
                 return Ok(None);
             }

@@ -225,24 +225,24 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         };
         let heap = &self.heap;
         let mut bytes = 0;
-        while bytes < bytes_max {
-            let more = self.table.gather_next(|_, block| {
+        while !self.table.is_gathered() {
+            if bytes >= bytes_max {
+                return Ok(None);
+            }
+            self.table.gather_next(|_, block| {
                 bytes += append_block(heap, BlockRef::from_bits(*block), |bytes| {
                     delta.append(bytes)
                 })?;
                 Ok(())
             })?;
-            if !more {
-                let sealed = self.changes.seal(|bytes, records, deletions| {
-                    footer(PieceKind::Delta, bytes, records, deletions)
-                })?;
-                if let Some((delta, _)) = &sealed {
-                    self.base.on_delta(delta.len());
-                }
-                return Ok(sealed);
-            }
         }
-        Ok(None)
+        let sealed = self.changes.seal(|bytes, records, deletions| {
+            footer(PieceKind::Delta, bytes, records, deletions)
+        })?;
+        if let Some((delta, _)) = &sealed {
+            self.base.on_delta(delta.len());
+        }
+        Ok(sealed)
     }
 
     /// Copies about `bytes_max` of a base, if one is due.

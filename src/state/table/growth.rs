@@ -1,8 +1,8 @@
 //! How a table grows: room made beforehand, sub-tables doubled and split.
 
 use super::directory::goes_high;
-use super::index::{Description, Table};
-use super::sub_table::{Place, SUB_TABLE_BYTES_MAX, SUB_TABLE_BYTES_MIN, SubTable};
+use super::index::{Description, Table, bucket_reference};
+use super::sub_table::{BUCKET_BITS, Place, SUB_TABLE_BYTES_MAX, SUB_TABLE_BYTES_MIN, SubTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::arena::BlockRef;
@@ -126,6 +126,12 @@ impl<K, V> Table<K, V> {
         replaced: Option<u32>,
     ) -> Result<SubTable<K, V>> {
         let number = replaced.unwrap_or(self.descriptions.len() as u32);
+        if number > u32::MAX >> BUCKET_BITS {
+            return Err(Error::new(
+                ErrorKind::Environment,
+                "a state has more records than one subtask can hold: raise the parallelism",
+            ));
+        }
         let (sub_table, block) = SubTable::allocate(&mut self.arena, bytes, place, number)?;
         let description = Description {
             sub_table,
@@ -135,15 +141,7 @@ impl<K, V> Table<K, V> {
             removed: 0,
         };
         match self.descriptions.get_mut(number as usize) {
-            Some(described) => {
-                // The number is listed for the one that it replaces.
-                for parity in [self.parity, self.parity.other()] {
-                    if described.sub_table.is_listed(parity) {
-                        sub_table.set_listed(parity);
-                    }
-                }
-                *described = description;
-            }
+            Some(described) => *described = description,
             None => self.descriptions.push(description),
         }
         self.slots += u64::from(sub_table.slots());
@@ -168,8 +166,9 @@ impl<K, V> Table<K, V> {
                     moved
                         .bucket
                         .set_flags(flags.with_touched(moved.index, parity));
-                    if target.note_touched(moved.bucket, parity) {
-                        self.touched[parity.0 as usize].push(target.number);
+                    if flags.touched(parity) == 0 {
+                        let bucket = bucket_reference(target, moved.bucket);
+                        self.touched[parity.0 as usize].push(bucket);
                     }
                 }
             }

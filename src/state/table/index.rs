@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use super::bucket::{Bucket, Parity, Slot, SlotAccess};
+use super::bucket::{Bucket, Parity, Slot, SlotAccess, slots_in_bucket};
 use super::directory::{Cursor, Directory};
-use super::sub_table::{Place, SubTable};
+use super::sub_table::{BUCKET_BITS, Place, SubTable};
 use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::arena::{Arena, BlockRef};
@@ -15,6 +15,15 @@ use crate::state::segment::SegmentPool;
 
 /// Sub-tables are blocks that start at a cache line.
 const SUB_TABLE_ALIGNMENT: usize = 64;
+
+/// So many buckets are gathered at a time.
+const GATHER_BUCKETS: usize = 512;
+
+/// When more than one in so many buckets was touched, all are read.
+const GATHER_WHOLE_SHARE: u64 = 5;
+
+/// So many buckets are asked for ahead of the one that is gathered.
+const GATHER_AHEAD: usize = 16;
 
 /// Records of a key and a value of fixed sizes, found by their hash.
 ///
@@ -33,10 +42,19 @@ pub(in crate::state) struct Table<K, V> {
     pub(super) generation: u64,
     /// That of the epoch at hand.
     pub(super) parity: Parity,
-    /// The numbers of the sub-tables with touched records, by parity.
+    /// The buckets with touched records, by parity: the number of the sub-table, and that of the bucket in it.
     pub(super) touched: [Vec<u32>; 2],
+    /// The next sub-table to be gathered whole: when much of the table was touched, reading all of it in order is faster
+    /// than following references.
+    whole: Option<u32>,
     /// All ones when no touch needs to be noted.
     all_noted: u32,
+}
+
+/// What a bucket is noted by.
+#[inline(always)]
+pub(super) fn bucket_reference<K, V>(sub_table: SubTable<K, V>, bucket: Bucket<K, V>) -> u32 {
+    sub_table.number << BUCKET_BITS | sub_table.number_of(bucket)
 }
 
 /// What is needed of a sub-table only when records come or go.
@@ -85,6 +103,7 @@ impl<K, V> Table<K, V> {
             generation: 0,
             parity: Parity::EVEN,
             touched: [Vec::new(), Vec::new()],
+            whole: None,
             all_noted: if noted { 0 } else { u32::MAX },
         }
     }
@@ -116,15 +135,11 @@ impl<K, V> Table<K, V> {
         self.generation
     }
 
-    /// Where a record with this hash belongs, if its key group has any room yet; asks for what finding and
-    /// touching it will read.
+    /// Where a record with this hash belongs, if its key group has any room yet; asks for its bucket.
     #[inline(always)]
     pub(in crate::state) fn prefetch(&self, group: KeyGroup, hash: u64) -> Option<Home<K, V>> {
         let home = self.home(group, hash)?;
         home.bucket.prefetch();
-        if self.notes_touches() {
-            home.sub_table.prefetch_touched(self.parity);
-        }
         Some(home)
     }
 
@@ -248,22 +263,33 @@ impl<K, V> Table<K, V> {
         let flags = slot.bucket.flags();
         slot.bucket
             .set_flags(flags.with_touched(slot.index, parity));
-        if flags.touched(parity) == 0 && home.sub_table.note_touched(slot.bucket, parity) {
-            self.touched[parity.0 as usize].push(home.sub_table.number);
+        if flags.touched(parity) == 0 {
+            let bucket = bucket_reference(home.sub_table, slot.bucket);
+            self.touched[parity.0 as usize].push(bucket);
         }
     }
 
     /// The barrier: what was touched is to be gathered now, and nothing is touched yet. The epoch before must have been
     /// gathered.
     pub(in crate::state) fn end_epoch(&mut self) {
+        debug_assert!(self.is_gathered());
+        let buckets = self.slots / slots_in_bucket::<K, V>() as u64;
+        let references = &mut self.touched[self.parity.0 as usize];
+        if references.len() as u64 > buckets / GATHER_WHOLE_SHARE {
+            references.clear();
+            self.whole = Some(0);
+        }
         self.parity = self.parity.other();
-        debug_assert!(self.touched[self.parity.0 as usize].is_empty());
     }
 
-    /// How many records [`Table::gather_next`] visits at most; nothing when all is gathered.
-    pub(in crate::state) fn gather_max(&self) -> Option<usize> {
-        let next = self.touched[self.parity.other().0 as usize].last()?;
-        Some(self.descriptions[*next as usize].records as usize)
+    /// Whether all is gathered.
+    pub(in crate::state) fn is_gathered(&self) -> bool {
+        self.whole.is_none() && self.touched[self.parity.other().0 as usize].is_empty()
+    }
+
+    /// How many records [`Table::gather_next`] visits at most.
+    pub(in crate::state) const fn gather_max() -> usize {
+        GATHER_BUCKETS * slots_in_bucket::<K, V>()
     }
 
     /// How many records [`Table::visit_next`] visits; nothing when `cursor` has passed all.
@@ -272,31 +298,57 @@ impl<K, V> Table<K, V> {
         Some(self.descriptions[sub_table.number as usize].records as usize)
     }
 
-    /// Calls `visit` with the records of one sub-table that are still to be gathered; says whether there was one.
+    /// Calls `visit` with some records that are still to be gathered, and that count as gathered then.
     #[inline]
     pub(in crate::state) fn gather_next(
         &mut self,
         mut visit: impl FnMut(&K, &V) -> Result<()>,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let pending = self.parity.other();
-        let list = &mut self.touched[pending.0 as usize];
-        let Some(number) = list.pop() else {
-            return Ok(false);
-        };
-        if let Some(&next) = list.last() {
-            self.descriptions[next as usize]
-                .sub_table
-                .prefetch_touched(pending);
+        if let Some(number) = self.whole {
+            // Splits go on meanwhile: what is new has a higher number.
+            let Some(description) = self.descriptions.get(number as usize) else {
+                self.whole = None;
+                return Ok(());
+            };
+            self.whole = Some(number + 1);
+            let access = &self.access;
+            return description.sub_table.take_touched(pending, |slot| {
+                let (key, value) = access.record(slot);
+                visit(key, value)
+            });
         }
-        let sub_table = self.descriptions[number as usize].sub_table;
-        let mut outcome = Ok(());
-        sub_table.take_touched(pending, |slot| {
-            if outcome.is_ok() {
-                let (key, value) = self.access.record(slot);
-                outcome = visit(key, value);
+        let list = &mut self.touched[pending.0 as usize];
+        let portion = list.len().saturating_sub(GATHER_BUCKETS);
+        let descriptions = &self.descriptions;
+        // A reference from before a sub-table was rebuilt may lead to another bucket, or to none: what was moved has a
+        // reference of its own.
+        let bucket_of = |reference: u32| {
+            let sub_table = descriptions[(reference >> BUCKET_BITS) as usize].sub_table;
+            sub_table.bucket_at(reference & ((1 << BUCKET_BITS) - 1))
+        };
+        let references = &list[portion..];
+        for &reference in references.iter().take(GATHER_AHEAD) {
+            bucket_of(reference).inspect(|bucket| bucket.prefetch());
+        }
+        for (index, &reference) in references.iter().enumerate() {
+            if let Some(&ahead) = references.get(index + GATHER_AHEAD) {
+                bucket_of(ahead).inspect(|bucket| bucket.prefetch());
             }
-        });
-        outcome.map(|()| true)
+            let Some(bucket) = bucket_of(reference) else {
+                continue;
+            };
+            let flags = bucket.flags();
+            let mut touched = flags.touched(pending);
+            while touched != 0 {
+                let (key, value) = self.access.record(bucket.slot(touched.trailing_zeros()));
+                visit(key, value)?;
+                touched &= touched - 1;
+            }
+            bucket.set_flags(flags.without_any_touched(pending));
+        }
+        list.truncate(portion);
+        Ok(())
     }
 
     /// Calls `visit` with every record of the next sub-table that `cursor` has not passed; says whether there was one.

@@ -1,7 +1,4 @@
-//! Sub-tables: a header of three cache lines, and then the buckets.
-//!
-//! The header's first line says which sub-table it is. The second and the third have one bit for each bucket that holds
-//! records touched in an even or an odd epoch; their last bit says that the table has the sub-table in its list.
+//! Sub-tables: a header of one cache line that says which sub-table it is, and then the buckets.
 //!
 //! ```text
 //! offset  size  content
@@ -12,8 +9,6 @@
 //! 12      4     0 while it is built or when it is free, 1 when it is in use
 //! 16      8     the first position that belongs to it
 //! 24      8     XXH3 of bytes 0 to 12 and 16 to 24
-//! 64      64    the bits of even epochs
-//! 128     64    the bits of odd epochs
 //! ```
 
 use std::marker::PhantomData;
@@ -21,19 +16,20 @@ use std::ptr::NonNull;
 
 use super::super::arena::{Arena, BlockRef};
 use super::super::piece::corrupt;
-use super::bucket::{BUCKET_BYTES, Bucket, Flags, Parity, Slot, prefetch};
+use super::bucket::{BUCKET_BYTES, Bucket, Flags, Parity, Slot};
 use crate::error::Result;
 use crate::model::hash_key;
 
 /// A sub-table grows up to this size, and is split from then on.
 pub(super) const SUB_TABLE_BYTES_MAX: usize = 32 << 10;
 
+/// So many bits tell its buckets apart.
+pub(super) const BUCKET_BITS: u32 = (SUB_TABLE_BYTES_MAX / BUCKET_BYTES).trailing_zeros();
+
 /// The smallest sub-table has one bucket.
 pub(super) const SUB_TABLE_BYTES_MIN: usize = HEADER_BYTES + BUCKET_BYTES;
 
-const HEADER_BYTES: usize = 3 * 64;
-const BITMAP_WORDS: usize = 8;
-const LISTED: u64 = 1 << 63;
+const HEADER_BYTES: usize = 64;
 const MAGIC: [u8; 4] = *b"FMst";
 const IN_USE_OFFSET: usize = 12;
 
@@ -143,13 +139,6 @@ impl<K, V> SubTable<K, V> {
                 bucket.set_flags(cleared);
             }
         }
-        for parity in [Parity::EVEN, Parity::EVEN.other()] {
-            for word in 0..BITMAP_WORDS {
-                if self.word(parity, word) != 0 {
-                    self.set_word(parity, word, 0);
-                }
-            }
-        }
         Ok(records)
     }
 
@@ -232,79 +221,40 @@ impl<K, V> SubTable<K, V> {
         }
     }
 
-    /// Notes that a bucket holds a record touched in an epoch of this parity. Says whether the sub-table is to go to the
-    /// list of those that have such buckets.
-    #[inline(always)]
-    pub(super) fn note_touched(self, bucket: Bucket<K, V>, parity: Parity) -> bool {
-        let number = self.number_of(bucket);
-        let (word, bit) = (number as usize / 64, number % 64);
-        let noted = self.word(parity, word);
-        self.set_word(parity, word, noted | 1 << bit);
-        self.set_listed(parity)
-    }
-
-    /// Puts the sub-table down as listed; says whether it was not before.
-    #[inline(always)]
-    pub(super) fn set_listed(self, parity: Parity) -> bool {
-        let last = self.word(parity, BITMAP_WORDS - 1);
-        if last & LISTED != 0 {
-            return false;
-        }
-        self.set_word(parity, BITMAP_WORDS - 1, last | LISTED);
-        true
-    }
-
-    /// Whether the table has the sub-table in its list for this parity.
-    pub(super) fn is_listed(self, parity: Parity) -> bool {
-        self.word(parity, BITMAP_WORDS - 1) & LISTED != 0
-    }
-
-    /// Asks for the bits of this parity.
-    pub(super) fn prefetch_touched(self, parity: Parity) {
-        prefetch(
-            self.start
-                .as_ptr()
-                .wrapping_add(Self::bitmap_offset(parity)),
-        );
-    }
-
     /// Calls `visit` with the slot of each record touched in the epoch of this parity, which then no longer counts as
-    /// touched; the sub-table is no longer listed.
+    /// touched.
     #[inline(always)]
-    pub(super) fn take_touched(self, parity: Parity, mut visit: impl FnMut(Slot<K, V>)) {
-        /// So many buckets are asked for ahead of the one that is read.
-        const AHEAD: usize = 12;
-        let mut numbers = [0_u16; 64 * BITMAP_WORDS];
-        let mut count = 0;
-        for word in 0..BITMAP_WORDS {
-            let mut bits = self.word(parity, word);
-            self.set_word(parity, word, 0);
-            if word == BITMAP_WORDS - 1 {
-                bits &= !LISTED;
-            }
-            while bits != 0 {
-                numbers[count] = (word as u32 * 64 + bits.trailing_zeros()) as u16;
-                count += 1;
-                bits &= bits - 1;
-            }
-        }
-        let numbers = &numbers[..count];
-        for &number in numbers.iter().take(AHEAD) {
-            self.bucket(u32::from(number)).prefetch();
-        }
-        for (index, &number) in numbers.iter().enumerate() {
-            if let Some(&ahead) = numbers.get(index + AHEAD) {
-                self.bucket(u32::from(ahead)).prefetch();
-            }
-            let bucket = self.bucket(u32::from(number));
+    pub(super) fn take_touched(
+        self,
+        parity: Parity,
+        mut visit: impl FnMut(Slot<K, V>) -> Result<()>,
+    ) -> Result<()> {
+        for number in 0..self.buckets {
+            let bucket = self.bucket(number);
             let flags = bucket.flags();
             let mut touched = flags.touched(parity);
+            if touched == 0 {
+                continue;
+            }
             while touched != 0 {
-                visit(bucket.slot(touched.trailing_zeros()));
+                visit(bucket.slot(touched.trailing_zeros()))?;
                 touched &= touched - 1;
             }
             bucket.set_flags(flags.without_any_touched(parity));
         }
+        Ok(())
+    }
+
+    /// Which of its buckets this is.
+    #[inline(always)]
+    pub(super) fn number_of(self, bucket: Bucket<K, V>) -> u32 {
+        ((bucket.address() - self.start.addr().get() - HEADER_BYTES) / BUCKET_BYTES) as u32
+    }
+
+    /// The bucket with this number, if there are so many.
+    #[inline(always)]
+    pub(super) fn bucket_at(self, number: u32) -> Option<Bucket<K, V>> {
+        (number < self.buckets).then(|| self.bucket(number))
     }
 
     #[cold]
@@ -350,36 +300,6 @@ impl<K, V> SubTable<K, V> {
                     .add(HEADER_BYTES + number as usize * BUCKET_BYTES),
             )
         }
-    }
-
-    #[inline(always)]
-    fn number_of(self, bucket: Bucket<K, V>) -> u32 {
-        ((bucket.address() - self.start.addr().get() - HEADER_BYTES) / BUCKET_BYTES) as u32
-    }
-
-    #[inline(always)]
-    fn bitmap_offset(parity: Parity) -> usize {
-        64 + 64 * parity.0 as usize
-    }
-
-    #[inline(always)]
-    fn word(self, parity: Parity, word: usize) -> u64 {
-        debug_assert!(word < BITMAP_WORDS);
-        // SAFETY: within the header, aligned to eight, and initialised.
-        unsafe { self.words(parity).add(word).read() }
-    }
-
-    #[inline(always)]
-    fn set_word(self, parity: Parity, word: usize, bits: u64) {
-        debug_assert!(word < BITMAP_WORDS);
-        // SAFETY: within the header, aligned to eight; the table has one owner.
-        unsafe { self.words(parity).add(word).write(bits) }
-    }
-
-    #[inline(always)]
-    fn words(self, parity: Parity) -> NonNull<u64> {
-        // SAFETY: within the header.
-        unsafe { self.start.add(Self::bitmap_offset(parity)).cast() }
     }
 }
 
