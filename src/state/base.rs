@@ -48,8 +48,8 @@ pub(super) struct RunningBase {
 impl BaseSchedule {
     /// The base to copy a slice of, if there is one: begins one when it is due.
     ///
-    /// It is due when the deltas since the last one have grown beyond the size that a new one would have, or have
-    /// become too many.
+    /// It is due when the deltas since the last one have grown beyond three quarters of the size that a new one would
+    /// have, or have become too many: while it is copied, its predecessor and all these deltas are still in the store.
     pub(super) fn running(
         &mut self,
         epoch: Epoch,
@@ -96,7 +96,8 @@ impl BaseSchedule {
     }
 
     fn due(&self, base_bytes: u64) -> bool {
-        self.delta_bytes > base_bytes.max(DELTA_BYTES_MIN) || self.deltas > DELTAS_MAX
+        let delta_bytes_max = (base_bytes / 4 * 3).max(DELTA_BYTES_MIN);
+        self.delta_bytes > delta_bytes_max || self.deltas > DELTAS_MAX
     }
 
     fn count_delta(&mut self, bytes: u64) {
@@ -139,7 +140,7 @@ mod tests {
             );
         };
         check(1 << 20, 100, 2);
-        check(1 << 20, 10 << 20, 11);
+        check(1 << 20, 12 << 20, 10);
         // Small deltas of a small state count for more than they are.
         check(100, 4000, 65);
         // Small deltas of a large state do not make it be copied for each few of them.

@@ -51,7 +51,7 @@
 //! there. So the delta is at every moment what a checkpoint would need, and the barrier only writes a footer. A deletion
 //! is a record too.
 //!
-//! **Base.** When the deltas since the last base have grown beyond the size of the state, and beyond 1 MiB, a new base is
+//! **Base.** When the deltas since the last base have grown beyond three quarters of the state's size, and beyond 1 MiB, a new base is
 //! begun: all records, copied in slices between batches by [`KeyedStateBackend::copy_base_slice`], in the order of key
 //! groups and hashes, which the growth of the table keeps. The first barrier after the last slice takes the base along.
 //! It is fuzzy: slices are from different moments. That is mended by the deltas from its first epoch on, which hold whole

@@ -85,16 +85,28 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
     ) -> Result<()> {
         match self.find(wanted) {
             Some((_, slot)) => self.table.overwrite(slot, value),
-            None => {
-                self.table.insert_untouched(
-                    wanted.group,
-                    wanted.hash,
-                    (&wanted.key, value),
-                    |key| R::fixed_hashes(key).record,
-                )?;
-            }
+            None => self.insert_restored(wanted, value)?,
         }
         Ok(())
+    }
+
+    /// Inserts a record that is not there, and that no checkpoint needs.
+    fn insert_restored(&mut self, wanted: &Wanted<R, V>, value: &Archived<V>) -> Result<()> {
+        let record = (&wanted.key, value);
+        self.table
+            .insert_untouched(wanted.group, wanted.hash, record, |key| {
+                R::fixed_hashes(key).record
+            })?;
+        Ok(())
+    }
+
+    /// Where a stored key belongs, if its key group is among `key_groups` and an own one.
+    fn wanted_own(&self, key: &[u8], key_groups: KeyGroupRange) -> Result<Option<Wanted<R, V>>> {
+        let key = R::checked_fixed(key)?;
+        let hashes = R::fixed_hashes(&key);
+        let group = self.ownership.group(hashes.group);
+        let is_own = key_groups.contains(group) && self.ownership.key_groups.contains(group);
+        Ok(is_own.then(|| Self::wanted(key, group, hashes.record)))
     }
 
     pub(super) fn with<T>(
@@ -288,39 +300,47 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         key_groups: KeyGroupRange,
     ) -> Result<()> {
         let piece = FixedPiece::parse(stored, kind, Self::SHAPE)?;
-        // A base has each key once, and no other base has keys of the same groups.
-        let is_base = kind == PieceKind::Base;
-        if is_base {
-            let records = self.estimate_own(&piece, key_groups)?;
-            self.table.reserve(records, key_groups)?;
-        }
-        for (key, value) in piece.records() {
-            let key = R::checked_fixed(key)?;
-            let hashes = R::fixed_hashes(&key);
-            let group = self.ownership.group(hashes.group);
-            if !key_groups.contains(group) || !self.ownership.key_groups.contains(group) {
-                continue;
-            }
-            let wanted = Self::wanted(key, group, hashes.record);
-            let value = value.map(archive::checked_fixed::<V>).transpose()?;
-            match value {
-                Some(value) if is_base => {
-                    self.table.insert_untouched(
-                        group,
-                        hashes.record,
-                        (&wanted.key, &value),
-                        |key| R::fixed_hashes(key).record,
-                    )?;
+        let mut records = piece.records();
+        if kind == PieceKind::Base {
+            // A base has each key once, no other base has keys of the same groups, and its records come in the order of
+            // the table: nothing needs to be looked for.
+            let expected = self.estimate_own(&piece, key_groups)?;
+            self.table.reserve(expected, key_groups)?;
+            for (key, value) in records {
+                if let (Some(wanted), Some(value)) = (self.wanted_own(key, key_groups)?, value) {
+                    self.insert_restored(&wanted, &archive::checked_fixed::<V>(value)?)?;
                 }
-                Some(value) => self.restore_record(&wanted, &value)?,
-                None => {
-                    if let Some((home, slot)) = self.find(&wanted) {
-                        self.table.remove(home, slot);
+            }
+            return Ok(());
+        }
+        let mut staged = Vec::with_capacity(STAGE_KEYS);
+        loop {
+            staged.clear();
+            for (key, value) in records.by_ref().take(STAGE_KEYS) {
+                let wanted = self.wanted_own(key, key_groups)?;
+                if let Some(wanted) = &wanted {
+                    self.table.prefetch(wanted.group, wanted.hash);
+                }
+                staged.push((wanted, value));
+            }
+            if staged.is_empty() {
+                break;
+            }
+            for (wanted, value) in &staged {
+                match (wanted, value) {
+                    (None, _) => {}
+                    (Some(wanted), Some(value)) => {
+                        self.restore_record(wanted, &archive::checked_fixed::<V>(value)?)?;
+                    }
+                    (Some(wanted), None) => {
+                        if let Some((home, slot)) = self.find(wanted) {
+                            self.table.remove(home, slot);
+                        }
                     }
                 }
             }
         }
-        if kind == PieceKind::Delta && self.table.notes_touches() {
+        if self.table.notes_touches() {
             self.base.on_delta(stored.len() as u64);
         }
         Ok(())
