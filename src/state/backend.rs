@@ -1,11 +1,8 @@
 //! The keyed state of one operator subtask: what registers states, seals them at a barrier, and copies their bases.
 
-use std::any::type_name;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
-
-use rkyv::Archived;
 
 use super::archive::{EntryKey, RecordKey, SingleKey, StateKey, StateValue};
 use super::cell::{AnyState, StateCell, StateStatistics};
@@ -13,6 +10,8 @@ use super::chunk::ChunkPool;
 use super::descriptor::{RecordFormat, StateDescriptor, StateKind};
 use super::log::RecordLog;
 use super::map_state::MapState;
+use super::migration::{Migration, StoredKey};
+use super::schema::schema_text;
 use super::sealed::{Epoch, RestoredState, SealedState};
 use super::segment::SegmentPool;
 use super::spec::StateSpec;
@@ -61,21 +60,24 @@ impl KeyedStateBackend {
     /// Registers a state with one value for each key, and loads it if it was restored.
     ///
     /// # Errors
-    /// [`ErrorKind::Operator`] when the name is taken; [`ErrorKind::Configuration`] when the restored state has another
-    /// kind or other types; [`ErrorKind::Corrupt`] when its bytes are damaged; [`ErrorKind::Environment`] when there is
-    /// no room.
+    /// [`ErrorKind::Operator`] when the name is taken, or the migrations contradict each other;
+    /// [`ErrorKind::Configuration`] when the restored state has another kind, another version or other schemas, and there
+    /// is no migration for it; [`ErrorKind::Corrupt`] when its bytes are damaged; [`ErrorKind::Environment`] when there is
+    /// no room. Those of a migration.
     pub fn value_state<K: StateKey, V: StateValue>(
         &mut self,
         spec: impl Into<StateSpec<V>>,
     ) -> Result<ValueState<K, V>> {
+        let spec = spec.into();
         let descriptor = StateDescriptor {
             kind: StateKind::Value,
-            key_type: type_text::<K>(),
-            map_key_type: None,
-            value_type: type_text::<V>(),
+            version: spec.version(),
+            key_schema: schema_text::<K>(),
+            map_key_schema: None,
+            value_schema: schema_text::<V>(),
             record_format: record_format::<SingleKey<K>, V>(),
         };
-        Ok(ValueState::new(self.register(&spec.into(), descriptor)?))
+        Ok(ValueState::new(self.register(&spec, descriptor)?))
     }
 
     /// Registers a state with a map for each key, and loads it if it was restored.
@@ -86,14 +88,16 @@ impl KeyedStateBackend {
         &mut self,
         spec: impl Into<StateSpec<V>>,
     ) -> Result<MapState<K, M, V>> {
+        let spec = spec.into();
         let descriptor = StateDescriptor {
             kind: StateKind::Map,
-            key_type: type_text::<K>(),
-            map_key_type: Some(type_text::<M>()),
-            value_type: type_text::<V>(),
+            version: spec.version(),
+            key_schema: schema_text::<K>(),
+            map_key_schema: Some(schema_text::<M>()),
+            value_schema: schema_text::<V>(),
             record_format: record_format::<EntryKey<K, M>, V>(),
         };
-        Ok(MapState::new(self.register(&spec.into(), descriptor)?))
+        Ok(MapState::new(self.register(&spec, descriptor)?))
     }
 
     /// The names of restored states that nothing has registered.
@@ -141,7 +145,7 @@ impl KeyedStateBackend {
             .collect()
     }
 
-    fn register<R: RecordKey, V: StateValue>(
+    fn register<R: StoredKey, V: StateValue>(
         &mut self,
         spec: &StateSpec<V>,
         descriptor: StateDescriptor,
@@ -153,37 +157,55 @@ impl KeyedStateBackend {
                 format!("state \"{name}\" is registered twice: give one of the two another name"),
             ));
         }
+        named(name, spec.check())?;
         let mut store = self.store::<R, V>()?;
         debug_assert_eq!(store.format(), descriptor.record_format);
+        let mut migrated = false;
         if let Some(index) = self.restored.iter().position(|state| *state.name == *name) {
             let restored = self.restored.swap_remove(index);
-            check_descriptor(name, &restored.descriptor, &descriptor)?;
-            for (number, part) in restored.parts.iter().enumerate() {
-                named(
-                    name,
-                    store
-                        .restore(part)
-                        .map_err(|error| error.context(format!("part {number}"))),
-                )?;
-            }
+            let migration = named(name, spec.migration_for(&restored.descriptor, &descriptor))?;
+            migrated = migration.is_some();
+            named(name, self.load(&mut store, &restored, migration))?;
         }
-        let state = Rc::new(StateCell {
-            name: name.into(),
-            descriptor,
-            store: RefCell::new(store),
-        });
+        let state = Rc::new(StateCell::new(name, descriptor, store, migrated));
         self.states.push(Rc::clone(&state) as Rc<dyn AnyState>);
         Ok(state)
     }
 
+    /// Fills a store with what was restored, after a migration if there is one.
+    fn load<R: StoredKey, V: StateValue>(
+        &self,
+        store: &mut Store<R, V>,
+        restored: &RestoredState,
+        migration: Option<&Migration<V>>,
+    ) -> Result<()> {
+        for (number, part) in restored.parts.iter().enumerate() {
+            match migration {
+                None => store.restore(part),
+                Some(migration) => migration.restore(
+                    store,
+                    part,
+                    restored.descriptor.record_format,
+                    self.ownership(),
+                ),
+            }
+            .map_err(|error| error.context(format!("part {number}")))?;
+        }
+        Ok(())
+    }
+
+    fn ownership(&self) -> Ownership {
+        Ownership {
+            max_parallelism: self.settings.max_parallelism,
+            key_groups: self.settings.key_groups,
+        }
+    }
+
     fn store<R: RecordKey, V: StateValue>(&mut self) -> Result<Store<R, V>> {
+        let ownership = self.ownership();
         let pools = match &mut self.pools {
             Some(pools) => pools,
             pools => pools.insert(Pools::open(&self.settings)?),
-        };
-        let ownership = Ownership {
-            max_parallelism: self.settings.max_parallelism,
-            key_groups: self.settings.key_groups,
         };
         let segments = Rc::clone(&pools.segments);
         let log = RecordLog::new(Rc::clone(&pools.chunks));
@@ -219,48 +241,4 @@ fn record_format<R: RecordKey, V: StateValue>() -> RecordFormat {
     } else {
         RecordFormat::Variable
     }
-}
-
-/// A type as the descriptor names it.
-fn type_text<T: StateValue>() -> String {
-    format!(
-        "{} ({} bytes, alignment {})",
-        type_name::<T>(),
-        size_of::<Archived<T>>(),
-        align_of::<Archived<T>>()
-    )
-}
-
-fn check_descriptor(
-    name: &str,
-    stored: &StateDescriptor,
-    registered: &StateDescriptor,
-) -> Result<()> {
-    if stored == registered {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Configuration,
-        format!(
-            "state \"{name}\" was stored as {} and is now registered as {}: restore it with the types that it was \
-             stored with, give the new state another name, or start without the checkpoint",
-            descriptor_text(stored),
-            descriptor_text(registered)
-        ),
-    ))
-}
-
-fn descriptor_text(descriptor: &StateDescriptor) -> String {
-    let StateDescriptor {
-        kind,
-        key_type,
-        map_key_type,
-        value_type,
-        record_format,
-    } = descriptor;
-    let map_key = map_key_type
-        .as_ref()
-        .map(|map_key| format!(", map key {map_key}"))
-        .unwrap_or_default();
-    format!("{kind:?} with key {key_type}{map_key}, value {value_type}, {record_format:?} records")
 }

@@ -1,23 +1,44 @@
 //! A registered state: what its handles and the backend share.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::sync::Arc;
 
 use super::archive::{RecordKey, StateValue};
 use super::base::BaseProgress;
 use super::descriptor::StateDescriptor;
-use super::sealed::{Epoch, SealedState};
+use super::sealed::{Epoch, SealedBase, SealedBytes, SealedState};
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A named state. Handles and the backend each hold a reference to it, all on one thread.
 pub(super) struct StateCell<R: RecordKey, V: StateValue> {
-    pub(super) name: Arc<str>,
-    pub(super) descriptor: StateDescriptor,
-    pub(super) store: RefCell<Store<R, V>>,
+    name: Arc<str>,
+    descriptor: StateDescriptor,
+    store: RefCell<Store<R, V>>,
+    /// Whether what was restored is in an old layout, and the next barrier must make up for it.
+    migrated: Cell<bool>,
+    last_delta_bytes: Cell<u64>,
+    last_base_bytes: Cell<u64>,
 }
 
 impl<R: RecordKey, V: StateValue> StateCell<R, V> {
+    /// A state in its first epoch. If it was `migrated`, all that it holds was put in that epoch.
+    pub(super) fn new(
+        name: &str,
+        descriptor: StateDescriptor,
+        store: Store<R, V>,
+        migrated: bool,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            descriptor,
+            store: RefCell::new(store),
+            migrated: Cell::new(migrated),
+            last_delta_bytes: Cell::new(0),
+            last_base_bytes: Cell::new(0),
+        }
+    }
+
     /// The store, for one operation.
     #[inline]
     pub(super) fn store(&self) -> Result<RefMut<'_, Store<R, V>>> {
@@ -54,7 +75,20 @@ impl<R: RecordKey, V: StateValue> AnyState for StateCell<R, V> {
     }
 
     fn seal(&self, epoch: Epoch) -> Result<SealedState> {
-        let (delta, base) = self.store()?.seal()?;
+        let (delta, mut base) = self.store()?.seal()?;
+        if self.migrated.take() {
+            // The delta of the first epoch holds every record. An empty base before it says that nothing else counts:
+            // what was restored must not be read as the new layout. A real base of the same epoch would say no more,
+            // but a store that cannot take it would bring the old pieces back.
+            base = Some(SealedBase {
+                first_epoch: epoch,
+                bytes: SealedBytes::default(),
+            });
+        }
+        self.last_delta_bytes.set(delta.len());
+        if let Some(base) = &base {
+            self.last_base_bytes.set(base.bytes.len());
+        }
         Ok(SealedState {
             name: Arc::clone(&self.name),
             descriptor: self.descriptor.clone(),
@@ -81,9 +115,12 @@ impl<R: RecordKey, V: StateValue> AnyState for StateCell<R, V> {
             records: store.records(),
             live_bytes: store.live_bytes(),
             table_bytes: store.table_bytes(),
+            spare_bytes: store.table_bytes().saturating_sub(store.live_bytes()),
             table_load,
             delta_bytes: store.delta_bytes(),
             base_bytes: store.base_bytes(),
+            last_delta_bytes: self.last_delta_bytes.get(),
+            last_base_bytes: self.last_base_bytes.get(),
         })
     }
 }
@@ -99,10 +136,16 @@ pub struct StateStatistics {
     pub live_bytes: u64,
     /// What they take in memory, room for growth included.
     pub table_bytes: u64,
+    /// How much of that is room for growth, and what the table needs for itself.
+    pub spare_bytes: u64,
     /// Which share of the table's slots is taken, from 0 to 1.
     pub table_load: f64,
     /// The size of the current epoch's delta.
     pub delta_bytes: u64,
     /// The size of a base that is being copied, or waits for the next barrier.
     pub base_bytes: u64,
+    /// The size of the delta that the last barrier sealed.
+    pub last_delta_bytes: u64,
+    /// The size of the last base that a barrier took along since the start; 0 when there was none.
+    pub last_base_bytes: u64,
 }

@@ -12,20 +12,23 @@ pub enum StateKind {
     Map,
 }
 
-/// The kind and the types of a named state, as they stand in the manifest.
+/// The kind, the version and the schemas of a named state, as they stand in the manifest.
 ///
-/// A restore compares it with what the operator registers, and fails on any difference.
+/// A restore compares it with what the operator registers. Schemas are texts as [`super::SchemaText`] writes them, with
+/// the size and the alignment of the archive.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StateDescriptor {
     /// The kind of state.
     pub kind: StateKind,
-    /// The key's type: its name, and the size and alignment of its archived form.
-    pub key_type: String,
-    /// For a map, the type of the map's own key.
+    /// The version that the user gave the value's layout.
+    pub version: u32,
+    /// The schema of the key.
+    pub key_schema: String,
+    /// For a map, the schema of the map's own key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub map_key_type: Option<String>,
-    /// The value's type: its name, and the size and alignment of its archived form.
-    pub value_type: String,
+    pub map_key_schema: Option<String>,
+    /// The schema of the value.
+    pub value_schema: String,
     /// How a record lies in bases and deltas.
     pub record_format: RecordFormat,
 }

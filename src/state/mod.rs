@@ -92,6 +92,7 @@ mod backend;
 mod base;
 mod cell;
 mod chunk;
+mod compatibility;
 mod delta;
 mod descriptor;
 #[expect(
@@ -102,8 +103,10 @@ mod heap;
 mod key_hasher;
 mod log;
 mod map_state;
+mod migration;
 mod piece;
 mod scan;
+mod schema;
 mod sealed;
 #[expect(
     unsafe_code,
@@ -124,6 +127,7 @@ pub use map_state::MapState;
 pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
+pub use schema::{SchemaFields, SchemaText, StateSchema};
 pub use sealed::{Epoch, RestoredPart, RestoredState, SealedBase, SealedBytes, SealedState};
 pub use spec::StateSpec;
 pub use value_state::ValueState;
