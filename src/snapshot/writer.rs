@@ -254,4 +254,6 @@ impl SnapshotWriter {
 }
 
 #[cfg(test)]
+mod migration_tests;
+#[cfg(test)]
 mod tests;

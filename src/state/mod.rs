@@ -30,6 +30,11 @@
 //! checked, and every archive is checked once (a checksum over the whole piece is the reader's affair); what is damaged
 //! is an error.
 //!
+//! **Schemas.** A checkpoint says how each state's keys and values are laid out, in words ([`StateSchema`]), and with which
+//! version the state was registered. What differs from what is registered now is read by a migration of the user's
+//! ([`StateSpec::with_migration`]) or not at all. A migration puts each stored record into the new state, so that the first
+//! delta holds all of it; an empty base goes with that delta, and says that nothing before it counts.
+//!
 //! # Memory
 //!
 //! All of it lies in memory-mapped files of 1 to 64 MiB, which all states of a subtask share. Blocks are reserved on the

@@ -2,7 +2,9 @@
 
 mod chain;
 mod damage;
+mod evolution;
 mod limits;
+mod migration;
 mod model;
 mod rescale;
 mod subject;

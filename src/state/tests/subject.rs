@@ -143,7 +143,7 @@ impl TestKey for (String, String) {
     }
 }
 
-fn group_of<K: StateKey>(key: &K) -> KeyGroup {
+pub(super) fn group_of<K: StateKey>(key: &K) -> KeyGroup {
     let bytes = rkyv::to_bytes::<ArchiveError>(key).unwrap();
     KeyGroup::of_hash(hash_key(&bytes), MAX_PARALLELISM)
 }
