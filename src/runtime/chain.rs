@@ -8,7 +8,7 @@ use crate::operator::{
     Emission, FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output,
     RestoredOperatorState, Sink, Source, SourceStatus,
 };
-use crate::state::{KeyedStateBackend, SealedState};
+use crate::state::{KeyedStateBackend, SealedState, StateStatistics};
 
 use super::background::OperatorWork;
 use super::output::Outputs;
@@ -61,6 +61,9 @@ pub(super) struct StateSize {
     /// How many bytes of working segments they take.
     pub(super) bytes: u64,
 }
+
+/// An operator, and the figures of one of its states.
+pub(super) type StateFigures = (OperatorId, StateStatistics);
 
 /// What one operator of a chain adds to a checkpoint.
 pub(super) struct OperatorPart {
@@ -306,6 +309,16 @@ impl Chain {
             size.bytes += state.table_bytes;
         }
         size
+    }
+
+    /// The figures of every named state, with the operator that it belongs to.
+    pub(super) fn state_figures(&self) -> Vec<StateFigures> {
+        let of_slot = |slot: &Slot| {
+            let operator = slot.operator.clone();
+            let states = slot.keyed_state.statistics().into_iter();
+            states.map(move |state| (operator.clone(), state))
+        };
+        self.slots.iter().flat_map(of_slot).collect()
     }
 
     fn push(&mut self, index: usize, emission: Emission, outputs: &mut Outputs) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::model::{CheckpointId, EventTime, OperatorId, SubtaskId};
 use crate::operator::{Emission, SourceStatus};
 
 use super::background::OperatorWork;
-use super::chain::{Chain, OperatorPart, StateSize};
+use super::chain::{Chain, OperatorPart, StateFigures, StateSize};
 use super::output::Outputs;
 use super::setting::Setting;
 
@@ -19,6 +19,9 @@ const SOURCE_ROWS_MAX: usize = 1024;
 
 /// How many records one portion of the end counts for, so that a long one leaves the worker to others now and then.
 const FINISH_ROWS: usize = 4096;
+
+/// How long the figures of named states count as new.
+const STATE_FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One parallel instance of a chain of operators, with its links.
 pub(super) struct Subtask {
@@ -34,6 +37,8 @@ pub(super) struct Subtask {
     snapshots_after_finish: Vec<CheckpointId>,
     events: Vec<SubtaskEvent>,
     records_in: u64,
+    /// When the figures of named states are to be reported again, as the clock counts.
+    state_figures_due: Duration,
 }
 
 /// Where a subtask's records come from.
@@ -164,6 +169,7 @@ impl Subtask {
             snapshots_after_finish: Vec::new(),
             events: Vec::new(),
             records_in: 0,
+            state_figures_due: Duration::ZERO,
         }
     }
 
@@ -286,7 +292,18 @@ impl Subtask {
             records_sent: self.outputs.take_records_out(),
             records_sunk: self.chain.take_records_out(),
             watermark: self.chain.watermark(),
+            unix_millis: self.setting.clock.unix_millis(),
         }
+    }
+
+    /// The figures of every named state, after a checkpoint and once a second.
+    pub(super) fn take_state_figures(&mut self) -> Vec<StateFigures> {
+        let now = self.setting.clock.elapsed();
+        if now < self.state_figures_due {
+            return Vec::new();
+        }
+        self.state_figures_due = now + STATE_FIGURES_INTERVAL;
+        self.chain.state_figures()
     }
 
     fn poll_source(&mut self, rows_left: usize) -> Result<Turn> {
@@ -392,6 +409,7 @@ impl Subtask {
         }
         let operators = self.chain.snapshot(checkpoint)?;
         let sync_duration = self.setting.clock.elapsed().saturating_sub(started);
+        self.state_figures_due = Duration::ZERO;
         self.events.push(SubtaskEvent::Snapshot(SealedSubtask {
             checkpoint,
             finished,
@@ -441,6 +459,16 @@ pub(super) struct SubtaskFigures {
     pub(super) records_sunk: u64,
     /// The last watermark that its last operator was given.
     pub(super) watermark: EventTime,
+    /// The wall clock, in milliseconds since the Unix epoch.
+    pub(super) unix_millis: i64,
+}
+
+impl SubtaskFigures {
+    /// How far the watermark is behind the wall clock, in seconds; nothing before the first one and after the last.
+    pub(super) fn watermark_lag_seconds(&self) -> Option<f64> {
+        let is_time = ![EventTime::MIN, EventTime::MAX].contains(&self.watermark);
+        is_time.then(|| (self.unix_millis - self.watermark.0) as f64 / 1000.0)
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::archive::{EntryKey, RecordKey, SingleKey, StateKey, StateValue};
-use super::cell::{AnyState, StateCell, StateStatistics};
+use super::cell::{AnyState, Restored, StateCell, StateStatistics};
 use super::chunk::ChunkPool;
 use super::descriptor::{RecordFormat, StateDescriptor, StateKind};
 use super::log::RecordLog;
@@ -160,14 +160,17 @@ impl KeyedStateBackend {
         named(name, spec.check())?;
         let mut store = self.store::<R, V>()?;
         debug_assert_eq!(store.format(), descriptor.record_format);
-        let mut migrated = false;
+        let mut origin = Restored::default();
         if let Some(index) = self.restored.iter().position(|state| *state.name == *name) {
             let restored = self.restored.swap_remove(index);
             let migration = named(name, spec.migration_for(&restored.descriptor, &descriptor))?;
-            migrated = migration.is_some();
             named(name, self.load(&mut store, &restored, migration))?;
+            origin = Restored {
+                migrated: migration.is_some(),
+                base_bytes: restored.base_bytes(),
+            };
         }
-        let state = Rc::new(StateCell::new(name, descriptor, store, migrated));
+        let state = Rc::new(StateCell::new(name, descriptor, store, origin));
         self.states.push(Rc::clone(&state) as Rc<dyn AnyState>);
         Ok(state)
     }

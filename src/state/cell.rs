@@ -22,20 +22,20 @@ pub(super) struct StateCell<R: RecordKey, V: StateValue> {
 }
 
 impl<R: RecordKey, V: StateValue> StateCell<R, V> {
-    /// A state in its first epoch. If it was `migrated`, all that it holds was put in that epoch.
+    /// A state in its first epoch.
     pub(super) fn new(
         name: &str,
         descriptor: StateDescriptor,
         store: Store<R, V>,
-        migrated: bool,
+        restored: Restored,
     ) -> Self {
         Self {
             name: name.into(),
             descriptor,
             store: RefCell::new(store),
-            migrated: Cell::new(migrated),
+            migrated: Cell::new(restored.migrated),
             last_delta_bytes: Cell::new(0),
-            last_base_bytes: Cell::new(0),
+            last_base_bytes: Cell::new(restored.base_bytes),
         }
     }
 
@@ -55,6 +55,15 @@ impl<R: RecordKey, V: StateValue> StateCell<R, V> {
             ),
         )
     }
+}
+
+/// What a state's first epoch begins with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Restored {
+    /// Whether it came out of a migration: all that it holds was put in this epoch then.
+    pub(super) migrated: bool,
+    /// The bytes of the bases that it was loaded from.
+    pub(super) base_bytes: u64,
 }
 
 /// A registered state, whatever its types: what the backend does with all of them.
@@ -146,6 +155,6 @@ pub struct StateStatistics {
     pub base_bytes: u64,
     /// The size of the delta that the last barrier sealed.
     pub last_delta_bytes: u64,
-    /// The size of the last base that a barrier took along since the start; 0 when there was none.
+    /// The size of the last base that a barrier took along, or that the state was loaded from; 0 when there was none.
     pub last_base_bytes: u64,
 }

@@ -68,15 +68,26 @@ pub(super) fn no_migration(stored: &StateDescriptor, registered: &StateDescripto
     } else {
         format!("add a migration from version {}", stored.version)
     };
+    // The format follows from the schemas, so it is of no interest unless it is all that differs.
+    let layout = |descriptor: &StateDescriptor| {
+        if stored.value_schema == registered.value_schema
+            && stored.record_format != registered.record_format
+        {
+            format!(
+                "{} in {:?} records",
+                descriptor.value_schema, descriptor.record_format
+            )
+        } else {
+            descriptor.value_schema.clone()
+        }
+    };
     changed(format!(
-        "it was stored with version {} as {}, in {:?} records, and is registered with version {} as {}, in {:?} records: \
-         {way_out} (StateSpec::with_version, StateSpec::with_migration), {WAYS_OUT}",
+        "it was stored with version {} as {} and is registered with version {} as {}: {way_out} \
+         (StateSpec::with_version, StateSpec::with_migration), {WAYS_OUT}",
         stored.version,
-        stored.value_schema,
-        stored.record_format,
+        layout(stored),
         registered.version,
-        registered.value_schema,
-        registered.record_format,
+        layout(registered),
     ))
 }
 

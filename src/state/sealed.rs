@@ -85,6 +85,14 @@ pub struct RestoredState {
     pub parts: Vec<RestoredPart>,
 }
 
+impl RestoredState {
+    /// How many bytes its bases have.
+    pub(super) fn base_bytes(&self) -> u64 {
+        let bases = self.parts.iter().filter_map(|part| part.base.as_ref());
+        bases.map(|base| base.len() as u64).sum()
+    }
+}
+
 /// What one subtask had written of a state.
 #[derive(Clone, Debug)]
 pub struct RestoredPart {

@@ -148,6 +148,12 @@ impl<V> From<&str> for StateSpec<V> {
     }
 }
 
+impl<V> From<String> for StateSpec<V> {
+    fn from(name: String) -> Self {
+        Self::new(name)
+    }
+}
+
 impl<V> From<&String> for StateSpec<V> {
     fn from(name: &String) -> Self {
         Self::new(name)

@@ -12,6 +12,8 @@ mod bad_rows;
 mod command_line;
 mod damage;
 mod ending;
+mod evolution;
 mod failures;
 mod resume;
+mod state_figures;
 mod support;

@@ -1,6 +1,8 @@
 //! What the tests have in common: a folder with a job file and processes that run it, and a typed job that can fail.
 
 mod fault;
+mod gauges;
+mod halves;
 mod job_folder;
 mod numbers;
 mod process;
@@ -8,6 +10,8 @@ mod sums;
 mod typed_job;
 
 pub(crate) use fault::{Fault, Gate, How, Place, REASON};
+pub(crate) use gauges::Gauges;
+pub(crate) use halves::Halves;
 pub(crate) use job_folder::JobFolder;
 pub(crate) use numbers::Hold;
 pub(crate) use process::{Ended, Process};

@@ -3,4 +3,5 @@
 mod harness;
 mod naive;
 mod results;
+mod schema;
 mod settings;
