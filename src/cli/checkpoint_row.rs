@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::state_rows::StateRow;
 use crate::model::{CheckpointId, EventTime, OperatorId};
 use crate::snapshot::SnapshotKind;
 
@@ -56,23 +57,6 @@ pub(super) struct CheckpointDetail {
     pub states: Vec<StateRow>,
     /// Everything that a restore reads, in the order of the manifest.
     pub pieces: Vec<PieceRow>,
-}
-
-/// A keyed state of an operator, over all its subtasks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct StateRow {
-    /// Whose state it is.
-    pub operator: OperatorId,
-    /// The state's name.
-    pub state: String,
-    /// The version of its layout.
-    pub version: u32,
-    /// How its values are laid out.
-    pub value_schema: String,
-    /// The bytes of its bases.
-    pub base_bytes: u64,
-    /// The bytes of its deltas.
-    pub delta_bytes: u64,
 }
 
 /// A piece of a checkpoint.

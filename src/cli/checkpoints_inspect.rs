@@ -1,11 +1,12 @@
 //! `floodmark checkpoints inspect`
 
 use super::arguments::InspectArguments;
-use super::checkpoint_row::{CheckpointDetail, PieceRow, StateRow};
+use super::checkpoint_row::{CheckpointDetail, PieceRow};
 use super::checkpoints_list::render_rows;
 use super::connections;
 use super::load::load_job;
 use super::output::{print, print_json};
+use super::state_rows::StateRow;
 use super::text_table::{Align, render_table};
 use crate::error::Result;
 use crate::telemetry::format_bytes;

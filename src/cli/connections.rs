@@ -1,20 +1,16 @@
 //! Where the commands call the rest of the crate, one function a command.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::checkpoint_row::{
-    CheckpointDetail, CheckpointRow, CheckpointStatus, PieceRow, StateRow,
-};
+use super::checkpoint_row::{CheckpointDetail, CheckpointRow, CheckpointStatus, PieceRow};
 use super::running_job::RunningJob;
+use super::state_rows::state_rows;
 use crate::config::JobFile;
 use crate::engine::{Engine, EngineSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph;
 use crate::model::{CheckpointId, EventTime, KeyGroupRange, OperatorId};
-use crate::snapshot::{
-    CheckpointStore, ListedCheckpoint, Manifest, Piece, SnapshotKind, SubtaskEntry,
-};
+use crate::snapshot::{CheckpointStore, ListedCheckpoint, Manifest, SnapshotKind, SubtaskEntry};
 use crate::storage::StoreLocation;
 
 /// Checks what the components' options mean, and whether the columns fit together.
@@ -128,7 +124,7 @@ fn detail(row: CheckpointRow, manifest: &Manifest) -> CheckpointDetail {
         job: manifest.job.clone(),
         parallelism: operators.max().unwrap_or_default(),
         max_parallelism: manifest.max_parallelism,
-        states: states(manifest),
+        states: state_rows(&manifest.operators),
         pieces: entries
             .flat_map(|(operator, entry)| {
                 let subtasks = entry.subtasks.iter();
@@ -136,35 +132,6 @@ fn detail(row: CheckpointRow, manifest: &Manifest) -> CheckpointDetail {
             })
             .collect(),
     }
-}
-
-/// Each state once, and each piece of it once: after a rescale several subtasks can refer to one piece.
-fn states(manifest: &Manifest) -> Vec<StateRow> {
-    let mut rows: BTreeMap<(&OperatorId, &str), StateRow> = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    for (operator, entry) in &manifest.operators {
-        for state in entry.subtasks.iter().flat_map(|subtask| &subtask.keyed) {
-            let row = rows
-                .entry((operator, &state.name))
-                .or_insert_with(|| StateRow {
-                    operator: operator.clone(),
-                    state: state.name.clone(),
-                    version: state.descriptor.version,
-                    value_schema: state.descriptor.value_schema.clone(),
-                    base_bytes: 0,
-                    delta_bytes: 0,
-                });
-            let mut new_bytes = |piece: &Piece| {
-                let is_new = seen.insert((piece.object.clone(), piece.offset));
-                if is_new { piece.length } else { 0 }
-            };
-            for part in &state.parts {
-                row.base_bytes += part.base.iter().map(&mut new_bytes).sum::<u64>();
-                row.delta_bytes += part.deltas.iter().map(&mut new_bytes).sum::<u64>();
-            }
-        }
-    }
-    rows.into_values().collect()
 }
 
 fn pieces(operator: &OperatorId, subtask: &SubtaskEntry) -> Vec<PieceRow> {

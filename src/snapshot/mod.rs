@@ -35,7 +35,8 @@
 //! `checksum` is the XXH3-64, with seed 0, of the exact text of the inner document: from its opening brace to its closing
 //! brace, white space included. The inner document is a [`Manifest`]; its first field is `format_version`, in this and in
 //! every later version. A reader refuses a version that it does not know, and a `state_encoding` that is not its own.
-//! An example of every released version is kept in `src/snapshot/fixtures/`, and a test reads them.
+//! An example of every version is kept, and read and written again byte for byte by a test: a manifest in
+//! `src/snapshot/fixtures`, a whole checkpoint with its objects in `tests/data`.
 //!
 //! | field | what it says |
 //! |---|---|
