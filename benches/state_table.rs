@@ -16,7 +16,8 @@ use floodmark::state::{KeyedStateBackend, StateSettings, ValueState};
 const BATCH_ROWS: usize = 1024;
 const RUN: Duration = Duration::from_secs(2);
 const RUNS: usize = 3;
-const SLICE_BYTES: usize = 16 << 10;
+const SLICE_BYTES: usize = 32 << 10;
+const GATHER_BYTES: usize = 64 << 10;
 
 type Row = (u64, i64, i64);
 
@@ -137,7 +138,7 @@ fn drive(
 fn run_state(keys: u64, interval: Option<Duration>) -> Result<Figures> {
     let folder = tempfile::tempdir_in(scratch())
         .map_err(|error| Error::io("make a folder for the segments", error))?;
-    let mut backend = backend(folder.path());
+    let mut backend = backend(folder.path(), interval.is_some());
     let sums: ValueState<u64, i64> = backend.value_state("sum")?;
     for start in (0..keys).step_by(BATCH_ROWS) {
         let batch: Vec<u64> = (start..keys.min(start + BATCH_ROWS as u64)).collect();
@@ -147,19 +148,26 @@ fn run_state(keys: u64, interval: Option<Duration>) -> Result<Figures> {
     let mut barriers = Vec::new();
     let mut last = Duration::ZERO;
     let mut delta_bytes = 0;
+    let mut late = 0;
     let (rows_per_second, batch_max) = drive(keys, |rows, now| {
         if interval.is_some_and(|interval| now - last >= interval) {
             last = now;
+            if let Some(sealed) = backend.gather(usize::MAX)? {
+                late += 1;
+                delta_bytes += sealed.iter().map(|state| state.delta.len()).sum::<u64>();
+            }
             let start = clock.elapsed();
-            let sealed = backend.seal()?;
+            backend.end_epoch()?;
             barriers.push(clock.elapsed() - start);
-            delta_bytes += sealed.iter().map(|state| state.delta.len()).sum::<u64>();
         }
         sums.update_batch(
             rows.iter().map(|row| &row.0),
             |_| 0,
             |index, sum| *sum.unseal() += rows[index].1,
         )?;
+        if let Some(sealed) = backend.gather(GATHER_BYTES)? {
+            delta_bytes += sealed.iter().map(|state| state.delta.len()).sum::<u64>();
+        }
         backend.copy_base_slice(SLICE_BYTES)?;
         Ok(())
     })?;
@@ -172,11 +180,12 @@ fn run_state(keys: u64, interval: Option<Duration>) -> Result<Figures> {
     })
 }
 
-fn backend(directory: &Path) -> KeyedStateBackend {
+fn backend(directory: &Path, incremental: bool) -> KeyedStateBackend {
     let settings = StateSettings {
         directory: directory.to_path_buf(),
         max_parallelism: MAX_PARALLELISM_DEFAULT,
         key_groups: KeyGroupRange::of_subtask(0, 1, MAX_PARALLELISM_DEFAULT),
+        incremental,
     };
     KeyedStateBackend::new(settings, Vec::new())
 }

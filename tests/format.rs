@@ -115,6 +115,7 @@ impl States {
             directory: directory.to_path_buf(),
             max_parallelism: MAX_PARALLELISM,
             key_groups: own,
+            incremental: true,
         };
         let mut backend = KeyedStateBackend::new(settings, restored);
         Self {

@@ -27,6 +27,8 @@ pub(super) struct Chain {
     /// Whether the end of event time was passed on.
     watermark_ended: bool,
     records_out: u64,
+    /// What is gathered of the snapshot that was begun: the parts of the first slots.
+    gathered: Vec<OperatorPart>,
 }
 
 /// One operator of a chain, with what belongs to it alone.
@@ -41,6 +43,8 @@ pub(super) struct Slot {
     pub(super) restored: Option<Arc<RestoredOperatorState>>,
     output: Output,
     watermark: EventTime,
+    /// What belongs to the last barrier, as long as that is being gathered.
+    snapshot: Option<OperatorSnapshot>,
 }
 
 /// An instance of a component.
@@ -90,6 +94,7 @@ impl Slot {
             restored,
             output: Output::default(),
             watermark: EventTime::MIN,
+            snapshot: None,
         }
     }
 
@@ -135,17 +140,25 @@ impl Slot {
         Ok(())
     }
 
-    fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<OperatorPart> {
+    fn begin_snapshot(&mut self, checkpoint: CheckpointId) -> Result<()> {
         let snapshot = match &mut self.component {
             Instance::Source(source) => source.snapshot(checkpoint),
             Instance::Operator(operator) => operator.snapshot(checkpoint),
             Instance::Sink(sink) => sink.snapshot(checkpoint),
         }?;
-        Ok(OperatorPart {
+        self.snapshot = Some(snapshot);
+        self.keyed_state.end_epoch()
+    }
+
+    fn gather(&mut self, bytes_max: usize) -> Result<Option<OperatorPart>> {
+        let Some(keyed) = self.keyed_state.gather(bytes_max)? else {
+            return Ok(None);
+        };
+        Ok(Some(OperatorPart {
             operator: self.operator.clone(),
-            snapshot,
-            keyed: self.keyed_state.seal()?,
-        })
+            snapshot: self.snapshot.take().unwrap_or_default(),
+            keyed,
+        }))
     }
 }
 
@@ -174,6 +187,7 @@ impl Chain {
             finishing: 0,
             watermark_ended: false,
             records_out: 0,
+            gathered: Vec::new(),
         }
     }
 
@@ -254,17 +268,32 @@ impl Chain {
         Ok(true)
     }
 
-    /// The synchronous part of a checkpoint: every operator's state as of now.
+    /// The synchronous part of a checkpoint: every operator's state is to be as of now, whatever follows.
     ///
     /// # Errors
-    /// When an operator fails.
-    pub(super) fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<Vec<OperatorPart>> {
-        let mut parts = Vec::with_capacity(self.slots.len());
+    /// When an operator fails, or what the last barrier gives is still to be gathered.
+    pub(super) fn begin_snapshot(&mut self, checkpoint: CheckpointId) -> Result<()> {
+        self.gathered = Vec::with_capacity(self.slots.len());
         for (index, slot) in self.slots.iter_mut().enumerate() {
             self.running = index;
-            parts.push(slot.snapshot(checkpoint)?);
+            slot.begin_snapshot(checkpoint)?;
         }
-        Ok(parts)
+        Ok(())
+    }
+
+    /// Gathers about `bytes_max` of what was begun. Gives all of it, once, when it is complete.
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub(super) fn gather(&mut self, bytes_max: usize) -> Result<Option<Vec<OperatorPart>>> {
+        for index in self.gathered.len()..self.slots.len() {
+            self.running = index;
+            match self.slots[index].gather(bytes_max)? {
+                Some(part) => self.gathered.push(part),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(std::mem::take(&mut self.gathered)))
     }
 
     /// The second phase of two-phase commit, in every operator.

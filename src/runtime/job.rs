@@ -299,6 +299,7 @@ impl JobRun {
                     max_parallelism,
                 },
                 mode: self.mode,
+                incremental: self.checkpoints.interval.is_some(),
                 clock: self.clock.clone(),
                 status: self.status.clone(),
             },

@@ -112,7 +112,7 @@ impl SubtaskParts {
         let mut slots = Vec::with_capacity(operators.len());
         for operator in operators {
             let operator_id = operator.id.clone();
-            let slot = operator.grow(&id, &directory, setting.targets);
+            let slot = operator.grow(&id, &directory, setting);
             slots.push(slot.map_err(|error| (operator_id, error))?);
         }
         let head = if wiring.inputs.is_empty() {
@@ -133,7 +133,7 @@ impl SubtaskParts {
 }
 
 impl OperatorSeed {
-    fn grow(self, subtask: &SubtaskId, directory: &Path, targets: ExchangeTargets) -> Result<Slot> {
+    fn grow(self, subtask: &SubtaskId, directory: &Path, setting: &Setting) -> Result<Slot> {
         // A panic here would take the whole worker with it, before any actor could report it.
         let component = catch_panic(|| {
             Ok(match &self.component {
@@ -145,11 +145,13 @@ impl OperatorSeed {
         let ExchangeTargets {
             parallelism,
             max_parallelism,
-        } = targets;
+        } = setting.targets;
+        let incremental = setting.incremental;
         let settings = StateSettings {
             directory: directory.join(format!("{}-{}", self.id, subtask.index)),
             max_parallelism,
             key_groups: KeyGroupRange::of_subtask(subtask.index, parallelism, max_parallelism),
+            incremental,
         };
         let (states, restored) = match self.restored {
             Some(plan) => {

@@ -23,6 +23,12 @@ const FINISH_ROWS: usize = 4096;
 /// How long the figures of named states count as new.
 const STATE_FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How much of a snapshot is gathered after each batch: what keeps no batch waiting for more than some 50 microseconds.
+const GATHER_BYTES: usize = 64 * 1024;
+
+/// How much is gathered at the barrier itself, so that a small snapshot is complete at once.
+const GATHER_BYTES_AT_BARRIER: usize = 8 * 1024;
+
 /// One parallel instance of a chain of operators, with its links.
 pub(super) struct Subtask {
     id: SubtaskId,
@@ -35,6 +41,8 @@ pub(super) struct Subtask {
     finished_before: bool,
     /// Checkpoints that are aligned because all input has ended, and wait until the chain has finished.
     snapshots_after_finish: Vec<CheckpointId>,
+    /// The snapshot that is being gathered, still without its operators.
+    sealing: Option<SealedSubtask>,
     events: Vec<SubtaskEvent>,
     records_in: u64,
     /// When the figures of named states are to be reported again, as the clock counts.
@@ -167,6 +175,7 @@ impl Subtask {
             phase: Phase::Running,
             finished_before,
             snapshots_after_finish: Vec::new(),
+            sealing: None,
             events: Vec::new(),
             records_in: 0,
             state_figures_due: Duration::ZERO,
@@ -198,14 +207,15 @@ impl Subtask {
     pub(super) fn step(&mut self, rows_max: usize) -> Result<Progress> {
         let mut rows_left = rows_max;
         loop {
+            self.gather(GATHER_BYTES)?;
             if !self.outputs.flush()? {
-                return Ok(Progress::Waiting);
+                return Ok(self.unless_sealing(Progress::Waiting));
             }
             if rows_left == 0 {
                 return Ok(Progress::Busy);
             }
             let turn = match self.phase {
-                Phase::Finished => return Ok(Progress::Waiting),
+                Phase::Finished => Turn::Nothing(Progress::Waiting),
                 Phase::Finishing => {
                     self.finish()?;
                     // About what an operator emits in one portion.
@@ -219,7 +229,7 @@ impl Subtask {
             match turn {
                 // An element without rows counts as one, so that the loop ends.
                 Turn::Did(rows) => rows_left = rows_left.saturating_sub(rows.max(1)),
-                Turn::Nothing(progress) => return Ok(progress),
+                Turn::Nothing(progress) => return Ok(self.unless_sealing(progress)),
             }
         }
     }
@@ -407,18 +417,52 @@ impl Subtask {
         if !finished {
             self.outputs.broadcast_barrier(checkpoint)?;
         }
-        let operators = self.chain.snapshot(checkpoint)?;
-        let sync_duration = self.setting.clock.elapsed().saturating_sub(started);
-        self.state_figures_due = Duration::ZERO;
-        self.events.push(SubtaskEvent::Snapshot(SealedSubtask {
+        // Only one is gathered at a time. It is complete long before the next barrier, unless it was given up.
+        self.gather(usize::MAX)?;
+        self.chain.begin_snapshot(checkpoint)?;
+        self.sealing = Some(SealedSubtask {
             checkpoint,
             finished,
-            sync_duration,
+            sync_duration: Duration::ZERO,
             alignment,
             state_size: self.chain.state_size(),
-            operators,
-        }));
+            operators: Vec::new(),
+        });
+        let gathered = self.chain.gather(GATHER_BYTES_AT_BARRIER)?;
+        if let Some(sealing) = &mut self.sealing {
+            sealing.sync_duration = self.setting.clock.elapsed().saturating_sub(started);
+        }
+        self.on_gathered(gathered);
         Ok(())
+    }
+
+    /// Goes on gathering the snapshot that was begun, if there is one.
+    fn gather(&mut self, bytes_max: usize) -> Result<()> {
+        if self.sealing.is_some() {
+            let gathered = self.chain.gather(bytes_max)?;
+            self.on_gathered(gathered);
+        }
+        Ok(())
+    }
+
+    fn on_gathered(&mut self, gathered: Option<Vec<OperatorPart>>) {
+        if let Some(operators) = gathered
+            && let Some(sealing) = self.sealing.take()
+        {
+            self.state_figures_due = Duration::ZERO;
+            self.events.push(SubtaskEvent::Snapshot(SealedSubtask {
+                operators,
+                ..sealing
+            }));
+        }
+    }
+
+    /// What the next step is worth: there is no waiting while a snapshot is to be gathered.
+    fn unless_sealing(&self, progress: Progress) -> Progress {
+        match &self.sealing {
+            Some(_) => Progress::Busy,
+            None => progress,
+        }
     }
 
     /// One portion of the end. A subtask that had finished before the restore has emitted its end already.

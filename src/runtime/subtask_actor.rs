@@ -187,8 +187,7 @@ fn report_state(operator: &OperatorId, subtask: usize, state: &StateStatistics) 
         (Metric::StateLiveBytes, state.live_bytes as f64),
         (Metric::StateSpareBytes, state.spare_bytes as f64),
         (Metric::StateTableLoad, state.table_load),
-        (Metric::StateDeltaBytes, state.delta_bytes as f64),
-        (Metric::StateSealedDeltaBytes, state.last_delta_bytes as f64),
+        (Metric::StateDeltaBytes, state.last_delta_bytes as f64),
         (Metric::StateBaseBytes, state.last_base_bytes as f64),
     ];
     for (metric, value) in gauges {

@@ -30,6 +30,9 @@ pub struct StateSettings {
     pub max_parallelism: u16,
     /// Those of this subtask.
     pub key_groups: KeyGroupRange,
+    /// Whether a barrier gives what was touched since the one before. Otherwise each gives all there is, and takes the
+    /// time for it; in between, changes cost nothing beside themselves.
+    pub incremental: bool,
 }
 
 /// The keyed state of one operator subtask.
@@ -43,6 +46,15 @@ pub struct KeyedStateBackend {
     pools: Option<Pools>,
     states: Vec<Rc<dyn AnyState>>,
     epoch: Epoch,
+    gathering: Option<Gathering>,
+}
+
+/// What is gathered of the last barrier.
+struct Gathering {
+    /// How many states took part in it; others were registered since.
+    states: usize,
+    /// The first of them, complete.
+    sealed: Vec<SealedState>,
 }
 
 impl KeyedStateBackend {
@@ -54,6 +66,7 @@ impl KeyedStateBackend {
             pools: None,
             states: Vec::new(),
             epoch: Epoch(1),
+            gathering: None,
         }
     }
 
@@ -105,19 +118,50 @@ impl KeyedStateBackend {
         self.restored.iter().map(|state| &*state.name).collect()
     }
 
-    /// The barrier: ends the epoch. Gives, for each state, all that was touched in it, and a base if one was finished.
-    /// Copies nothing: it takes microseconds, whatever the state's size.
+    /// The barrier: ends the epoch. It takes microseconds, whatever the state's size, unless the settings say that
+    /// checkpoints are not incremental. What the barrier gives is then to be gathered.
     ///
     /// # Errors
-    /// [`ErrorKind::Environment`] when there is no room for the footers.
-    pub fn seal(&mut self) -> Result<Vec<SealedState>> {
-        let sealed = self
-            .states
-            .iter()
-            .map(|state| named(state.name(), state.seal(self.epoch)))
-            .collect::<Result<Vec<_>>>()?;
+    /// [`ErrorKind::Bug`] when the barrier before is still to be gathered. [`ErrorKind::Environment`] when there is no
+    /// room.
+    pub fn end_epoch(&mut self) -> Result<()> {
+        for state in &self.states {
+            named(state.name(), state.end_epoch(self.epoch))?;
+        }
+        self.gathering = Some(Gathering {
+            states: self.states.len(),
+            sealed: Vec::with_capacity(self.states.len()),
+        });
         self.epoch = Epoch(self.epoch.0 + 1);
-        Ok(sealed)
+        Ok(())
+    }
+
+    /// Gathers about `bytes_max` of what the last barrier gives; to be called between batches until it gives, once,
+    /// all states as they were at the barrier. Gives nothing when no barrier is to be gathered.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`] when there is no room.
+    pub fn gather(&mut self, bytes_max: usize) -> Result<Option<Vec<SealedState>>> {
+        let Some(Gathering { states, sealed }) = &mut self.gathering else {
+            return Ok(None);
+        };
+        let ended = Epoch(self.epoch.0 - 1);
+        for state in &self.states[sealed.len()..*states] {
+            match named(state.name(), state.gather(bytes_max, ended))? {
+                Some(gathered) => sealed.push(gathered),
+                None => return Ok(None),
+            }
+        }
+        Ok(self.gathering.take().map(|gathering| gathering.sealed))
+    }
+
+    /// The barrier, with all that it gives gathered at once.
+    ///
+    /// # Errors
+    /// As for [`KeyedStateBackend::end_epoch`].
+    pub fn seal(&mut self) -> Result<Vec<SealedState>> {
+        self.end_epoch()?;
+        Ok(self.gather(usize::MAX)?.unwrap_or_default())
     }
 
     /// Goes on copying bases, by about `bytes_max`; begins one where it is due. To be called between batches. Says
@@ -212,10 +256,11 @@ impl KeyedStateBackend {
         };
         let segments = Rc::clone(&pools.segments);
         let log = RecordLog::new(Rc::clone(&pools.chunks));
+        let incremental = self.settings.incremental;
         Ok(if has_fixed_layout::<R, V>() {
-            Store::Fixed(FixedStore::new(ownership, segments, log))
+            Store::Fixed(FixedStore::new(ownership, segments, log, incremental))
         } else {
-            Store::Variable(VariableStore::new(ownership, segments, log))
+            Store::Variable(VariableStore::new(ownership, segments, log, incremental))
         })
     }
 }

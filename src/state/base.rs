@@ -43,16 +43,9 @@ pub(super) struct RunningBase {
     pub(super) cursor: Cursor,
     /// What is copied so far.
     pub(super) log: RecordLog,
-    /// How many records were copied.
-    pub(super) records: u64,
 }
 
 impl BaseSchedule {
-    /// Counts a delta that the state was restored from: a long chain is to be followed by a base soon.
-    pub(super) fn on_restored_delta(&mut self, bytes: usize) {
-        self.count_delta(bytes as u64);
-    }
-
     /// The base to copy a slice of, if there is one: begins one when it is due.
     ///
     /// It is due when the deltas since the last one have grown beyond the size that a new one would have, or have
@@ -64,36 +57,42 @@ impl BaseSchedule {
         log: impl FnOnce() -> RecordLog,
     ) -> Option<&mut RunningBase> {
         if self.running.is_none() && self.finished.is_none() && self.due(base_bytes) {
-            self.delta_bytes = 0;
-            self.deltas = 0;
-            self.running = Some(RunningBase {
-                first_epoch: epoch,
-                cursor: Cursor::default(),
-                log: log(),
-                records: 0,
-            });
+            self.begin(epoch, log());
         }
         self.running.as_mut()
     }
 
     /// The last slice is copied: `footer` is given the bytes and the number of the records.
     pub(super) fn finish(&mut self, footer: impl FnOnce(u64, u64) -> Footer) -> Result<()> {
-        if let Some(mut base) = self.running.take() {
-            let records = base.records;
+        if let Some(base) = self.running.take() {
             self.finished = Some(SealedBase {
                 first_epoch: base.first_epoch,
-                bytes: base
-                    .log
-                    .seal(&[], |records_bytes| footer(records_bytes, records))?,
+                bytes: base.log.seal(footer)?,
             });
         }
         Ok(())
     }
 
-    /// A barrier has sealed a delta of so many bytes: gives the base that goes with it, if one is finished.
-    pub(super) fn on_barrier(&mut self, delta_bytes: u64) -> Option<SealedBase> {
-        self.count_delta(delta_bytes);
+    /// A barrier: gives the base that goes with it, if one is finished.
+    pub(super) fn on_barrier(&mut self) -> Option<SealedBase> {
         self.finished.take()
+    }
+
+    /// A delta of so many bytes was given away, or restored: a long chain is to be followed by a base soon.
+    pub(super) fn on_delta(&mut self, bytes: u64) {
+        self.count_delta(bytes);
+    }
+
+    /// Begins a base, due or not, and drops what was copied of another one.
+    pub(super) fn begin(&mut self, epoch: Epoch, log: RecordLog) {
+        self.delta_bytes = 0;
+        self.deltas = 0;
+        self.finished = None;
+        self.running = Some(RunningBase {
+            first_epoch: epoch,
+            cursor: Cursor::default(),
+            log,
+        });
     }
 
     fn due(&self, base_bytes: u64) -> bool {
@@ -124,7 +123,7 @@ mod tests {
         let mut schedule = BaseSchedule::default();
         let mut barriers = 0;
         while !schedule.due(base_bytes) {
-            schedule.on_barrier(delta_bytes);
+            schedule.on_delta(delta_bytes);
             barriers += 1;
         }
         barriers
@@ -151,7 +150,7 @@ mod tests {
     fn epochs_without_a_delta_never_bring_a_base_about() {
         let mut schedule = BaseSchedule::default();
         for _ in 0..100_000 {
-            schedule.on_barrier(0);
+            schedule.on_delta(0);
         }
         assert!(!schedule.due(100));
     }

@@ -57,6 +57,19 @@ impl<R: RecordKey, V: StateValue> StateCell<R, V> {
     }
 }
 
+/// What the first barrier after a migration gives beside the delta: what was restored must not be read as the new layout.
+///
+/// The delta holds every record. An empty base before it says that nothing else counts; a finished base would say no more,
+/// but a store that cannot take it would bring the old pieces back. Only where there are no deltas at all does the base
+/// stand for everything itself.
+fn base_after_migration(delta: &SealedBytes, base: Option<SealedBase>, epoch: Epoch) -> SealedBase {
+    let stands_alone = |base: &SealedBase| delta.is_empty() && base.first_epoch == epoch;
+    base.filter(stands_alone).unwrap_or_else(|| SealedBase {
+        first_epoch: epoch,
+        bytes: SealedBytes::default(),
+    })
+}
+
 /// What a state's first epoch begins with.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Restored {
@@ -70,8 +83,10 @@ pub(super) struct Restored {
 pub(super) trait AnyState {
     /// Its name.
     fn name(&self) -> &Arc<str>;
-    /// The barrier.
-    fn seal(&self, epoch: Epoch) -> Result<SealedState>;
+    /// The barrier: ends the epoch.
+    fn end_epoch(&self, epoch: Epoch) -> Result<()>;
+    /// Gathers about `bytes_max` of what the barrier that ended `epoch` is to give; gives it when all is gathered.
+    fn gather(&self, bytes_max: usize, epoch: Epoch) -> Result<Option<SealedState>>;
     /// Copies about `bytes_max` of a base, if one is due.
     fn copy_base_slice(&self, bytes_max: usize, epoch: Epoch) -> Result<BaseProgress>;
     /// Its figures; nothing while it is in use.
@@ -83,28 +98,30 @@ impl<R: RecordKey, V: StateValue> AnyState for StateCell<R, V> {
         &self.name
     }
 
-    fn seal(&self, epoch: Epoch) -> Result<SealedState> {
-        let (delta, mut base) = self.store()?.seal()?;
-        if self.migrated.take() {
-            // The delta of the first epoch holds every record. An empty base before it says that nothing else counts:
-            // what was restored must not be read as the new layout. A real base of the same epoch would say no more,
-            // but a store that cannot take it would bring the old pieces back.
-            base = Some(SealedBase {
-                first_epoch: epoch,
-                bytes: SealedBytes::default(),
-            });
-        }
+    fn end_epoch(&self, epoch: Epoch) -> Result<()> {
+        self.store()?.end_epoch(epoch)
+    }
+
+    fn gather(&self, bytes_max: usize, epoch: Epoch) -> Result<Option<SealedState>> {
+        let Some((delta, base)) = self.store()?.gather(bytes_max)? else {
+            return Ok(None);
+        };
+        let base = if self.migrated.take() {
+            Some(base_after_migration(&delta, base, epoch))
+        } else {
+            base
+        };
         self.last_delta_bytes.set(delta.len());
         if let Some(base) = &base {
             self.last_base_bytes.set(base.bytes.len());
         }
-        Ok(SealedState {
+        Ok(Some(SealedState {
             name: Arc::clone(&self.name),
             descriptor: self.descriptor.clone(),
             epoch,
             delta,
             base,
-        })
+        }))
     }
 
     fn copy_base_slice(&self, bytes_max: usize, epoch: Epoch) -> Result<BaseProgress> {

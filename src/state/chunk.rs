@@ -12,8 +12,12 @@ use bytes::Bytes;
 use super::segment::{Region, SegmentPool};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The size of a chunk, unless one record is larger.
-pub(super) const CHUNK_BYTES: usize = 64 << 10;
+/// The size of a log's first chunk; each further one is twice as large, up to [`CHUNK_BYTES_MAX`].
+pub(super) const CHUNK_BYTES_MIN: usize = 16 << 10;
+
+/// The size at which chunks stop growing, unless one record is larger: few enough of them are to be given away at a
+/// barrier, and reserving one takes the kernel well under a millisecond.
+pub(super) const CHUNK_BYTES_MAX: usize = 256 << 10;
 
 /// Gives out chunks. All states of a subtask share one.
 pub(super) struct ChunkPool {
@@ -38,7 +42,7 @@ impl ChunkPool {
 
     /// An empty chunk with room for at least `bytes`.
     pub(super) fn take(&mut self, bytes: usize) -> Result<Chunk> {
-        let bytes = bytes.max(CHUNK_BYTES).next_power_of_two();
+        let bytes = bytes.max(CHUNK_BYTES_MIN).next_power_of_two();
         let region = match self.recycled(bytes) {
             Some(region) => region,
             None => self
@@ -87,27 +91,26 @@ impl Chunk {
         self.region.len() - self.used
     }
 
-    /// Adds `bytes` bytes, to be filled by the caller: they hold whatever lay there before.
+    /// The room that is left, to be written from its start on: it holds whatever lay there before.
+    #[inline]
+    pub(super) fn rest_mut(&mut self) -> &mut [u8] {
+        &mut self.region.as_mut_slice()[self.used..]
+    }
+
+    /// The first `bytes` of the room that was left are written.
     ///
     /// # Panics
-    /// When there is less room.
+    /// When there was less.
     #[inline]
-    pub(super) fn append(&mut self, bytes: usize) -> &mut [u8] {
-        let start = self.used;
+    pub(super) fn advance(&mut self, bytes: usize) {
+        assert!(bytes <= self.room(), "a chunk is written beyond its end");
         self.used += bytes;
-        &mut self.region.as_mut_slice()[start..start + bytes]
     }
 
-    /// All that is written.
+    /// What is written from `start` on, to be changed.
     #[inline]
-    pub(super) fn written(&self) -> &[u8] {
-        &self.region.as_slice()[..self.used]
-    }
-
-    /// All that is written, to be changed.
-    #[inline]
-    pub(super) fn written_mut(&mut self) -> &mut [u8] {
-        &mut self.region.as_mut_slice()[..self.used]
+    pub(super) fn written_from_mut(&mut self, start: usize) -> &mut [u8] {
+        &mut self.region.as_mut_slice()[start..self.used]
     }
 
     /// What is written becomes bytes that never change again; the chunk goes back to its pool with the last of them.
@@ -161,8 +164,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut pool = pool(&folder);
         let mut chunk = pool.take(1).unwrap();
-        chunk.append(3).copy_from_slice(b"abc");
-        let address = chunk.written().as_ptr();
+        chunk.rest_mut()[..3].copy_from_slice(b"abc");
+        chunk.advance(3);
+        let address = chunk.region.as_slice().as_ptr();
         let sealed = chunk.seal();
         assert_eq!(&sealed[..], b"abc");
         let second = pool.take(1).unwrap();
@@ -179,10 +183,10 @@ mod tests {
     fn a_record_larger_than_a_chunk_gets_a_larger_chunk() {
         let folder = tempfile::tempdir().unwrap();
         let mut pool = pool(&folder);
-        let chunk = pool.take(CHUNK_BYTES + 1).unwrap();
-        assert_eq!(chunk.room(), 2 * CHUNK_BYTES);
+        let chunk = pool.take(CHUNK_BYTES_MIN + 1).unwrap();
+        assert_eq!(chunk.room(), 2 * CHUNK_BYTES_MIN);
         drop(chunk.seal());
         let small = pool.take(1).unwrap();
-        assert_eq!(small.room(), CHUNK_BYTES);
+        assert_eq!(small.room(), CHUNK_BYTES_MIN);
     }
 }

@@ -3,26 +3,22 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::chunk::{Chunk, ChunkPool};
+use super::chunk::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunk, ChunkPool};
 use super::piece::{FOOTER_BYTES, Footer};
 use super::sealed::SealedBytes;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Where a record lies in its log.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RecordPlace {
-    /// Which chunk.
-    pub(super) chunk: u32,
-    /// Where in the chunk it starts.
-    pub(super) position: u32,
-}
-
-/// An append-only log of records, which can still be patched until it is sealed.
+/// An append-only log of records.
 pub(super) struct RecordLog {
     pool: Rc<RefCell<ChunkPool>>,
-    chunks: Vec<Chunk>,
-    /// The bytes of all chunks but the last.
-    bytes_before_last: u64,
+    /// The full chunks.
+    full: Vec<Chunk>,
+    /// The chunk that is being written.
+    last: Option<Chunk>,
+    full_bytes: u64,
+    next_chunk_bytes: usize,
+    /// How many records were appended.
+    records: u64,
 }
 
 impl RecordLog {
@@ -30,8 +26,11 @@ impl RecordLog {
     pub(super) fn new(pool: Rc<RefCell<ChunkPool>>) -> Self {
         Self {
             pool,
-            chunks: Vec::new(),
-            bytes_before_last: 0,
+            full: Vec::new(),
+            last: None,
+            full_bytes: 0,
+            next_chunk_bytes: CHUNK_BYTES_MIN,
+            records: 0,
         }
     }
 
@@ -42,63 +41,62 @@ impl RecordLog {
 
     /// How many bytes were appended.
     pub(super) fn len(&self) -> u64 {
-        self.bytes_before_last + self.chunks.last().map_or(0, |chunk| chunk.used() as u64)
+        self.full_bytes + self.last.as_ref().map_or(0, |chunk| chunk.used() as u64)
     }
 
     /// Appends a record of `bytes` bytes, which lies in one chunk. The caller fills all of them.
     #[inline]
-    pub(super) fn append(&mut self, bytes: usize) -> Result<(RecordPlace, &mut [u8])> {
-        if self.chunks.last().is_none_or(|chunk| chunk.room() < bytes) {
+    pub(super) fn append(&mut self, bytes: usize) -> Result<&mut [u8]> {
+        self.records += 1;
+        self.append_bytes(bytes)
+    }
+
+    /// Appends up to `records_max` records of `stride` bytes each: `write` fills them from the start on, and says how
+    /// many it has written.
+    #[inline]
+    pub(super) fn append_many(
+        &mut self,
+        stride: usize,
+        records_max: usize,
+        write: impl FnOnce(&mut [u8]) -> Result<usize>,
+    ) -> Result<()> {
+        let bytes_max = stride * records_max;
+        let chunk = self.chunk_with_room(bytes_max)?;
+        let records = write(&mut chunk.rest_mut()[..bytes_max])?;
+        chunk.advance(records * stride);
+        self.records += records as u64;
+        Ok(())
+    }
+
+    /// Writes the footer and gives all of it away. A log without a record gives no bytes at all, not even a footer.
+    pub(super) fn seal(mut self, footer: impl FnOnce(u64, u64) -> Footer) -> Result<SealedBytes> {
+        if self.records == 0 {
+            return Ok(SealedBytes::default());
+        }
+        let footer = footer(self.len(), self.records).to_bytes();
+        self.append_bytes(FOOTER_BYTES)?.copy_from_slice(&footer);
+        let chunks = self.full.into_iter().chain(self.last);
+        Ok(SealedBytes {
+            chunks: chunks.map(Chunk::seal).collect(),
+        })
+    }
+
+    #[inline]
+    fn append_bytes(&mut self, bytes: usize) -> Result<&mut [u8]> {
+        let chunk = self.chunk_with_room(bytes)?;
+        let start = chunk.used();
+        chunk.advance(bytes);
+        Ok(chunk.written_from_mut(start))
+    }
+
+    #[inline]
+    fn chunk_with_room(&mut self, bytes: usize) -> Result<&mut Chunk> {
+        if self.last.as_ref().is_none_or(|chunk| chunk.room() < bytes) {
             self.add_chunk(bytes)?;
         }
-        let number = self.chunks.len() as u32 - 1;
-        let Some(chunk) = self.chunks.last_mut() else {
-            return Err(Error::new(ErrorKind::Bug, "a log has no chunk to write to"));
-        };
-        let place = RecordPlace {
-            chunk: number,
-            position: chunk.used() as u32,
-        };
-        Ok((place, chunk.append(bytes)))
-    }
-
-    /// What is written from `place` to the end of its chunk.
-    #[inline]
-    pub(super) fn written_from(&self, place: RecordPlace) -> &[u8] {
-        &self.chunks[place.chunk as usize].written()[place.position as usize..]
-    }
-
-    /// What is written from `place` to the end of its chunk, to be patched.
-    #[inline]
-    pub(super) fn written_from_mut(&mut self, place: RecordPlace) -> &mut [u8] {
-        &mut self.chunks[place.chunk as usize].written_mut()[place.position as usize..]
-    }
-
-    /// Writes the trailer and the footer, gives all of it away, and starts again with nothing.
-    ///
-    /// `trailer` is padded to a multiple of 8 bytes.
-    pub(super) fn seal(
-        &mut self,
-        trailer: &[u32],
-        footer: impl FnOnce(u64) -> Footer,
-    ) -> Result<SealedBytes> {
-        let footer = footer(self.len());
-        for numbers in trailer.chunks(1024) {
-            let (_, bytes) = self.append(numbers.len() * 4)?;
-            for (target, number) in bytes.chunks_exact_mut(4).zip(numbers) {
-                target.copy_from_slice(&number.to_le_bytes());
-            }
-        }
-        if !trailer.len().is_multiple_of(2) {
-            self.append(4)?.1.fill(0);
-        }
-        self.append(FOOTER_BYTES)?
-            .1
-            .copy_from_slice(&footer.to_bytes());
-        self.bytes_before_last = 0;
-        Ok(SealedBytes {
-            chunks: self.chunks.drain(..).map(Chunk::seal).collect(),
-        })
+        self.last
+            .as_mut()
+            .ok_or_else(|| Error::new(ErrorKind::Bug, "a log has no chunk to write to"))
     }
 
     #[cold]
@@ -107,9 +105,10 @@ impl RecordLog {
             .pool
             .try_borrow_mut()
             .map_err(|_| Error::new(ErrorKind::Bug, "the chunk pool is used twice at once"))?
-            .take(bytes)?;
-        self.bytes_before_last = self.len();
-        self.chunks.push(chunk);
+            .take(bytes.max(self.next_chunk_bytes))?;
+        self.next_chunk_bytes = (self.next_chunk_bytes * 2).min(CHUNK_BYTES_MAX);
+        self.full_bytes = self.len();
+        self.full.extend(self.last.replace(chunk));
         Ok(())
     }
 }

@@ -96,9 +96,9 @@ mod arena;
 mod backend;
 mod base;
 mod cell;
+mod changes;
 mod chunk;
 mod compatibility;
-mod delta;
 mod descriptor;
 #[expect(
     unsafe_code,

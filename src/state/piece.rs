@@ -109,7 +109,8 @@ impl FixedShape {
     /// From the start of one record to the start of the next.
     #[inline]
     pub(super) const fn stride(self) -> usize {
-        (self.key_bytes + self.value_bytes).next_multiple_of(8)
+        let bytes = (self.key_bytes + self.value_bytes).next_multiple_of(8);
+        if bytes == 0 { 8 } else { bytes }
     }
 
     /// Fills a record.
@@ -126,13 +127,13 @@ impl FixedShape {
 pub(super) struct FixedPiece<'a> {
     records: &'a [u8],
     shape: FixedShape,
-    deleted: Vec<u32>,
+    deletions: usize,
 }
 
 impl<'a> FixedPiece<'a> {
     /// Checks a piece's footer and lengths.
     pub(super) fn parse(bytes: &'a [u8], kind: PieceKind, shape: FixedShape) -> Result<Self> {
-        let (body, footer) = split(bytes, kind, RecordFormat::Fixed)?;
+        let (records, footer) = split(bytes, kind, RecordFormat::Fixed)?;
         if (footer.key_bytes as usize, footer.value_bytes as usize)
             != (shape.key_bytes, shape.value_bytes)
         {
@@ -141,51 +142,50 @@ impl<'a> FixedPiece<'a> {
                 footer.key_bytes, footer.value_bytes, shape.key_bytes, shape.value_bytes
             )));
         }
-        let trailer_bytes = footer
-            .deletions
-            .checked_mul(4)
-            .and_then(|bytes| bytes.checked_next_multiple_of(8));
-        let lengths_agree = footer.records.checked_mul(shape.stride() as u64)
-            == Some(footer.records_bytes)
-            && trailer_bytes.and_then(|bytes| bytes.checked_add(footer.records_bytes))
-                == Some(body.len() as u64);
-        if !lengths_agree {
+        let length = Some(records.len() as u64);
+        if footer.records.checked_mul(shape.stride() as u64) != length
+            || Some(footer.records_bytes) != length
+        {
             return Err(corrupt("its length does not fit its number of records"));
         }
-        let (records, trailer) = body.split_at(footer.records_bytes as usize);
-        let mut deleted = trailer
-            .chunks_exact(4)
-            .take(footer.deletions as usize)
-            .map(|number| read_u32(number, 0))
-            .collect::<Result<Vec<_>>>()?;
-        deleted.sort_unstable();
-        if deleted
-            .last()
-            .is_some_and(|&last| u64::from(last) >= footer.records)
-        {
-            return Err(corrupt("it deletes a record that it does not hold"));
+        if footer.deletions > footer.records {
+            return Err(corrupt("it deletes more records than it holds"));
         }
         Ok(Self {
             records,
             shape,
-            deleted,
+            deletions: footer.deletions as usize,
         })
     }
 
-    /// Key and value of each record in order; no value for a deletion.
-    pub(super) fn records(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.records.len() / self.shape.stride()
+    }
+
+    /// The keys of about `count` records, evenly spread.
+    pub(super) fn sample_keys(&self, count: usize) -> impl Iterator<Item = &'a [u8]> {
         let shape = self.shape;
-        let mut deleted = self.deleted.iter().copied().peekable();
         self.records
             .chunks_exact(shape.stride())
-            .zip(0_u32..)
-            .map(move |(record, number)| {
+            .step_by((self.len() / count).max(1))
+            .map(move |record| &record[..shape.key_bytes])
+    }
+
+    /// Key and value of each record in order; no value for a deletion.
+    #[inline]
+    pub(super) fn records(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
+        let shape = self.shape;
+        let deletions = self.deletions;
+        self.records
+            .chunks_exact(shape.stride())
+            .enumerate()
+            .map(move |(number, record)| {
                 let (key, rest) = record.split_at(shape.key_bytes);
-                let mut is_deleted = false;
-                while deleted.next_if_eq(&number).is_some() {
-                    is_deleted = true;
-                }
-                (key, (!is_deleted).then(|| &rest[..shape.value_bytes]))
+                (
+                    key,
+                    (number >= deletions).then(|| &rest[..shape.value_bytes]),
+                )
             })
     }
 }

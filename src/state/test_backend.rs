@@ -20,6 +20,7 @@ pub(crate) fn test_backend() -> KeyedStateBackend {
         directory: FOLDER.with(|folder| folder.path().join(count.to_string())),
         max_parallelism: 128,
         key_groups: KeyGroupRange { start: 0, end: 128 },
+        incremental: true,
     };
     KeyedStateBackend::new(settings, Vec::new())
 }

@@ -25,10 +25,8 @@ pub enum Metric {
     StateSpareBytes,
     /// Which share of the table's slots is taken, from 0 to 1 (gauge).
     StateTableLoad,
-    /// Bytes of the current epoch's delta (gauge).
-    StateDeltaBytes,
     /// Bytes of the delta that the last barrier sealed (gauge).
-    StateSealedDeltaBytes,
+    StateDeltaBytes,
     /// Bytes of the last base (gauge).
     StateBaseBytes,
     /// The sync part of a checkpoint: how long a subtask processed nothing because of a barrier, in seconds, without
@@ -57,7 +55,7 @@ pub enum MetricKind {
 
 impl Metric {
     /// All metrics, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 16] = [
         Self::RecordsIn,
         Self::RecordsOut,
         Self::RecordsSkipped,
@@ -68,7 +66,6 @@ impl Metric {
         Self::StateSpareBytes,
         Self::StateTableLoad,
         Self::StateDeltaBytes,
-        Self::StateSealedDeltaBytes,
         Self::StateBaseBytes,
         Self::BarrierStall,
         Self::CheckpointsCompleted,
@@ -90,7 +87,6 @@ impl Metric {
             Self::StateSpareBytes => "floodmark_state_spare_bytes",
             Self::StateTableLoad => "floodmark_state_table_load",
             Self::StateDeltaBytes => "floodmark_state_delta_bytes",
-            Self::StateSealedDeltaBytes => "floodmark_state_sealed_delta_bytes",
             Self::StateBaseBytes => "floodmark_state_base_bytes",
             Self::BarrierStall => "floodmark_barrier_stall_seconds",
             Self::CheckpointsCompleted => "floodmark_checkpoints_completed_total",
@@ -112,8 +108,7 @@ impl Metric {
             Self::StateLiveBytes => "bytes that the records would take in a base",
             Self::StateSpareBytes => "bytes of memory beyond that",
             Self::StateTableLoad => "share of the table's slots that is taken, from 0 to 1",
-            Self::StateDeltaBytes => "bytes of the current epoch's delta",
-            Self::StateSealedDeltaBytes => "bytes of the delta that the last barrier sealed",
+            Self::StateDeltaBytes => "bytes of the delta that the last barrier sealed",
             Self::StateBaseBytes => "bytes of the last base",
             Self::BarrierStall => "processing time lost to one barrier, without alignment",
             Self::CheckpointsCompleted => "completed checkpoints",
@@ -130,7 +125,6 @@ impl Metric {
             Self::StateLiveBytes
             | Self::StateSpareBytes
             | Self::StateDeltaBytes
-            | Self::StateSealedDeltaBytes
             | Self::StateBaseBytes
             | Self::CheckpointBytes => Unit::Bytes,
             Self::RecordsIn
@@ -159,7 +153,6 @@ impl Metric {
             | Self::StateSpareBytes
             | Self::StateTableLoad
             | Self::StateDeltaBytes
-            | Self::StateSealedDeltaBytes
             | Self::StateBaseBytes => MetricKind::Gauge,
             Self::BarrierStall | Self::CheckpointDuration | Self::CheckpointBytes => {
                 MetricKind::Histogram

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
 use floodmark::connectors::{MemoryOutput, MemorySink};
 use floodmark::engine::{Engine, EngineSettings, JobHandle, JobOutcome};
@@ -23,6 +24,8 @@ type Numbers = KeyedStream<u64, u64, fn(&u64) -> u64>;
 struct Sums {
     folder: tempfile::TempDir,
     output: MemoryOutput<Sum>,
+    /// With one, which no test reaches, checkpoints are made of deltas, and without it of bases.
+    interval: Option<Duration>,
 }
 
 /// How a run differs from the others.
@@ -35,11 +38,13 @@ struct Run {
 }
 
 impl Sums {
-    fn new() -> Self {
-        Self {
+    /// One job whose checkpoints are made of deltas, and one whose are not.
+    fn of_both_kinds() -> [Self; 2] {
+        [None, Some(Duration::from_secs(3600))].map(|interval| Self {
             folder: tempfile::tempdir().unwrap(),
             output: MemoryOutput::default(),
-        }
+            interval,
+        })
     }
 
     /// Starts the job with sums of version 1, and waits until the source has emitted all that it may.
@@ -76,7 +81,8 @@ impl Sums {
         let (sender, emitted) = sync_channel(1);
         let graph = self.graph(run, sender, reduce);
         let storage = self.folder.path().to_string_lossy();
-        let settings = EngineSettings::default().with_storage(storage);
+        let mut settings = EngineSettings::default().with_storage(storage);
+        settings.checkpoint.interval = self.interval;
         let handle = Engine::new(graph, settings).start().unwrap();
         // A job that cannot go on drops its graph, and with it the sender.
         let _ = emitted.recv();
@@ -148,7 +154,10 @@ fn expected(end: u64) -> BTreeMap<u64, u64> {
 
 #[test]
 fn a_job_whose_state_changed_its_type_goes_on_with_a_migration() {
-    let sums = Sums::new();
+    Sums::of_both_kinds().iter().for_each(check_migration);
+}
+
+fn check_migration(sums: &Sums) {
     stop(sums.start_integers(run(2, 1_000)));
     // A crash before the first checkpoint of the new version: the next run migrates once more.
     let crashed = sums.start_floats(run(3, 1_500), &migrated());
@@ -168,7 +177,10 @@ fn a_job_whose_state_changed_its_type_goes_on_with_a_migration() {
 
 #[test]
 fn a_job_whose_state_changed_its_type_is_refused_without_a_migration_and_unharmed() {
-    let sums = Sums::new();
+    Sums::of_both_kinds().iter().for_each(check_refusal);
+}
+
+fn check_refusal(sums: &Sums) {
     stop(sums.start_integers(run(2, 1_000)));
     let check = |spec: &StateSpec<f64>, is: &str, way_out: &str| {
         let error = failure(sums.start_floats(run(2, 2_000), spec));

@@ -166,6 +166,7 @@ impl Run {
                 max_parallelism: MAX_PARALLELISM,
             },
             mode: CheckpointMode::ExactlyOnce,
+            incremental: true,
             clock: SystemClock::shared(),
             status: JobStatus::shared(),
         };

@@ -87,6 +87,8 @@ struct Model {
     /// Objects that hold records of an older version than the newest checkpoint's.
     outdated: BTreeSet<ObjectName>,
     version: u32,
+    /// Whether the life at hand writes deltas.
+    incremental: bool,
     context: String,
 }
 
@@ -106,6 +108,7 @@ impl Model {
             next: 1,
             outdated: BTreeSet::new(),
             version: 1,
+            incremental: true,
             context: format!("seed {seed}"),
         }
     }
@@ -113,6 +116,7 @@ impl Model {
     /// One life of the job: it ends after its last checkpoint, or crashes after changes that none has.
     fn run<V: Version>(&mut self) {
         let parallelism = self.random.usize(1..5);
+        self.incremental = self.random.u8(..3) > 0;
         let mut numbers = self.committed.clone();
         let mut subtasks = self.start::<V>(parallelism);
         self.compare(&subtasks, &numbers);
@@ -174,6 +178,7 @@ impl Model {
             directory: self.fixture.folder.path().join(format!("state-{index}")),
             max_parallelism: MAX_PARALLELISM,
             key_groups,
+            incremental: self.incremental,
         };
         let mut backend = KeyedStateBackend::new(settings, states);
         let state = backend.value_state(V::spec()).unwrap();

@@ -8,18 +8,18 @@ use std::rc::Rc;
 use rkyv::Archived;
 use rkyv::seal::Seal;
 
-use super::Ownership;
+use super::{Ownership, SealedParts};
 use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::archive::{self, RecordKey, StateValue};
 use crate::state::base::{BaseProgress, BaseSchedule};
-use crate::state::delta::FixedDelta;
+use crate::state::changes::Changes;
 use crate::state::descriptor::RecordFormat;
 use crate::state::log::RecordLog;
 use crate::state::piece::{FixedPiece, FixedShape, Footer, PieceKind};
-use crate::state::sealed::{Epoch, SealedBase, SealedBytes};
+use crate::state::sealed::Epoch;
 use crate::state::segment::SegmentPool;
-use crate::state::table::{Cursor, Slot, SubTable, Table};
+use crate::state::table::{Cursor, Home, Slot, Table};
 
 /// So many keys of a batch are looked up at once: enough to keep all of a core's line-fill buffers busy, few enough to
 /// stay in its first-level cache.
@@ -29,7 +29,7 @@ const STAGE_KEYS: usize = 32;
 pub(in crate::state) struct FixedStore<R: RecordKey, V: StateValue> {
     ownership: Ownership,
     table: Table<R::Fixed, Archived<V>>,
-    delta: FixedDelta,
+    changes: Changes,
     base: BaseSchedule,
     /// Kept between batches for its memory.
     staged: Vec<Wanted<R, V>>,
@@ -40,10 +40,12 @@ struct Wanted<R: RecordKey, V: StateValue> {
     key: R::Fixed,
     hash: u64,
     group: KeyGroup,
-    sub_table: Option<SubTable<R::Fixed, Archived<V>>>,
-    slot: Option<Slot<R::Fixed, Archived<V>>>,
+    home: Option<FixedHome<R, V>>,
     _types: PhantomData<(R, V)>,
 }
+
+type FixedHome<R, V> = Home<<R as RecordKey>::Fixed, Archived<V>>;
+type FixedSlot<R, V> = Slot<<R as RecordKey>::Fixed, Archived<V>>;
 
 impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
     const SHAPE: FixedShape = FixedShape {
@@ -51,16 +53,17 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         value_bytes: size_of::<Archived<V>>(),
     };
 
-    /// An empty store.
+    /// An empty store. Unless it is `incremental`, each barrier gives all of it.
     pub(in crate::state) fn new(
         ownership: Ownership,
         segments: Rc<RefCell<SegmentPool>>,
         log: RecordLog,
+        incremental: bool,
     ) -> Self {
         Self {
             ownership,
-            table: Table::new(segments, ownership.key_groups),
-            delta: FixedDelta::new(log),
+            table: Table::new(segments, ownership.key_groups, incremental),
+            changes: Changes::new(log),
             base: BaseSchedule::default(),
             staged: Vec::with_capacity(STAGE_KEYS),
         }
@@ -72,36 +75,37 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         read: impl FnOnce(Option<&Archived<V>>) -> T,
     ) -> Result<T> {
         let wanted = self.locate(R::to_fixed(key))?;
-        let slot = self.find(&wanted);
-        Ok(read(slot.map(|slot| self.table.record(slot).1)))
+        let found = self.find(&wanted);
+        Ok(read(found.map(|(_, slot)| self.table.record(slot).1)))
     }
 
     pub(super) fn put(&mut self, key: R::Native<'_>, value: &V) -> Result<()> {
         let wanted = self.locate(R::to_fixed(key))?;
         let value = archive::to_fixed(value);
-        let slot = match self.find(&wanted) {
-            Some(slot) => {
+        match self.find(&wanted) {
+            Some((home, slot)) => {
+                self.touch(home, slot)?;
                 *self.table.record_mut(slot).1 = value;
-                slot
             }
-            None => self.insert(&wanted, &value)?,
-        };
-        self.touch(slot)
+            None => {
+                self.insert(&wanted, &value)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn remove(&mut self, key: R::Native<'_>) -> Result<bool> {
         let wanted = self.locate(R::to_fixed(key))?;
-        let Some(slot) = self.find(&wanted) else {
+        let Some((home, slot)) = self.find(&wanted) else {
             return Ok(false);
         };
-        let (key, value, mark) = self.table.record_mut(slot);
-        self.delta.remove(
-            Self::SHAPE,
-            *mark,
-            R::fixed_bytes(key),
-            archive::fixed_bytes::<V>(value),
-        )?;
-        self.table.remove(wanted.group, wanted.hash, slot);
+        self.touch(home, slot)?;
+        if self.table.notes_touches() {
+            let record = self.changes.append_deletion(Self::SHAPE.stride())?;
+            let (key, value) = self.table.record(slot);
+            Self::write(record, key, value);
+        }
+        self.table.remove(home, slot);
         Ok(true)
     }
 
@@ -117,32 +121,29 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
             staged.clear();
             for key in keys.by_ref().take(STAGE_KEYS) {
                 let mut wanted = self.locate(R::to_fixed(key))?;
-                wanted.sub_table = self.table.prefetch(wanted.group, wanted.hash);
+                wanted.home = self.table.prefetch(wanted.group, wanted.hash);
                 staged.push(wanted);
             }
             if staged.is_empty() {
                 break;
             }
-            // The table changes no more until all of the stage are found, so the sub-tables are still the right ones.
             let generation = self.table.generation();
-            for wanted in &mut staged {
-                let sub_table = wanted.sub_table;
-                wanted.slot =
-                    sub_table.and_then(|found| found.find(wanted.hash, &wanted.key, |_| true));
-                if let Some(slot) = wanted.slot {
-                    self.delta.prefetch(Self::SHAPE, self.table.mark(slot));
-                }
-            }
             for (index, wanted) in (first..).zip(&staged) {
-                let slot = match wanted.slot {
-                    Some(slot) if self.table.generation() == generation => slot,
-                    _ => match self.find(wanted) {
-                        Some(slot) => slot,
-                        None => self.insert(wanted, &archive::to_fixed(&initial(index)))?,
-                    },
+                let found = match wanted.home {
+                    Some(home) if self.table.generation() == generation => self
+                        .table
+                        .find(home, wanted.hash, &wanted.key, |_| true)
+                        .map(|slot| (home, slot)),
+                    _ => self.find(wanted),
+                };
+                let slot = match found {
+                    Some((home, slot)) => {
+                        self.touch(home, slot)?;
+                        slot
+                    }
+                    None => self.insert(wanted, &archive::to_fixed(&initial(index)))?,
                 };
                 update(index, Seal::new(self.table.record_mut(slot).1));
-                self.touch(slot)?;
             }
             first += staged.len();
         }
@@ -159,10 +160,44 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
             .visit_next(cursor, |key, value| visit(R::fixed_view(key), value))
     }
 
-    pub(super) fn seal(&mut self) -> Result<(SealedBytes, Option<SealedBase>)> {
-        let delta = self.delta.seal(Self::SHAPE)?;
-        let base = self.base.on_barrier(delta.len());
-        Ok((delta, base))
+    /// The barrier.
+    pub(super) fn end_epoch(&mut self, epoch: Epoch) -> Result<()> {
+        if !self.table.notes_touches() {
+            self.base.begin(epoch, self.changes.another_log());
+            while self.copy_base_slice(usize::MAX, epoch)?.running {}
+        }
+        self.table.end_epoch();
+        self.changes.end_epoch(self.base.on_barrier())
+    }
+
+    /// Gathers about `bytes_max` of what the last barrier is to give; gives it when all is gathered.
+    pub(super) fn gather(&mut self, bytes_max: usize) -> Result<Option<SealedParts>> {
+        let Some(delta) = self.changes.pending() else {
+            return Ok(None);
+        };
+        let stride = Self::SHAPE.stride();
+        let mut bytes = 0;
+        while let Some(records_max) = self.table.gather_max() {
+            if bytes >= bytes_max {
+                return Ok(None);
+            }
+            delta.append_many(stride, records_max, |target| {
+                let mut filling = Filling::new(target, stride);
+                self.table.gather_next(|key, value| {
+                    Self::write(filling.next(), key, value);
+                    Ok(())
+                })?;
+                bytes += filling.records * stride;
+                Ok(filling.records)
+            })?;
+        }
+        let sealed = self.changes.seal(|bytes, records, deletions| {
+            Self::footer(PieceKind::Delta, bytes, records, deletions)
+        })?;
+        if let Some((delta, _)) = &sealed {
+            self.base.on_delta(delta.len());
+        }
+        Ok(sealed)
     }
 
     /// Copies about `bytes_max` of a base, if one is due.
@@ -172,38 +207,36 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         epoch: Epoch,
     ) -> Result<BaseProgress> {
         let base_bytes = self.live_bytes();
-        let delta = &self.delta;
-        let Some(base) = self.base.running(epoch, base_bytes, || delta.another_log()) else {
+        let changes = &self.changes;
+        let Some(base) = self
+            .base
+            .running(epoch, base_bytes, || changes.another_log())
+        else {
             return Ok(BaseProgress::default());
         };
+        let stride = Self::SHAPE.stride();
         let mut progress = BaseProgress {
             bytes: 0,
             running: true,
         };
         while progress.running && progress.bytes < bytes_max {
-            let (log, records) = (&mut base.log, &mut base.records);
-            progress.running = self.table.visit_next(&mut base.cursor, |key, value| {
-                let (_, record) = log.append(Self::SHAPE.stride())?;
-                Self::SHAPE.write(
-                    record,
-                    R::fixed_bytes(key),
-                    archive::fixed_bytes::<V>(value),
-                );
-                *records += 1;
-                progress.bytes += Self::SHAPE.stride();
-                Ok(())
+            let Some(records_max) = self.table.visit_max(&mut base.cursor) else {
+                progress.running = false;
+                break;
+            };
+            base.log.append_many(stride, records_max, |target| {
+                let mut filling = Filling::new(target, stride);
+                self.table.visit_next(&mut base.cursor, |key, value| {
+                    Self::write(filling.next(), key, value);
+                    Ok(())
+                })?;
+                progress.bytes += filling.records * stride;
+                Ok(filling.records)
             })?;
         }
         if !progress.running {
-            self.base.finish(|records_bytes, records| Footer {
-                kind: PieceKind::Base,
-                format: RecordFormat::Fixed,
-                records_bytes,
-                records,
-                deletions: 0,
-                key_bytes: Self::SHAPE.key_bytes as u32,
-                value_bytes: Self::SHAPE.value_bytes as u32,
-            })?;
+            self.base
+                .finish(|bytes, records| Self::footer(PieceKind::Base, bytes, records, 0))?;
         }
         Ok(progress)
     }
@@ -216,6 +249,12 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         key_groups: KeyGroupRange,
     ) -> Result<()> {
         let piece = FixedPiece::parse(stored, kind, Self::SHAPE)?;
+        // A base has each key once, and no other base has keys of the same groups.
+        let is_base = kind == PieceKind::Base;
+        if is_base {
+            let records = self.estimate_own(&piece, key_groups)?;
+            self.table.reserve(records, key_groups)?;
+        }
         for (key, value) in piece.records() {
             let key = R::checked_fixed(key)?;
             let hashes = R::fixed_hashes(&key);
@@ -224,21 +263,40 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
                 continue;
             }
             let wanted = Self::wanted(key, group, hashes.record);
-            match (self.find(&wanted), value) {
-                (Some(slot), Some(value)) => {
-                    *self.table.record_mut(slot).1 = archive::checked_fixed::<V>(value)?;
-                }
+            let value = value.map(archive::checked_fixed::<V>).transpose()?;
+            let found = if is_base { None } else { self.find(&wanted) };
+            match (found, value) {
+                (Some((_, slot)), Some(value)) => *self.table.record_mut(slot).1 = value,
                 (None, Some(value)) => {
-                    self.insert(&wanted, &archive::checked_fixed::<V>(value)?)?;
+                    self.table.insert_untouched(
+                        group,
+                        hashes.record,
+                        (&wanted.key, &value),
+                        |key| R::fixed_hashes(key).record,
+                    )?;
                 }
-                (Some(slot), None) => self.table.remove(group, hashes.record, slot),
+                (Some((home, slot)), None) => self.table.remove(home, slot),
                 (None, None) => {}
             }
         }
-        if kind == PieceKind::Delta {
-            self.base.on_restored_delta(stored.len());
+        if kind == PieceKind::Delta && self.table.notes_touches() {
+            self.base.on_delta(stored.len() as u64);
         }
         Ok(())
+    }
+
+    /// About how many of a piece's records [`FixedStore::restore`] takes: after a rescale many belong to others.
+    fn estimate_own(&self, piece: &FixedPiece<'_>, key_groups: KeyGroupRange) -> Result<u64> {
+        const SAMPLE: usize = 1000;
+        let (mut own, mut seen) = (0_u64, 0_u64);
+        for key in piece.sample_keys(SAMPLE) {
+            let hashes = R::fixed_hashes(&R::checked_fixed(key)?);
+            let group = self.ownership.group(hashes.group);
+            seen += 1;
+            own +=
+                u64::from(key_groups.contains(group) && self.ownership.key_groups.contains(group));
+        }
+        Ok((piece.len() as u64 * own).div_ceil(seen.max(1)))
     }
 
     pub(super) fn records(&self) -> u64 {
@@ -258,7 +316,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
     }
 
     pub(super) fn delta_bytes(&self) -> u64 {
-        self.delta.len()
+        self.changes.len()
     }
 
     pub(super) fn base_bytes(&self) -> u64 {
@@ -278,42 +336,90 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
             key,
             hash,
             group,
-            sub_table: None,
-            slot: None,
+            home: None,
             _types: PhantomData,
         }
     }
 
     #[inline(always)]
-    fn find(&self, wanted: &Wanted<R, V>) -> Option<Slot<R::Fixed, Archived<V>>> {
-        self.table
-            .find(wanted.group, wanted.hash, &wanted.key, |_| true)
+    fn find(&self, wanted: &Wanted<R, V>) -> Option<(FixedHome<R, V>, FixedSlot<R, V>)> {
+        let home = self.table.home(wanted.group, wanted.hash)?;
+        let slot = self.table.find(home, wanted.hash, &wanted.key, |_| true)?;
+        Some((home, slot))
     }
 
     #[inline(never)]
-    fn insert(
-        &mut self,
-        wanted: &Wanted<R, V>,
-        value: &Archived<V>,
-    ) -> Result<Slot<R::Fixed, Archived<V>>> {
-        self.table.insert(
-            wanted.group,
-            wanted.hash,
-            (&wanted.key, value, self.delta.no_mark()),
-            |key| R::fixed_hashes(key).record,
-        )
+    fn insert(&mut self, wanted: &Wanted<R, V>, value: &Archived<V>) -> Result<FixedSlot<R, V>> {
+        let (_, slot) =
+            self.table
+                .insert(wanted.group, wanted.hash, (&wanted.key, value), |key| {
+                    R::fixed_hashes(key).record
+                })?;
+        Ok(slot)
+    }
+
+    /// To be called before a record is changed.
+    #[inline(always)]
+    fn touch(&mut self, home: FixedHome<R, V>, slot: FixedSlot<R, V>) -> Result<()> {
+        if self.table.is_touched(slot) {
+            return Ok(());
+        }
+        if self.table.take_pending(slot) {
+            self.write_pending(slot)?;
+        }
+        self.table.note_touched(home, slot);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn write_pending(&mut self, slot: FixedSlot<R, V>) -> Result<()> {
+        if let Some(delta) = self.changes.pending() {
+            let (key, value) = self.table.record(slot);
+            Self::write(delta.append(Self::SHAPE.stride())?, key, value);
+        }
+        Ok(())
     }
 
     #[inline(always)]
-    fn touch(&mut self, slot: Slot<R::Fixed, Archived<V>>) -> Result<()> {
-        let (key, value, mark) = self.table.record_mut(slot);
-        let touched = self.delta.touch(
-            Self::SHAPE,
-            *mark,
+    fn write(record: &mut [u8], key: &R::Fixed, value: &Archived<V>) {
+        Self::SHAPE.write(
+            record,
             R::fixed_bytes(key),
             archive::fixed_bytes::<V>(value),
-        )?;
-        *mark = touched;
-        Ok(())
+        );
+    }
+
+    fn footer(kind: PieceKind, records_bytes: u64, records: u64, deletions: u64) -> Footer {
+        Footer {
+            kind,
+            format: RecordFormat::Fixed,
+            records_bytes,
+            records,
+            deletions,
+            key_bytes: Self::SHAPE.key_bytes as u32,
+            value_bytes: Self::SHAPE.value_bytes as u32,
+        }
+    }
+}
+
+/// Records that are written one after the other.
+struct Filling<'a> {
+    rest: std::slice::ChunksExactMut<'a, u8>,
+    records: usize,
+}
+
+impl<'a> Filling<'a> {
+    fn new(target: &'a mut [u8], stride: usize) -> Self {
+        Self {
+            rest: target.chunks_exact_mut(stride),
+            records: 0,
+        }
+    }
+
+    /// Where the next record is written; nowhere when there are more than were announced.
+    #[inline(always)]
+    fn next(&mut self) -> &'a mut [u8] {
+        self.records += 1;
+        self.rest.next().unwrap_or_default()
     }
 }

@@ -3,14 +3,14 @@
 use rkyv::Archived;
 use rkyv::seal::Seal;
 
-use super::{FixedStore, VariableStore};
+use super::{FixedStore, SealedParts, VariableStore};
 use crate::error::Result;
 use crate::model::KeyGroupRange;
 use crate::state::archive::{self, RecordKey, StateValue};
 use crate::state::base::BaseProgress;
 use crate::state::descriptor::RecordFormat;
 use crate::state::piece::PieceKind;
-use crate::state::sealed::{Epoch, RestoredPart, SealedBase, SealedBytes};
+use crate::state::sealed::{Epoch, RestoredPart};
 use crate::state::table::{Cursor, slots_in_bucket};
 
 /// Whether records of these types lie in the table's slots. Fewer than two in a bucket are not worth it.
@@ -85,9 +85,14 @@ impl<R: RecordKey, V: StateValue> Store<R, V> {
         either!(self, store => store.visit_next(cursor, visit))
     }
 
-    /// Ends the epoch: gives its delta, and a base if one was finished.
-    pub(in crate::state) fn seal(&mut self) -> Result<(SealedBytes, Option<SealedBase>)> {
-        either!(self, store => store.seal())
+    /// The barrier: ends the epoch.
+    pub(in crate::state) fn end_epoch(&mut self, epoch: Epoch) -> Result<()> {
+        either!(self, store => store.end_epoch(epoch))
+    }
+
+    /// Gathers about `bytes_max` of what the last barrier is to give; gives it when all is gathered.
+    pub(in crate::state) fn gather(&mut self, bytes_max: usize) -> Result<Option<SealedParts>> {
+        either!(self, store => store.gather(bytes_max))
     }
 
     /// Copies about `bytes_max` of a base, if one is due.

@@ -9,21 +9,22 @@ use rkyv::Archived;
 use rkyv::seal::Seal;
 use rkyv::util::AlignedVec;
 
-use super::Ownership;
+use super::{Ownership, SealedParts};
 use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::archive::{self, RecordKey, StateValue};
 use crate::state::arena::BlockRef;
 use crate::state::base::{BaseProgress, BaseSchedule};
-use crate::state::delta::{VariableDelta, variable_footer};
+use crate::state::changes::Changes;
+use crate::state::descriptor::RecordFormat;
 use crate::state::heap::Heap;
 use crate::state::log::RecordLog;
 use crate::state::piece::{
-    PieceKind, for_each_variable_record, variable_record_bytes, write_variable_record,
+    Footer, PieceKind, for_each_variable_record, variable_record_bytes, write_variable_record,
 };
-use crate::state::sealed::{Epoch, SealedBase, SealedBytes};
+use crate::state::sealed::Epoch;
 use crate::state::segment::SegmentPool;
-use crate::state::table::{Cursor, Slot, Table};
+use crate::state::table::{Cursor, Home, Slot, Table};
 
 /// So many keys of a batch are looked up at once.
 const STAGE_KEYS: usize = 32;
@@ -34,7 +35,7 @@ pub(in crate::state) struct VariableStore<R: RecordKey, V: StateValue> {
     /// From the hash to the bits of a [`BlockRef`].
     table: Table<u64, u64>,
     heap: Heap<R, V>,
-    delta: VariableDelta,
+    changes: Changes,
     base: BaseSchedule,
     /// What a base would take.
     live_bytes: u64,
@@ -49,20 +50,27 @@ struct Located {
     hash: u64,
 }
 
-type BlockSlot = Slot<u64, u64>;
+/// Where a record was found.
+#[derive(Clone, Copy)]
+struct Found {
+    home: Home<u64, u64>,
+    slot: Slot<u64, u64>,
+    block: BlockRef,
+}
 
 impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
-    /// An empty store.
+    /// An empty store. Unless it is `incremental`, each barrier gives all of it.
     pub(in crate::state) fn new(
         ownership: Ownership,
         segments: Rc<RefCell<SegmentPool>>,
         log: RecordLog,
+        incremental: bool,
     ) -> Self {
         Self {
             ownership,
-            table: Table::new(Rc::clone(&segments), ownership.key_groups),
+            table: Table::new(Rc::clone(&segments), ownership.key_groups, incremental),
             heap: Heap::new(segments),
-            delta: VariableDelta::new(log),
+            changes: Changes::new(log),
             base: BaseSchedule::default(),
             live_bytes: 0,
             buffer: AlignedVec::new(),
@@ -79,7 +87,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         let key = &buffer[start..];
         let located = self.locate(key)?;
         let found = self.find(located, key);
-        let outcome = read(found.map(|(_, block)| self.heap.value(block)));
+        let outcome = read(found.map(|found| self.heap.value(found.block)));
         self.buffer = buffer;
         Ok(outcome)
     }
@@ -91,8 +99,15 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         let value_start = archive::append(value, &mut buffer)?;
         let key = &buffer[key_start..key_end];
         let located = self.locate(key)?;
-        let slot = self.put_bytes(located, key, &buffer[value_start..])?;
-        self.touch(slot)?;
+        match self.find(located, key) {
+            Some(found) => {
+                self.touch(found)?;
+                self.replace_value(found, &buffer[value_start..])?;
+            }
+            None => {
+                self.insert_bytes(located, key, &buffer[value_start..])?;
+            }
+        }
         self.buffer = buffer;
         Ok(())
     }
@@ -102,12 +117,18 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         let start = R::append(key, &mut buffer)?;
         let key = &buffer[start..];
         let located = self.locate(key)?;
-        let removed = self.remove_bytes(located, key);
-        if removed {
-            self.delta.remove(key)?;
+        let found = self.find(located, key);
+        if let Some(found) = found {
+            self.touch(found)?;
+            if self.table.notes_touches() {
+                let bytes = variable_record_bytes(key.len(), 0);
+                let record = self.changes.append_deletion(bytes)?;
+                write_variable_record(record, key, None)?;
+            }
+            self.remove_found(found);
         }
         self.buffer = buffer;
-        Ok(removed)
+        Ok(found.is_some())
     }
 
     pub(super) fn update_batch<'k>(
@@ -137,8 +158,11 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             }
             for (index, (range, located)) in (first..).zip(&staged) {
                 let key = &buffer[range.clone()];
-                let (slot, block) = match self.find(*located, key) {
-                    Some(found) => found,
+                let block = match self.find(*located, key) {
+                    Some(found) => {
+                        self.touch(found)?;
+                        found.block
+                    }
                     None => {
                         values.clear();
                         archive::append(&initial(index), &mut values)?;
@@ -146,7 +170,6 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
                     }
                 };
                 update(index, self.heap.value_mut(block));
-                self.touch(slot)?;
             }
             first += staged.len();
         }
@@ -165,10 +188,41 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         })
     }
 
-    pub(super) fn seal(&mut self) -> Result<(SealedBytes, Option<SealedBase>)> {
-        let delta = self.delta.seal()?;
-        let base = self.base.on_barrier(delta.len());
-        Ok((delta, base))
+    /// The barrier.
+    pub(super) fn end_epoch(&mut self, epoch: Epoch) -> Result<()> {
+        if !self.table.notes_touches() {
+            self.base.begin(epoch, self.changes.another_log());
+            while self.copy_base_slice(usize::MAX, epoch)?.running {}
+        }
+        self.table.end_epoch();
+        self.changes.end_epoch(self.base.on_barrier())
+    }
+
+    /// Gathers about `bytes_max` of what the last barrier is to give; gives it when all is gathered.
+    pub(super) fn gather(&mut self, bytes_max: usize) -> Result<Option<SealedParts>> {
+        let Some(delta) = self.changes.pending() else {
+            return Ok(None);
+        };
+        let heap = &self.heap;
+        let mut bytes = 0;
+        while bytes < bytes_max {
+            let more = self.table.gather_next(|_, block| {
+                bytes += append_block(heap, BlockRef::from_bits(*block), |bytes| {
+                    delta.append(bytes)
+                })?;
+                Ok(())
+            })?;
+            if !more {
+                let sealed = self.changes.seal(|bytes, records, deletions| {
+                    footer(PieceKind::Delta, bytes, records, deletions)
+                })?;
+                if let Some((delta, _)) = &sealed {
+                    self.base.on_delta(delta.len());
+                }
+                return Ok(sealed);
+            }
+        }
+        Ok(None)
     }
 
     /// Copies about `bytes_max` of a base, if one is due.
@@ -177,10 +231,10 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         bytes_max: usize,
         epoch: Epoch,
     ) -> Result<BaseProgress> {
-        let delta = &self.delta;
+        let changes = &self.changes;
         let Some(base) = self
             .base
-            .running(epoch, self.live_bytes, || delta.another_log())
+            .running(epoch, self.live_bytes, || changes.another_log())
         else {
             return Ok(BaseProgress::default());
         };
@@ -189,21 +243,16 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             running: true,
         };
         while progress.running && progress.bytes < bytes_max {
-            let (log, records, heap) = (&mut base.log, &mut base.records, &self.heap);
+            let (log, heap) = (&mut base.log, &self.heap);
             progress.running = self.table.visit_next(&mut base.cursor, |_, block| {
                 let block = BlockRef::from_bits(*block);
-                let (key, value) = (heap.key_bytes(block), heap.value_bytes(block));
-                let bytes = variable_record_bytes(key.len(), value.len());
-                write_variable_record(log.append(bytes)?.1, key, Some(value))?;
-                *records += 1;
-                progress.bytes += bytes;
+                progress.bytes += append_block(heap, block, |bytes| log.append(bytes))?;
                 Ok(())
             })?;
         }
         if !progress.running {
-            self.base.finish(|records_bytes, records| {
-                variable_footer(PieceKind::Base, records_bytes, records, 0)
-            })?;
+            self.base
+                .finish(|bytes, records| footer(PieceKind::Base, bytes, records, 0))?;
         }
         Ok(progress)
     }
@@ -216,6 +265,8 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         key_groups: KeyGroupRange,
     ) -> Result<()> {
         let mut buffer = self.take_buffer();
+        // A base has each key once, and no other base has keys of the same groups.
+        let is_base = kind == PieceKind::Base;
         for_each_variable_record(piece, kind, |key, value| {
             // A piece lies at any address; archives are checked, and kept, at aligned ones.
             buffer.clear();
@@ -230,18 +281,28 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
                 group,
                 hash: hashes.record,
             };
+            let found = if is_base {
+                None
+            } else {
+                self.find(located, key)
+            };
             let Some(value) = value else {
-                self.remove_bytes(located, key);
+                if let Some(found) = found {
+                    self.remove_found(found);
+                }
                 return Ok(());
             };
             buffer.clear();
             buffer.extend_from_slice(value);
             archive::check::<V>(&buffer)?;
-            self.put_bytes(located, key, &buffer).map(drop)
+            match found {
+                Some(found) => self.replace_value(found, &buffer),
+                None => self.restore_bytes(located, key, &buffer),
+            }
         })?;
         self.buffer = buffer;
-        if kind == PieceKind::Delta {
-            self.base.on_restored_delta(piece.len());
+        if kind == PieceKind::Delta && self.table.notes_touches() {
+            self.base.on_delta(piece.len() as u64);
         }
         Ok(())
     }
@@ -263,7 +324,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
     }
 
     pub(super) fn delta_bytes(&self) -> u64 {
-        self.delta.len()
+        self.changes.len()
     }
 
     pub(super) fn base_bytes(&self) -> u64 {
@@ -284,63 +345,65 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         })
     }
 
-    fn find(&self, located: Located, key: &[u8]) -> Option<(BlockSlot, BlockRef)> {
+    fn find(&self, located: Located, key: &[u8]) -> Option<Found> {
+        let home = self.table.home(located.group, located.hash)?;
         let slot = self
             .table
-            .find(located.group, located.hash, &located.hash, |block| {
+            .find(home, located.hash, &located.hash, |block| {
                 self.heap.key_bytes(BlockRef::from_bits(*block)) == key
             })?;
-        Some((slot, BlockRef::from_bits(*self.table.record(slot).1)))
+        let block = BlockRef::from_bits(*self.table.record(slot).1);
+        Some(Found { home, slot, block })
     }
 
-    /// Asks for the block and the delta record of the first record with this hash.
+    /// Asks for the block of the first record with this hash.
     fn prefetch_block(&self, located: Located) {
-        let found = self
-            .table
-            .find(located.group, located.hash, &located.hash, |_| true);
+        let home = self.table.home(located.group, located.hash);
+        let found =
+            home.and_then(|home| self.table.find(home, located.hash, &located.hash, |_| true));
         if let Some(slot) = found {
             let (_, block) = self.table.record(slot);
             self.heap.prefetch(BlockRef::from_bits(*block));
-            self.delta.prefetch(self.table.mark(slot));
         }
     }
 
-    fn put_bytes(&mut self, located: Located, key: &[u8], value: &[u8]) -> Result<BlockSlot> {
-        let Some((slot, block)) = self.find(located, key) else {
-            return Ok(self.insert_bytes(located, key, value)?.0);
-        };
-        self.live_bytes -= self.record_bytes(block);
-        let moved = self.heap.replace_value(block, value)?;
-        *self.table.record_mut(slot).1 = moved.to_bits();
+    fn replace_value(&mut self, found: Found, value: &[u8]) -> Result<()> {
+        self.live_bytes -= self.record_bytes(found.block);
+        let moved = self.heap.replace_value(found.block, value)?;
+        *self.table.record_mut(found.slot).1 = moved.to_bits();
         self.live_bytes += self.record_bytes(moved);
-        Ok(slot)
+        Ok(())
     }
 
-    fn insert_bytes(
-        &mut self,
-        located: Located,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<(BlockSlot, BlockRef)> {
+    fn insert_bytes(&mut self, located: Located, key: &[u8], value: &[u8]) -> Result<BlockRef> {
         let block = self.heap.insert(key, value)?;
-        let slot = self.table.insert(
+        self.table.insert(
             located.group,
             located.hash,
-            (&located.hash, &block.to_bits(), self.delta.no_mark()),
+            (&located.hash, &block.to_bits()),
             |hash| *hash,
         )?;
         self.live_bytes += self.record_bytes(block);
-        Ok((slot, block))
+        Ok(block)
     }
 
-    fn remove_bytes(&mut self, located: Located, key: &[u8]) -> bool {
-        let Some((slot, block)) = self.find(located, key) else {
-            return false;
-        };
-        self.live_bytes -= self.record_bytes(block);
-        self.table.remove(located.group, located.hash, slot);
-        self.heap.remove(block);
-        true
+    /// Inserts a record that no checkpoint needs.
+    fn restore_bytes(&mut self, located: Located, key: &[u8], value: &[u8]) -> Result<()> {
+        let block = self.heap.insert(key, value)?;
+        self.table.insert_untouched(
+            located.group,
+            located.hash,
+            (&located.hash, &block.to_bits()),
+            |hash| *hash,
+        )?;
+        self.live_bytes += self.record_bytes(block);
+        Ok(())
+    }
+
+    fn remove_found(&mut self, found: Found) {
+        self.live_bytes -= self.record_bytes(found.block);
+        self.table.remove(found.home, found.slot);
+        self.heap.remove(found.block);
     }
 
     fn record_bytes(&self, block: BlockRef) -> u64 {
@@ -348,15 +411,41 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         variable_record_bytes(key_bytes, self.heap.value_bytes(block).len()) as u64
     }
 
-    fn touch(&mut self, slot: BlockSlot) -> Result<()> {
-        let (_, block, mark) = self.table.record_mut(slot);
-        let block = BlockRef::from_bits(*block);
-        let touched = self.delta.touch(
-            *mark,
-            self.heap.key_bytes(block),
-            self.heap.value_bytes(block),
-        )?;
-        *mark = touched;
+    /// To be called before a record is changed.
+    fn touch(&mut self, found: Found) -> Result<()> {
+        if self.table.is_touched(found.slot) {
+            return Ok(());
+        }
+        if self.table.take_pending(found.slot)
+            && let Some(delta) = self.changes.pending()
+        {
+            append_block(&self.heap, found.block, |bytes| delta.append(bytes))?;
+        }
+        self.table.note_touched(found.home, found.slot);
         Ok(())
+    }
+}
+
+/// Writes the record of a block to where `append` makes room; gives its size.
+fn append_block<'a, R: RecordKey, V: StateValue>(
+    heap: &Heap<R, V>,
+    block: BlockRef,
+    append: impl FnOnce(usize) -> Result<&'a mut [u8]>,
+) -> Result<usize> {
+    let (key, value) = (heap.key_bytes(block), heap.value_bytes(block));
+    let bytes = variable_record_bytes(key.len(), value.len());
+    write_variable_record(append(bytes)?, key, Some(value))?;
+    Ok(bytes)
+}
+
+fn footer(kind: PieceKind, records_bytes: u64, records: u64, deletions: u64) -> Footer {
+    Footer {
+        kind,
+        format: RecordFormat::Variable,
+        records_bytes,
+        records,
+        deletions,
+        key_bytes: 0,
+        value_bytes: 0,
     }
 }

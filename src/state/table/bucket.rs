@@ -1,33 +1,28 @@
-//! Buckets of one cache line, and the sub-tables made of them.
+//! Buckets of one cache line: where keys, values and flags lie in them.
 //!
 //! ```text
 //! offset  content
 //! 0       keys[n]
 //! ...     values[n], aligned
-//! ...     marks[n], 4 bytes each, aligned
 //! 60      which slots are occupied, one bit each
 //! 61      1 when a record that belongs here had to go on to a later bucket
-//! 62      0
+//! 62      which slots were touched in the epoch at hand, or in the one before it: the even one of the two
+//! 63      the same of the odd one
 //! ```
 
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use super::super::arena::{Arena, BlockRef};
-use crate::error::Result;
+/// The size of a bucket: one cache line.
+pub(super) const BUCKET_BYTES: usize = 64;
 
-const BUCKET_BYTES: usize = 64;
-const OCCUPIED: usize = 60;
-const OVERFLOWED: usize = 61;
-
-/// A sub-table has at most this many buckets: 32 KiB.
-pub(super) const BUCKETS_MAX: u32 = 512;
+const FLAGS_OFFSET: usize = 60;
 
 /// How many records a bucket holds: as many as fit, and at most 8.
 pub(in crate::state) const fn slots_in_bucket<K, V>() -> usize {
     let mut slots = 8;
-    while slots > 0 && marks_offset::<K, V>(slots) + 4 * slots > OCCUPIED {
+    while slots > 0 && values_offset::<K, V>(slots) + slots * size_of::<V>() > FLAGS_OFFSET {
         slots -= 1;
     }
     slots
@@ -35,10 +30,6 @@ pub(in crate::state) const fn slots_in_bucket<K, V>() -> usize {
 
 const fn values_offset<K, V>(slots: usize) -> usize {
     (slots * size_of::<K>()).next_multiple_of(align_of::<V>())
-}
-
-const fn marks_offset<K, V>(slots: usize) -> usize {
-    (values_offset::<K, V>(slots) + slots * size_of::<V>()).next_multiple_of(4)
 }
 
 /// Asks for the cache line of an address; any address will do.
@@ -54,11 +45,180 @@ pub(in crate::state) fn prefetch(address: *const u8) {
     let _ = address;
 }
 
-/// Where a record lies: valid until the table next inserts or removes a record.
-pub(in crate::state) struct Slot<K, V> {
-    bucket: NonNull<u8>,
-    index: u32,
+/// Of two epochs that follow each other, which one: their touched records are told apart by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::state) struct Parity(pub(super) u32);
+
+impl Parity {
+    /// That of an even epoch.
+    pub(super) const EVEN: Self = Self(0);
+
+    /// That of the epochs before and after.
+    #[inline(always)]
+    pub(super) fn other(self) -> Self {
+        Self(self.0 ^ 1)
+    }
+
+    /// By how much flags are shifted to give the touched slots.
+    #[inline(always)]
+    fn shift(self) -> u32 {
+        16 + 8 * self.0
+    }
+}
+
+/// The last four bytes of a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Flags(u32);
+
+impl Flags {
+    /// Which slots are occupied.
+    #[inline(always)]
+    pub(super) fn occupied(self) -> u32 {
+        self.0 & 0xff
+    }
+
+    /// Whether a record that belongs here lies in a later bucket.
+    #[inline(always)]
+    pub(super) fn overflowed(self) -> bool {
+        self.0 & 0xff00 != 0
+    }
+
+    /// Which slots were touched in the epoch of this parity.
+    #[inline(always)]
+    pub(super) fn touched(self, parity: Parity) -> u32 {
+        self.0 >> parity.shift() & 0xff
+    }
+
+    /// The same, with this slot occupied.
+    pub(super) fn with_occupied(self, index: u32) -> Self {
+        Self(self.0 | 1 << index)
+    }
+
+    /// The same, overflowed.
+    pub(super) fn with_overflowed(self) -> Self {
+        Self(self.0 | 0x100)
+    }
+
+    /// The same, with this slot touched in the epoch of this parity.
+    #[inline(always)]
+    pub(super) fn with_touched(self, index: u32, parity: Parity) -> Self {
+        Self(self.0 | 1 << (index + parity.shift()))
+    }
+
+    /// The same, with this slot not touched in the epoch of this parity.
+    #[inline(always)]
+    pub(super) fn without_touched(self, index: u32, parity: Parity) -> Self {
+        Self(self.0 & !(1 << (index + parity.shift())))
+    }
+
+    /// The same, with no slot touched in the epoch of this parity.
+    #[inline(always)]
+    pub(super) fn without_any_touched(self, parity: Parity) -> Self {
+        Self(self.0 & !(0xff << parity.shift()))
+    }
+
+    /// The same, with this slot free, and so not touched either.
+    pub(super) fn without(self, index: u32) -> Self {
+        Self(self.0 & !(0x0101_0001 << index))
+    }
+}
+
+/// One cache line with up to [`slots_in_bucket`] records. The handle is copied about; who holds it knows that its
+/// sub-table is alive.
+pub(super) struct Bucket<K, V> {
+    start: NonNull<u8>,
     _types: PhantomData<(K, V)>,
+}
+
+impl<K, V> Clone for Bucket<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Bucket<K, V> {}
+
+impl<K, V> Bucket<K, V> {
+    pub(super) const SLOTS: u32 = slots_in_bucket::<K, V>() as u32;
+
+    /// The bucket at this address.
+    ///
+    /// # Safety
+    /// There must be 64 bytes of a table of these types, aligned to as many, all of them initialised, and alive as long
+    /// as the handle is used.
+    #[inline(always)]
+    pub(super) unsafe fn at(start: NonNull<u8>) -> Self {
+        Self {
+            start,
+            _types: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn prefetch(self) {
+        prefetch(self.start.as_ptr());
+    }
+
+    /// Where it lies.
+    #[inline(always)]
+    pub(super) fn address(self) -> usize {
+        self.start.addr().get()
+    }
+
+    #[inline(always)]
+    pub(super) fn flags(self) -> Flags {
+        // SAFETY: the last four bytes of the bucket, aligned to four.
+        Flags(unsafe { self.start.add(FLAGS_OFFSET).cast::<u32>().read() })
+    }
+
+    /// In one store: a process that is killed leaves the flags of before or after it.
+    #[inline(always)]
+    pub(super) fn set_flags(self, flags: Flags) {
+        // SAFETY: as in `flags`; the table has one owner.
+        unsafe {
+            self.start
+                .add(FLAGS_OFFSET)
+                .cast::<u32>()
+                .write_volatile(flags.0)
+        }
+    }
+
+    /// Which slots hold these key bytes, occupied or not: without branches, for which of them it is cannot be guessed.
+    #[inline(always)]
+    pub(super) fn matches(self, key: &K) -> u32 {
+        // SAFETY: keys in slots have no uninitialised bytes: the stores make a table only for such types.
+        let wanted =
+            unsafe { slice::from_raw_parts(ptr::from_ref(key).cast::<u8>(), size_of::<K>()) };
+        let mut matches = 0;
+        for index in 0..Self::SLOTS {
+            // SAFETY: the keys lie at the start of the bucket, whose bytes are all initialised; as bytes, what lies in
+            // a free slot may be read too.
+            let found = unsafe {
+                slice::from_raw_parts(
+                    self.start.as_ptr().add(index as usize * size_of::<K>()),
+                    size_of::<K>(),
+                )
+            };
+            matches |= u32::from(found == wanted) << index;
+        }
+        matches
+    }
+
+    /// The slot with this number.
+    #[inline(always)]
+    pub(super) fn slot(self, index: u32) -> Slot<K, V> {
+        debug_assert!(index < Self::SLOTS);
+        Slot {
+            bucket: self,
+            index,
+        }
+    }
+}
+
+/// Where a record lies: valid until the table next removes the record or changes its structure.
+pub(in crate::state) struct Slot<K, V> {
+    pub(super) bucket: Bucket<K, V>,
+    pub(super) index: u32,
 }
 
 impl<K, V> Clone for Slot<K, V> {
@@ -69,208 +229,42 @@ impl<K, V> Clone for Slot<K, V> {
 
 impl<K, V> Copy for Slot<K, V> {}
 
-/// A power of two of buckets in one block of the table's arena. The handle is copied about; the table frees the block
-/// only after the last copy has left its directories.
-pub(in crate::state) struct SubTable<K, V> {
-    buckets: NonNull<u8>,
-    mask: u32,
-    /// The number under which the table keeps what is seldom needed of it.
-    pub(super) number: u32,
-    _types: PhantomData<(K, V)>,
-}
-
-impl<K, V> Clone for SubTable<K, V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<K, V> Copy for SubTable<K, V> {}
-
-impl<K, V> SubTable<K, V> {
-    const SLOTS: usize = slots_in_bucket::<K, V>();
-
-    /// An empty sub-table of `buckets` buckets (a power of two).
-    pub(super) fn allocate(
-        arena: &mut Arena,
-        buckets: u32,
-        number: u32,
-    ) -> Result<(Self, BlockRef)> {
-        let bytes = buckets as usize * BUCKET_BYTES;
-        let block = arena.allocate(bytes)?;
-        arena.slice_mut(block, 0, bytes).fill(0);
-        let sub_table = Self {
-            buckets: arena.pointer(block),
-            mask: buckets - 1,
-            number,
-            _types: PhantomData,
-        };
-        Ok((sub_table, block))
-    }
-
-    /// How many buckets it has.
-    pub(super) fn buckets(self) -> u32 {
-        self.mask + 1
-    }
-
-    /// How many bytes it takes.
-    pub(super) fn bytes(self) -> usize {
-        self.buckets() as usize * BUCKET_BYTES
-    }
-
-    /// How many records it would hold if it were full.
-    pub(super) fn slots(self) -> u32 {
-        self.buckets() * Self::SLOTS as u32
-    }
-
-    /// Asks for the bucket that a record with this hash belongs to.
-    #[inline(always)]
-    pub(super) fn prefetch(self, hash: u64) {
-        prefetch(self.bucket(self.home(hash)).as_ptr());
-    }
-
-    /// The record with these key bytes for which `confirm` says yes.
-    #[inline(always)]
-    pub(in crate::state) fn find(
-        self,
-        hash: u64,
-        key: &K,
-        confirm: impl Fn(&V) -> bool,
-    ) -> Option<Slot<K, V>> {
-        let mut number = self.home(hash);
-        for _ in 0..=self.mask {
-            let bucket = self.bucket(number);
-            let mut matches = Self::matches(bucket, key) & u32::from(Self::flag(bucket, OCCUPIED));
-            while matches != 0 {
-                let slot = Slot {
-                    bucket,
-                    index: matches.trailing_zeros(),
-                    _types: PhantomData,
-                };
-                // SAFETY: the slot is occupied, so it holds a valid value; the sub-table is alive (see the type).
-                if confirm(unsafe { slot.value().as_ref() }) {
-                    return Some(slot);
-                }
-                matches &= matches - 1;
-            }
-            if Self::flag(bucket, OVERFLOWED) == 0 {
-                return None;
-            }
-            number = (number + 1) & self.mask;
-        }
-        None
-    }
-
-    /// Puts a record that is not there yet into the first free slot. There must be one.
-    pub(super) fn insert(self, hash: u64, key: &K, value: &V, mark: u32) -> Slot<K, V> {
-        let mut number = self.home(hash);
-        loop {
-            let bucket = self.bucket(number);
-            let occupied = u32::from(Self::flag(bucket, OCCUPIED));
-            let index = occupied.trailing_ones();
-            if (index as usize) < Self::SLOTS {
-                let slot = Slot {
-                    bucket,
-                    index,
-                    _types: PhantomData,
-                };
-                // SAFETY: all three addresses lie within the bucket, aligned as the layout makes them, and apart from
-                // `key` and `value`, which are borrowed from elsewhere. Archived data is moved by copying its bytes.
-                unsafe {
-                    ptr::copy_nonoverlapping(key, slot.key().as_ptr(), 1);
-                    ptr::copy_nonoverlapping(value, slot.value().as_ptr(), 1);
-                    slot.mark().write(mark);
-                }
-                Self::set_flag(bucket, OCCUPIED, (occupied | 1 << index) as u8);
-                return slot;
-            }
-            Self::set_flag(bucket, OVERFLOWED, 1);
-            number = (number + 1) & self.mask;
-        }
-    }
-
-    /// Calls `visit` with each record's slot.
-    pub(super) fn for_each(self, mut visit: impl FnMut(Slot<K, V>)) {
-        for number in 0..self.buckets() {
-            let bucket = self.bucket(number);
-            let mut occupied = Self::flag(bucket, OCCUPIED);
-            while occupied != 0 {
-                visit(Slot {
-                    bucket,
-                    index: occupied.trailing_zeros(),
-                    _types: PhantomData,
-                });
-                occupied &= occupied - 1;
-            }
-        }
-    }
-
-    fn home(self, hash: u64) -> u32 {
-        hash as u32 & self.mask
-    }
-
-    #[inline(always)]
-    fn bucket(self, number: u32) -> NonNull<u8> {
-        // SAFETY: every caller masks or bounds the number, so the bucket lies within the block.
-        unsafe { self.buckets.add(number as usize * BUCKET_BYTES) }
-    }
-
-    /// Which slots hold these key bytes, occupied or not: without branches, for which of them it is cannot be guessed.
-    #[inline(always)]
-    fn matches(bucket: NonNull<u8>, key: &K) -> u32 {
-        // SAFETY: keys in slots have no uninitialised bytes: the stores make a table only for such types.
-        let wanted =
-            unsafe { slice::from_raw_parts(ptr::from_ref(key).cast::<u8>(), size_of::<K>()) };
-        let mut matches = 0;
-        for index in 0..Self::SLOTS {
-            // SAFETY: the keys lie at the start of the bucket, whose bytes are all initialised; as bytes, what lies in
-            // a free slot may be read too.
-            let found = unsafe {
-                slice::from_raw_parts(bucket.as_ptr().add(index * size_of::<K>()), size_of::<K>())
-            };
-            matches |= u32::from(found == wanted) << index;
-        }
-        matches
-    }
-
-    #[inline(always)]
-    fn flag(bucket: NonNull<u8>, offset: usize) -> u8 {
-        // SAFETY: the offset is one of the two constants, within the bucket.
-        unsafe { bucket.add(offset).read() }
-    }
-
-    #[inline(always)]
-    fn set_flag(bucket: NonNull<u8>, offset: usize, flag: u8) {
-        // SAFETY: the offset is one of the two constants, within the bucket; the table has one owner.
-        unsafe { bucket.add(offset).write(flag) }
-    }
-}
-
 impl<K, V> Slot<K, V> {
-    const SLOTS: usize = slots_in_bucket::<K, V>();
-
     #[inline(always)]
     fn key(self) -> NonNull<K> {
         // SAFETY: the index is below the number of slots, so the key lies within the bucket.
-        unsafe { self.bucket.cast::<K>().add(self.index as usize) }
+        unsafe { self.bucket.start.cast::<K>().add(self.index as usize) }
     }
 
     #[inline(always)]
     fn value(self) -> NonNull<V> {
-        let offset = const { values_offset::<K, V>(Self::SLOTS) };
+        let offset = const { values_offset::<K, V>(slots_in_bucket::<K, V>()) };
         // SAFETY: the index is below the number of slots, so the value lies within the bucket.
-        unsafe { self.bucket.add(offset).cast::<V>().add(self.index as usize) }
-    }
-
-    #[inline(always)]
-    fn mark(self) -> NonNull<u32> {
-        let offset = const { marks_offset::<K, V>(Self::SLOTS) };
-        // SAFETY: the index is below the number of slots, so the mark lies within the bucket.
         unsafe {
             self.bucket
+                .start
                 .add(offset)
-                .cast::<u32>()
+                .cast::<V>()
                 .add(self.index as usize)
+        }
+    }
+
+    /// What `look` says of the value of an occupied slot.
+    #[inline(always)]
+    pub(super) fn look<T>(self, look: impl FnOnce(&V) -> T) -> T {
+        // SAFETY: the slot is occupied, so it holds a valid value; its sub-table is alive (see `Bucket::at`), and nobody
+        // writes to it meanwhile: the table has one owner, who is here.
+        look(unsafe { self.value().as_ref() })
+    }
+
+    /// Puts a record into a free slot, which does not yet count as occupied.
+    pub(super) fn fill(self, key: &K, value: &V) {
+        // SAFETY: both addresses lie within the bucket, aligned as the layout makes them, and apart from `key` and
+        // `value`, which are borrowed from elsewhere or lie in another bucket. Archived data is moved by copying its
+        // bytes.
+        unsafe {
+            ptr::copy_nonoverlapping(key, self.key().as_ptr(), 1);
+            ptr::copy_nonoverlapping(value, self.value().as_ptr(), 1);
         }
     }
 }
@@ -278,8 +272,8 @@ impl<K, V> Slot<K, V> {
 /// The right to look into slots, of which each table has one: what is borrowed from a slot is borrowed from it, so the
 /// table cannot change its structure meanwhile.
 ///
-/// A slot must come from the table that the right belongs to, and the table must not have inserted or removed a record
-/// since: the stores look slots up anew when [`super::Table::generation`] has changed.
+/// A slot must be an occupied one of the table that the right belongs to, and the table must not have changed its
+/// structure since it was found: the stores look slots up anew when [`super::Table::generation`] has changed.
 pub(super) struct SlotAccess<K, V>(pub(super) PhantomData<(K, V)>);
 
 impl<K, V> SlotAccess<K, V> {
@@ -290,29 +284,49 @@ impl<K, V> SlotAccess<K, V> {
         unsafe { (slot.key().as_ref(), slot.value().as_ref()) }
     }
 
-    /// The record's mark.
+    /// The record's key, and its value to be changed.
     #[inline(always)]
-    pub(super) fn mark(&self, slot: Slot<K, V>) -> u32 {
-        // SAFETY: as in `record`.
-        unsafe { slot.mark().read() }
+    pub(super) fn record_mut(&mut self, slot: Slot<K, V>) -> (&K, &mut V) {
+        // SAFETY: as in `record`, borrowed mutably; the two do not overlap.
+        unsafe { (slot.key().as_ref(), slot.value().as_mut()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_filled_as_far_as_its_flags_allow() {
+        assert_eq!(slots_in_bucket::<u64, u64>(), 3);
+        assert_eq!(slots_in_bucket::<u32, u64>(), 4);
+        assert_eq!(slots_in_bucket::<u32, [u8; 4]>(), 7);
+        assert_eq!(slots_in_bucket::<u8, ()>(), 8);
+        assert_eq!(slots_in_bucket::<u64, [u64; 4]>(), 1);
     }
 
-    /// The record's key, its value and its mark, the latter two to be changed.
-    #[inline(always)]
-    pub(super) fn record_mut(&mut self, slot: Slot<K, V>) -> (&K, &mut V, &mut u32) {
-        // SAFETY: as in `record`, borrowed mutably; the three do not overlap.
-        unsafe {
-            (
-                slot.key().as_ref(),
-                slot.value().as_mut(),
-                slot.mark().as_mut(),
-            )
+    #[test]
+    fn flags_of_different_slots_and_epochs_do_not_touch_each_other() {
+        let even = Parity::EVEN;
+        for index in 0..8 {
+            let flags = Flags::default()
+                .with_occupied(index)
+                .with_touched(index, even)
+                .with_touched((index + 1) % 8, even.other());
+            assert_eq!(flags.occupied(), 1 << index);
+            assert_eq!(flags.touched(even), 1 << index);
+            assert_eq!(flags.touched(even.other()), 1 << ((index + 1) % 8));
+            assert!(!flags.overflowed() && flags.with_overflowed().overflowed());
+            let without = flags.without_touched(index, even);
+            assert_eq!((without.touched(even), without.occupied()), (0, 1 << index));
+            let cleared = flags.without_any_touched(even.other());
+            assert_eq!(
+                (cleared.touched(even), cleared.touched(even.other())),
+                (1 << index, 0)
+            );
+            let freed = flags.with_overflowed().without(index);
+            assert_eq!((freed.occupied(), freed.touched(even)), (0, 0));
+            assert!(freed.overflowed());
         }
-    }
-
-    /// Frees the slot.
-    pub(super) fn clear(&mut self, slot: Slot<K, V>) {
-        let occupied = SubTable::<K, V>::flag(slot.bucket, OCCUPIED);
-        SubTable::<K, V>::set_flag(slot.bucket, OCCUPIED, occupied & !(1 << slot.index));
     }
 }

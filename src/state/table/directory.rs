@@ -1,6 +1,6 @@
 //! The directory of one key group: which sub-table a hash belongs to.
 
-use super::bucket::SubTable;
+use super::sub_table::{Place, SubTable};
 
 /// How many of a hash's bits say where in its key group a record lies. The topmost 16 say which key group it is.
 const POSITION_BITS: u32 = 48;
@@ -28,9 +28,19 @@ impl<K, V> Directory<K, V> {
         self.entries.get(self.index(hash)).copied()
     }
 
-    /// Gives the directory its first sub-table.
-    pub(super) fn start(&mut self, first: SubTable<K, V>) {
-        self.entries.push(first);
+    /// Whether it has no sub-table yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Gives a new directory its next sub-table.
+    pub(super) fn push(&mut self, sub_table: SubTable<K, V>) {
+        self.entries.push(sub_table);
+    }
+
+    /// All sub-tables that a new directory was given have this depth.
+    pub(super) fn set_depth(&mut self, depth: u32) {
+        self.shift = POSITION_BITS - depth;
     }
 
     /// Replaces the sub-table that `hash` belongs to and that has this depth.
@@ -82,6 +92,28 @@ fn position(hash: u64) -> u64 {
 /// Whether a record with this hash goes to the second of the two sub-tables that one of this depth is split into.
 pub(super) fn goes_high(hash: u64, depth: u32) -> bool {
     hash >> (POSITION_BITS - 1 - depth) & 1 == 1
+}
+
+impl Place {
+    /// The place of the sub-table with this number among those of one depth.
+    pub(super) fn nth(group: u16, depth: u32, number: u64) -> Self {
+        Self {
+            group,
+            depth,
+            position: number << (POSITION_BITS - depth),
+        }
+    }
+
+    /// The two places that a sub-table is split into.
+    pub(super) fn halves(self) -> (Self, Self) {
+        let depth = self.depth + 1;
+        let low = Self { depth, ..self };
+        let high = Self {
+            position: self.position | 1 << (POSITION_BITS - depth),
+            ..low
+        };
+        (low, high)
+    }
 }
 
 /// How far a walk through a table has come, in the order of key groups and hashes. It stays right when the table grows.

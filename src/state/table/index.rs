@@ -1,11 +1,12 @@
-//! The whole table: directories, sub-tables, and how they grow.
+//! The whole table: directories, sub-tables, how they grow, and which records were touched.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use super::bucket::{BUCKETS_MAX, Slot, SlotAccess, SubTable};
+use super::bucket::{Bucket, Parity, Slot, SlotAccess};
 use super::directory::{Cursor, Directory, goes_high};
+use super::sub_table::{Place, SUB_TABLE_BYTES_MAX, SUB_TABLE_BYTES_MIN, SubTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::arena::{Arena, BlockRef};
@@ -20,31 +21,57 @@ const DEPTH_MAX: u32 = 32;
 /// Records of a key and a value of fixed sizes, found by their hash.
 ///
 /// Keys are compared as bytes, so they must not have padding. Values can be anything that may be moved by copying.
+///
+/// The table also knows which records were touched in the epoch at hand and which, touched in the epoch before, are
+/// still to be gathered.
 pub(in crate::state) struct Table<K, V> {
     arena: Arena,
     key_groups: KeyGroupRange,
     directories: Vec<Directory<K, V>>,
-    descriptions: Vec<Description>,
+    descriptions: Vec<Description<K, V>>,
     access: SlotAccess<K, V>,
     records: u64,
     slots: u64,
     generation: u64,
+    /// That of the epoch at hand.
+    parity: Parity,
+    /// The numbers of the sub-tables with touched records, by parity.
+    touched: [Vec<u32>; 2],
+    /// All ones when no touch needs to be noted.
+    all_noted: u32,
 }
 
 /// What is needed of a sub-table only when records come or go.
-struct Description {
+struct Description<K, V> {
+    sub_table: SubTable<K, V>,
     block: BlockRef,
-    depth: u32,
+    place: Place,
     records: u32,
     /// Records removed since it was built: their buckets may still say that something overflowed.
     removed: u32,
 }
 
+/// A record on its way into the table: where it belongs, and the bucket that was asked for.
+pub(in crate::state) struct Home<K, V> {
+    sub_table: SubTable<K, V>,
+    bucket: Bucket<K, V>,
+}
+
+impl<K, V> Clone for Home<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Home<K, V> {}
+
 impl<K, V> Table<K, V> {
-    /// An empty table for these key groups.
+    /// An empty table for these key groups. Unless touches are `noted`, every record always counts as touched, and none
+    /// is ever gathered.
     pub(in crate::state) fn new(
         segments: Rc<RefCell<SegmentPool>>,
         key_groups: KeyGroupRange,
+        noted: bool,
     ) -> Self {
         Self {
             arena: Arena::new(segments, SUB_TABLE_ALIGNMENT),
@@ -57,6 +84,9 @@ impl<K, V> Table<K, V> {
             records: 0,
             slots: 0,
             generation: 0,
+            parity: Parity::EVEN,
+            touched: [Vec::new(), Vec::new()],
+            all_noted: if noted { 0 } else { u32::MAX },
         }
     }
 
@@ -75,69 +105,135 @@ impl<K, V> Table<K, V> {
         self.arena.bytes_in_use()
     }
 
-    /// A number that changes whenever records move or go: slots found before are no longer valid then.
+    /// Whether touches are noted, so that they can be gathered.
+    #[inline(always)]
+    pub(in crate::state) fn notes_touches(&self) -> bool {
+        self.all_noted == 0
+    }
+
+    /// A number that changes whenever records move: homes and slots found before are no longer valid then.
     #[inline(always)]
     pub(in crate::state) fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Asks for the bucket that a record belongs to; gives its sub-table, valid until a record is inserted.
+    /// Where a record with this hash belongs, if its key group has any room yet; asks for its bucket.
     #[inline(always)]
-    pub(in crate::state) fn prefetch(&self, group: KeyGroup, hash: u64) -> Option<SubTable<K, V>> {
-        let sub_table = self.sub_table(group, hash)?;
-        sub_table.prefetch(hash);
-        Some(sub_table)
+    pub(in crate::state) fn prefetch(&self, group: KeyGroup, hash: u64) -> Option<Home<K, V>> {
+        let home = self.home(group, hash)?;
+        home.bucket.prefetch();
+        Some(home)
+    }
+
+    /// Where a record with this hash belongs, if its key group has any room yet.
+    #[inline(always)]
+    pub(in crate::state) fn home(&self, group: KeyGroup, hash: u64) -> Option<Home<K, V>> {
+        let sub_table = self.directories.get(self.group_index(group))?.find(hash)?;
+        Some(Home {
+            sub_table,
+            bucket: sub_table.home(hash),
+        })
     }
 
     /// Finds the record with this key and a value for which `confirm` says yes.
     #[inline(always)]
     pub(in crate::state) fn find(
         &self,
-        group: KeyGroup,
+        home: Home<K, V>,
         hash: u64,
         key: &K,
         confirm: impl Fn(&V) -> bool,
     ) -> Option<Slot<K, V>> {
-        self.sub_table(group, hash)?.find(hash, key, confirm)
+        home.sub_table.find(hash, home.bucket, key, confirm)
     }
 
-    /// Adds a record that is not there yet. `hash_of` gives the hash of any record's key.
+    /// Adds a record that is not there yet, and notes it as touched. `hash_of` gives the hash of any record's key.
     pub(in crate::state) fn insert(
         &mut self,
         group: KeyGroup,
         hash: u64,
-        (key, value, mark): (&K, &V, u32),
+        (key, value): (&K, &V),
         hash_of: impl Fn(&K) -> u64,
-    ) -> Result<Slot<K, V>> {
-        let sub_table = loop {
-            let Some(sub_table) = self.sub_table(group, hash) else {
+    ) -> Result<(Home<K, V>, Slot<K, V>)> {
+        let home = self.insert_untouched(group, hash, (key, value), hash_of)?;
+        self.note_touched(home.0, home.1);
+        Ok(home)
+    }
+
+    /// Adds a record that is not there yet and that no checkpoint needs: one that is restored.
+    pub(in crate::state) fn insert_untouched(
+        &mut self,
+        group: KeyGroup,
+        hash: u64,
+        (key, value): (&K, &V),
+        hash_of: impl Fn(&K) -> u64,
+    ) -> Result<(Home<K, V>, Slot<K, V>)> {
+        let home = loop {
+            let Some(home) = self.home(group, hash) else {
                 self.start_group(group)?;
                 continue;
             };
+            let sub_table = home.sub_table;
             let description = &self.descriptions[sub_table.number as usize];
-            if description.records >= sub_table.slots() * 4 / 5 {
+            if description.records >= sub_table.slots() / 5 * 4 {
                 self.grow(group, hash, sub_table, &hash_of)?;
             } else if description.removed > sub_table.slots() {
-                self.rebuild(group, hash, sub_table, sub_table.buckets(), &hash_of)?;
+                self.rebuild(group, hash, sub_table, sub_table.bytes(), &hash_of)?;
             } else {
-                break sub_table;
+                break home;
             }
         };
-        self.descriptions[sub_table.number as usize].records += 1;
+        self.descriptions[home.sub_table.number as usize].records += 1;
         self.records += 1;
-        Ok(sub_table.insert(hash, key, value, mark))
+        Ok((home, home.sub_table.insert(hash, key, value)))
     }
 
-    /// Removes the record in `slot`, whose hash this is.
-    pub(in crate::state) fn remove(&mut self, group: KeyGroup, hash: u64, slot: Slot<K, V>) {
-        if let Some(sub_table) = self.sub_table(group, hash) {
-            self.access.clear(slot);
-            let description = &mut self.descriptions[sub_table.number as usize];
-            description.records -= 1;
-            description.removed += 1;
-            self.records -= 1;
-            self.generation += 1;
+    /// Makes room at once for about so many records, evenly over the key groups `among` those of the table: they are
+    /// then inserted without moving any. Does nothing for a key group that has room already.
+    pub(in crate::state) fn reserve(&mut self, records: u64, among: KeyGroupRange) -> Result<()> {
+        let groups: Vec<u16> = self
+            .key_groups
+            .as_range()
+            .filter(|group| among.contains(KeyGroup(*group)))
+            .collect();
+        let in_group = records.div_ceil(groups.len().max(1) as u64);
+        if in_group == 0 {
+            return Ok(());
         }
+        let fits = |bytes: usize, records: u64| {
+            records <= u64::from(SubTable::<K, V>::slots_in(bytes)) / 10 * 7
+        };
+        let mut bytes = SUB_TABLE_BYTES_MIN;
+        while bytes < SUB_TABLE_BYTES_MAX && !fits(bytes, in_group) {
+            bytes *= 2;
+        }
+        let mut depth = 0;
+        while depth < DEPTH_MAX / 2 && !fits(bytes, in_group >> depth) {
+            depth += 1;
+        }
+        for group in groups {
+            let index = self.group_index(KeyGroup(group));
+            if self.directories[index].is_empty() {
+                for number in 0..1 << depth {
+                    let place = Place::nth(group, depth, number);
+                    let sub_table = self.allocate(bytes, place, None)?;
+                    sub_table.set_in_use(true);
+                    self.directories[index].push(sub_table);
+                }
+                self.directories[index].set_depth(depth);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the record in `slot`, which belongs to this home.
+    pub(in crate::state) fn remove(&mut self, home: Home<K, V>, slot: Slot<K, V>) {
+        let flags = slot.bucket.flags();
+        slot.bucket.set_flags(flags.without(slot.index));
+        let description = &mut self.descriptions[home.sub_table.number as usize];
+        description.records -= 1;
+        description.removed += 1;
+        self.records -= 1;
     }
 
     /// A record's key and value.
@@ -146,16 +242,91 @@ impl<K, V> Table<K, V> {
         self.access.record(slot)
     }
 
-    /// A record's mark.
+    /// A record's key, and its value to be changed.
     #[inline(always)]
-    pub(in crate::state) fn mark(&self, slot: Slot<K, V>) -> u32 {
-        self.access.mark(slot)
+    pub(in crate::state) fn record_mut(&mut self, slot: Slot<K, V>) -> (&K, &mut V) {
+        self.access.record_mut(slot)
     }
 
-    /// A record's key, its value and its mark, the latter two to be changed.
+    /// Whether a record was touched in the epoch at hand already, so that a further touch changes nothing.
     #[inline(always)]
-    pub(in crate::state) fn record_mut(&mut self, slot: Slot<K, V>) -> (&K, &mut V, &mut u32) {
-        self.access.record_mut(slot)
+    pub(in crate::state) fn is_touched(&self, slot: Slot<K, V>) -> bool {
+        let touched = slot.bucket.flags().touched(self.parity) | self.all_noted;
+        touched >> slot.index & 1 == 1
+    }
+
+    /// Whether a record was touched in the epoch before and is not yet gathered. From then on it counts as gathered.
+    #[inline(always)]
+    pub(in crate::state) fn take_pending(&mut self, slot: Slot<K, V>) -> bool {
+        let flags = slot.bucket.flags();
+        let pending = self.parity.other();
+        if flags.touched(pending) >> slot.index & 1 == 0 {
+            return false;
+        }
+        slot.bucket
+            .set_flags(flags.without_touched(slot.index, pending));
+        true
+    }
+
+    /// Notes that a record is touched in the epoch at hand.
+    #[inline(always)]
+    pub(in crate::state) fn note_touched(&mut self, home: Home<K, V>, slot: Slot<K, V>) {
+        if self.is_touched(slot) {
+            return;
+        }
+        let parity = self.parity;
+        let flags = slot.bucket.flags();
+        slot.bucket
+            .set_flags(flags.with_touched(slot.index, parity));
+        if flags.touched(parity) == 0 && home.sub_table.note_touched(slot.bucket, parity) {
+            self.touched[parity.0 as usize].push(home.sub_table.number);
+        }
+    }
+
+    /// The barrier: what was touched is to be gathered now, and nothing is touched yet. The epoch before must have been
+    /// gathered.
+    pub(in crate::state) fn end_epoch(&mut self) {
+        self.parity = self.parity.other();
+        debug_assert!(self.touched[self.parity.0 as usize].is_empty());
+    }
+
+    /// How many records [`Table::gather_next`] visits at most; nothing when all is gathered.
+    pub(in crate::state) fn gather_max(&self) -> Option<usize> {
+        let next = self.touched[self.parity.other().0 as usize].last()?;
+        Some(self.descriptions[*next as usize].records as usize)
+    }
+
+    /// How many records [`Table::visit_next`] visits; nothing when `cursor` has passed all.
+    pub(in crate::state) fn visit_max(&self, cursor: &mut Cursor) -> Option<usize> {
+        let sub_table = self.next_sub_table(cursor)?;
+        Some(self.descriptions[sub_table.number as usize].records as usize)
+    }
+
+    /// Calls `visit` with the records of one sub-table that are still to be gathered; says whether there was one.
+    #[inline]
+    pub(in crate::state) fn gather_next(
+        &mut self,
+        mut visit: impl FnMut(&K, &V) -> Result<()>,
+    ) -> Result<bool> {
+        let pending = self.parity.other();
+        let list = &mut self.touched[pending.0 as usize];
+        let Some(number) = list.pop() else {
+            return Ok(false);
+        };
+        if let Some(&next) = list.last() {
+            self.descriptions[next as usize]
+                .sub_table
+                .prefetch_touched(pending);
+        }
+        let sub_table = self.descriptions[number as usize].sub_table;
+        let mut outcome = Ok(());
+        sub_table.take_touched(pending, |slot| {
+            if outcome.is_ok() {
+                let (key, value) = self.access.record(slot);
+                outcome = visit(key, value);
+            }
+        });
+        outcome.map(|()| true)
     }
 
     /// Calls `visit` with every record of the next sub-table that `cursor` has not passed; says whether there was one.
@@ -164,27 +335,29 @@ impl<K, V> Table<K, V> {
         cursor: &mut Cursor,
         mut visit: impl FnMut(&K, &V) -> Result<()>,
     ) -> Result<bool> {
-        while let Some(directory) = self.directories.get(cursor.group) {
-            let Some(sub_table) = directory.find(cursor.position) else {
-                cursor.next_group();
-                continue;
-            };
-            cursor.advance(self.descriptions[sub_table.number as usize].depth);
-            let mut outcome = Ok(());
-            sub_table.for_each(|slot| {
-                if outcome.is_ok() {
-                    let (key, value) = self.access.record(slot);
-                    outcome = visit(key, value);
-                }
-            });
-            return outcome.map(|()| true);
-        }
-        Ok(false)
+        let Some(sub_table) = self.next_sub_table(cursor) else {
+            return Ok(false);
+        };
+        cursor.advance(self.descriptions[sub_table.number as usize].place.depth);
+        let mut outcome = Ok(());
+        sub_table.for_each(|slot| {
+            if outcome.is_ok() {
+                let (key, value) = self.access.record(slot);
+                outcome = visit(key, value);
+            }
+        });
+        outcome.map(|()| true)
     }
 
-    #[inline(always)]
-    fn sub_table(&self, group: KeyGroup, hash: u64) -> Option<SubTable<K, V>> {
-        self.directories.get(self.group_index(group))?.find(hash)
+    /// The sub-table at the cursor, which goes on to the next key group that has any.
+    fn next_sub_table(&self, cursor: &mut Cursor) -> Option<SubTable<K, V>> {
+        while let Some(directory) = self.directories.get(cursor.group) {
+            match directory.find(cursor.position) {
+                Some(sub_table) => return Some(sub_table),
+                None => cursor.next_group(),
+            }
+        }
+        None
     }
 
     #[inline(always)]
@@ -199,9 +372,11 @@ impl<K, V> Table<K, V> {
                 format!("{group:?} is not among {:?}", self.key_groups),
             ));
         }
-        let first = self.allocate(1, 0, None)?;
+        let place = Place::nth(group.0, 0, 0);
+        let first = self.allocate(SUB_TABLE_BYTES_MIN, place, None)?;
+        first.set_in_use(true);
         let index = self.group_index(group);
-        self.directories[index].start(first);
+        self.directories[index].push(first);
         Ok(())
     }
 
@@ -214,64 +389,77 @@ impl<K, V> Table<K, V> {
         full: SubTable<K, V>,
         hash_of: &impl Fn(&K) -> u64,
     ) -> Result<()> {
-        if full.buckets() < BUCKETS_MAX {
-            return self.rebuild(group, hash, full, full.buckets() * 2, hash_of);
+        if full.bytes() < SUB_TABLE_BYTES_MAX {
+            return self.rebuild(group, hash, full, full.bytes() * 2, hash_of);
         }
-        let depth = self.descriptions[full.number as usize].depth;
-        if depth == DEPTH_MAX {
+        let Description { place, block, .. } = self.descriptions[full.number as usize];
+        if place.depth == DEPTH_MAX {
             return Err(Error::new(
                 ErrorKind::Data,
                 "more keys share one hash than a table can hold",
             ));
         }
-        let old_block = self.descriptions[full.number as usize].block;
-        let low = self.allocate(BUCKETS_MAX, depth + 1, Some(full.number))?;
-        let high = self.allocate(BUCKETS_MAX, depth + 1, None)?;
+        let (low_place, high_place) = place.halves();
+        let low = self.allocate(SUB_TABLE_BYTES_MAX, low_place, Some(full.number))?;
+        let high = self.allocate(SUB_TABLE_BYTES_MAX, high_place, None)?;
         self.move_records(full, hash_of, |hash| {
-            if goes_high(hash, depth) { high } else { low }
+            if goes_high(hash, place.depth) {
+                high
+            } else {
+                low
+            }
         });
         let index = self.group_index(group);
-        self.directories[index].split(hash, depth, low, high);
-        self.release(full, old_block);
+        self.directories[index].split(hash, place.depth, low, high);
+        self.replace(full, block, &[low, high]);
         Ok(())
     }
 
-    /// Moves a sub-table's records to a new one of `buckets` buckets.
+    /// Moves a sub-table's records to a new one of `bytes`.
     #[cold]
     fn rebuild(
         &mut self,
         group: KeyGroup,
         hash: u64,
         old: SubTable<K, V>,
-        buckets: u32,
+        bytes: usize,
         hash_of: &impl Fn(&K) -> u64,
     ) -> Result<()> {
-        let Description { block, depth, .. } = self.descriptions[old.number as usize];
-        let new = self.allocate(buckets, depth, Some(old.number))?;
+        let Description { block, place, .. } = self.descriptions[old.number as usize];
+        let new = self.allocate(bytes, place, Some(old.number))?;
         self.move_records(old, hash_of, |_| new);
         let index = self.group_index(group);
-        self.directories[index].replace(hash, depth, new);
-        self.release(old, block);
+        self.directories[index].replace(hash, place.depth, new);
+        self.replace(old, block, &[new]);
         Ok(())
     }
 
     /// An empty sub-table, under the number of one that it replaces, or under a new one.
     fn allocate(
         &mut self,
-        buckets: u32,
-        depth: u32,
+        bytes: usize,
+        place: Place,
         replaced: Option<u32>,
     ) -> Result<SubTable<K, V>> {
         let number = replaced.unwrap_or(self.descriptions.len() as u32);
-        let (sub_table, block) = SubTable::allocate(&mut self.arena, buckets, number)?;
+        let (sub_table, block) = SubTable::allocate(&mut self.arena, bytes, place, number)?;
         let description = Description {
+            sub_table,
             block,
-            depth,
+            place,
             records: 0,
             removed: 0,
         };
         match self.descriptions.get_mut(number as usize) {
-            Some(place) => *place = description,
+            Some(described) => {
+                // The number is listed for the one that it replaces.
+                for parity in [self.parity, self.parity.other()] {
+                    if described.sub_table.is_listed(parity) {
+                        sub_table.set_listed(parity);
+                    }
+                }
+                *described = description;
+            }
             None => self.descriptions.push(description),
         }
         self.slots += u64::from(sub_table.slots());
@@ -284,18 +472,33 @@ impl<K, V> Table<K, V> {
         hash_of: impl Fn(&K) -> u64,
         target_of: impl Fn(u64) -> SubTable<K, V>,
     ) {
-        let access = &mut self.access;
-        let descriptions = &mut self.descriptions;
         from.for_each(|slot| {
-            let (key, value, mark) = access.record_mut(slot);
+            let (key, value) = self.access.record(slot);
             let hash = hash_of(key);
             let target = target_of(hash);
-            target.insert(hash, key, value, *mark);
-            descriptions[target.number as usize].records += 1;
+            let moved = target.insert(hash, key, value);
+            let flags = slot.bucket.flags();
+            for parity in [self.parity, self.parity.other()] {
+                if flags.touched(parity) >> slot.index & 1 == 1 {
+                    let flags = moved.bucket.flags();
+                    moved
+                        .bucket
+                        .set_flags(flags.with_touched(moved.index, parity));
+                    if target.note_touched(moved.bucket, parity) {
+                        self.touched[parity.0 as usize].push(target.number);
+                    }
+                }
+            }
+            self.descriptions[target.number as usize].records += 1;
         });
     }
 
-    fn release(&mut self, old: SubTable<K, V>, block: BlockRef) {
+    /// The records of `old` are in `new` now.
+    fn replace(&mut self, old: SubTable<K, V>, block: BlockRef, new: &[SubTable<K, V>]) {
+        for new in new {
+            new.set_in_use(true);
+        }
+        old.set_in_use(false);
         self.slots -= u64::from(old.slots());
         self.arena.free(block, old.bytes());
         self.generation += 1;

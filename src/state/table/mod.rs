@@ -11,7 +11,12 @@
 mod bucket;
 mod directory;
 mod index;
+#[expect(
+    unsafe_code,
+    reason = "headers and buckets are found by their address in a block"
+)]
+mod sub_table;
 
-pub(super) use bucket::{Slot, SubTable, prefetch, slots_in_bucket};
+pub(super) use bucket::{Slot, prefetch, slots_in_bucket};
 pub(super) use directory::Cursor;
-pub(super) use index::Table;
+pub(super) use index::{Home, Table};

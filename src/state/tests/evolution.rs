@@ -74,6 +74,7 @@ fn restore(before: &Register, after: &Register) -> Result<()> {
         directory: folder.path().join(name),
         max_parallelism: MAX_PARALLELISM,
         key_groups: all_groups(),
+        incremental: true,
     };
     let mut backend = KeyedStateBackend::new(settings("before"), Vec::new());
     before(&mut backend).unwrap();

@@ -8,18 +8,25 @@ use super::chain::{Chain, joined};
 use super::subject::{NAME, all_groups, open};
 use crate::error::ErrorKind;
 use crate::model::KeyGroupRange;
-use crate::state::{KeyedStateBackend, ScanCursor, StateSettings, ValueState};
+use crate::state::{
+    KeyedStateBackend, RestoredPart, RestoredState, ScanCursor, StateSettings, ValueState,
+};
 
 type Numbers = ValueState<u64, i64>;
 type Texts = ValueState<u64, String>;
 
 fn backend(directory: &Path) -> KeyedStateBackend {
+    backend_with(directory, Vec::new())
+}
+
+fn backend_with(directory: &Path, restored: Vec<RestoredState>) -> KeyedStateBackend {
     let settings = StateSettings {
         directory: directory.to_path_buf(),
         max_parallelism: 16,
         key_groups: all_groups(),
+        incremental: true,
     };
-    KeyedStateBackend::new(settings, Vec::new())
+    KeyedStateBackend::new(settings, restored)
 }
 
 #[test]
@@ -152,6 +159,51 @@ fn many_touches_of_one_record_are_one_record_of_the_delta() {
 }
 
 #[test]
+fn without_increments_each_barrier_gives_all_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = StateSettings {
+        directory: folder.path().join("live"),
+        max_parallelism: 16,
+        key_groups: all_groups(),
+        incremental: false,
+    };
+    let mut backend = KeyedStateBackend::new(settings, Vec::new());
+    let numbers: ValueState<u64, i64> = backend.value_state("numbers").unwrap();
+    let texts: ValueState<u64, String> = backend.value_state("texts").unwrap();
+    for key in 0..500_u64 {
+        numbers.put(&key, &1).unwrap();
+        texts.put(&key, &key.to_string()).unwrap();
+    }
+    drop(backend.seal().unwrap());
+    numbers.put(&7, &2).unwrap();
+    numbers.remove(&8).unwrap();
+    texts.remove(&9).unwrap();
+    for state in backend.seal().unwrap() {
+        assert!(state.delta.is_empty());
+        assert_eq!(state.base.as_ref().unwrap().first_epoch, state.epoch);
+        let restored = RestoredState {
+            name: state.name.clone(),
+            descriptor: state.descriptor,
+            parts: vec![RestoredPart {
+                key_groups: all_groups(),
+                base: Some(joined(&state.base.unwrap().bytes)),
+                deltas: Vec::new(),
+            }],
+        };
+        let mut other = backend_with(&folder.path().join("other"), vec![restored]);
+        if *state.name == *"numbers" {
+            let numbers: ValueState<u64, i64> = other.value_state("numbers").unwrap();
+            let found: Vec<_> = (6..10).map(|key| numbers.get(&key).unwrap()).collect();
+            assert_eq!(found, [Some(1), Some(2), None, Some(1)]);
+        } else {
+            let texts: ValueState<u64, String> = other.value_state("texts").unwrap();
+            let found: Vec<_> = (8..10).map(|key| texts.get(&key).unwrap()).collect();
+            assert_eq!(found, [Some("8".to_owned()), None]);
+        }
+    }
+}
+
+#[test]
 fn a_value_larger_than_a_chunk_goes_through() {
     let folder = tempfile::tempdir().unwrap();
     let (mut backend, state) =
@@ -252,7 +304,7 @@ fn a_restored_state_that_nothing_registers_is_named() {
     let (mut first, state) = open::<Numbers>(&folder.path().join("a"), all_groups(), None).unwrap();
     state.put(&1, &1).unwrap();
     let sealed = first.seal().unwrap().remove(0);
-    let restored = crate::state::RestoredState {
+    let restored = RestoredState {
         name: sealed.name,
         descriptor: sealed.descriptor,
         parts: Vec::new(),
@@ -261,6 +313,7 @@ fn a_restored_state_that_nothing_registers_is_named() {
         directory: folder.path().join("b"),
         max_parallelism: 16,
         key_groups: all_groups(),
+        incremental: true,
     };
     let mut backend = KeyedStateBackend::new(settings, vec![restored]);
     assert_eq!(backend.unclaimed(), [NAME]);

@@ -260,6 +260,7 @@ fn open<S: Numbers>(
         directory: directory.to_path_buf(),
         max_parallelism: MAX_PARALLELISM,
         key_groups,
+        incremental: true,
     };
     let restored = held.map(|held| RestoredState {
         name: NAME.into(),

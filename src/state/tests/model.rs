@@ -15,6 +15,8 @@ struct Model<S: Subject> {
     backend: KeyedStateBackend,
     state: S,
     expected: BTreeMap<S::Key, S::Value>,
+    /// What the map was at the last barrier, as long as that is still being gathered.
+    ended: Option<BTreeMap<S::Key, S::Value>>,
     chain: Chain,
     folder: tempfile::TempDir,
     context: String,
@@ -30,6 +32,7 @@ impl<S: Subject> Model<S> {
             backend,
             state,
             expected: BTreeMap::new(),
+            ended: None,
             chain: Chain::default(),
             folder,
             context: format!("seed {seed}"),
@@ -38,7 +41,7 @@ impl<S: Subject> Model<S> {
 
     fn step(&mut self) {
         let key = S::random_key(&mut self.random, self.keys);
-        match self.random.u8(..12) {
+        match self.random.u8(..14) {
             0 | 1 => {
                 let value = S::Value::random(&mut self.random);
                 self.state.put(&key, &value).unwrap();
@@ -69,6 +72,10 @@ impl<S: Subject> Model<S> {
                     self.barrier();
                 }
             }
+            8 | 9 => {
+                let bytes_max = self.random.usize(..10_000);
+                self.gather(bytes_max);
+            }
             _ => self.change_batch(),
         }
     }
@@ -94,21 +101,39 @@ impl<S: Subject> Model<S> {
     }
 
     fn barrier(&mut self) {
-        let mut sealed = self.backend.seal().unwrap();
+        self.gather(usize::MAX);
+        self.backend.end_epoch().unwrap();
+        self.ended = Some(self.expected.clone());
+    }
+
+    /// Goes on gathering. What is complete is what the map was at the barrier, whatever was done since.
+    fn gather(&mut self, bytes_max: usize) {
+        let Some(mut sealed) = self.backend.gather(bytes_max).unwrap() else {
+            return;
+        };
         assert_eq!(sealed.len(), 1, "{}", self.context);
         self.chain.add(sealed.remove(0));
+        let ended = self.ended.take().unwrap();
+        if self.random.u8(..8) == 0 {
+            self.check_restored(&ended);
+        }
     }
 
     /// The live state, and one restored from all barriers so far, equal the map.
     fn compare(&mut self) {
         self.barrier();
-        self.check(&self.state, "live");
+        self.check(&self.state, &self.expected, "live");
+        self.gather(usize::MAX);
+        self.check_restored(&self.expected);
+    }
+
+    fn check_restored(&self, expected: &BTreeMap<S::Key, S::Value>) {
         let directory = self.folder.path().join("restored");
         let descriptor = self.chain.descriptor.clone().unwrap();
         let parts = vec![self.chain.part(all_groups())];
         let (mut backend, restored) =
             open::<S>(&directory, all_groups(), Some((descriptor, parts))).unwrap();
-        self.check(&restored, "restored");
+        self.check(&restored, expected, "restored");
         let delta = &backend.seal().unwrap()[0].delta;
         assert!(
             delta.is_empty(),
@@ -117,17 +142,12 @@ impl<S: Subject> Model<S> {
         );
     }
 
-    fn check(&self, state: &S, which: &str) {
+    fn check(&self, state: &S, expected: &BTreeMap<S::Key, S::Value>, which: &str) {
         let records = state.records().unwrap();
-        assert_eq!(
-            records.len(),
-            self.expected.len(),
-            "{} {which}",
-            self.context
-        );
+        assert_eq!(records.len(), expected.len(), "{} {which}", self.context);
         let records: BTreeMap<_, _> = records.into_iter().collect();
-        assert!(records == self.expected, "{} {which}", self.context);
-        for (key, value) in &self.expected {
+        assert!(records == *expected, "{} {which}", self.context);
+        for (key, value) in expected {
             let found = state.get(key).unwrap();
             assert_eq!(
                 found.as_ref(),

@@ -263,6 +263,7 @@ pub(super) fn open<S: Subject>(
         directory: directory.to_path_buf(),
         max_parallelism: MAX_PARALLELISM,
         key_groups,
+        incremental: true,
     };
     let restored = restored
         .map(|(descriptor, parts)| RestoredState {

@@ -1,0 +1,117 @@
+//! What was touched since the last barriers, on its way into deltas.
+//!
+//! The table knows which records were touched in the epoch at hand. At a barrier nothing is copied: that epoch becomes
+//! the *pending* one, and its records are gathered from the table into its delta in slices, between batches. A record
+//! that is touched again before its turn comes is written to the pending delta first, as it was at the barrier. What
+//! is deleted is written down at once; so in each delta the deletions come first.
+
+use super::log::RecordLog;
+use super::piece::Footer;
+use super::sealed::SealedBase;
+use super::store::SealedParts;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The deltas of the epoch at hand and of the one before it.
+pub(super) struct Changes {
+    /// The deletions of the epoch at hand.
+    current: DeltaLog,
+    pending: Option<Pending>,
+}
+
+/// A delta that is being written.
+pub(super) struct DeltaLog {
+    log: RecordLog,
+    deletions: u64,
+}
+
+/// What the last barrier ended and is not given away yet.
+struct Pending {
+    delta: DeltaLog,
+    /// A base that goes with it.
+    base: Option<SealedBase>,
+}
+
+impl Changes {
+    /// No change yet.
+    pub(super) fn new(log: RecordLog) -> Self {
+        Self {
+            current: DeltaLog { log, deletions: 0 },
+            pending: None,
+        }
+    }
+
+    /// An empty log on the same pool of chunks.
+    pub(super) fn another_log(&self) -> RecordLog {
+        self.current.log.another()
+    }
+
+    /// How many bytes are written that are not given away.
+    pub(super) fn len(&self) -> u64 {
+        let pending = self.pending.as_ref();
+        self.current.log.len() + pending.map_or(0, |pending| pending.delta.log.len())
+    }
+
+    /// Where a deletion is written down: a record of `bytes`.
+    pub(super) fn append_deletion(&mut self, bytes: usize) -> Result<&mut [u8]> {
+        self.current.deletions += 1;
+        self.current.log.append(bytes)
+    }
+
+    /// The delta that is being gathered, if there is one.
+    #[inline]
+    pub(super) fn pending(&mut self) -> Option<&mut DeltaLog> {
+        self.pending.as_mut().map(|pending| &mut pending.delta)
+    }
+
+    /// The barrier: the epoch at hand becomes the pending one. `base` goes with it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`] when the epoch before is still pending.
+    pub(super) fn end_epoch(&mut self, base: Option<SealedBase>) -> Result<()> {
+        if self.pending.is_some() {
+            return Err(Error::new(
+                ErrorKind::Bug,
+                "a barrier came before the delta of the one before it was gathered",
+            ));
+        }
+        let log = self.another_log();
+        let delta = std::mem::replace(&mut self.current, DeltaLog { log, deletions: 0 });
+        self.pending = Some(Pending { delta, base });
+        Ok(())
+    }
+
+    /// All of the pending delta is gathered: gives it away. `footer` is given the bytes, the number of records, and the
+    /// number of deletions among them.
+    pub(super) fn seal(
+        &mut self,
+        footer: impl FnOnce(u64, u64, u64) -> Footer,
+    ) -> Result<Option<SealedParts>> {
+        let Some(Pending { delta, base }) = self.pending.take() else {
+            return Ok(None);
+        };
+        let deletions = delta.deletions;
+        let sealed = delta
+            .log
+            .seal(|bytes, records| footer(bytes, records, deletions))?;
+        Ok(Some((sealed, base)))
+    }
+}
+
+impl DeltaLog {
+    /// Where a record of `bytes` is written.
+    #[inline]
+    pub(super) fn append(&mut self, bytes: usize) -> Result<&mut [u8]> {
+        self.log.append(bytes)
+    }
+
+    /// See [`RecordLog::append_many`].
+    #[inline]
+    pub(super) fn append_many(
+        &mut self,
+        stride: usize,
+        records_max: usize,
+        write: impl FnOnce(&mut [u8]) -> Result<usize>,
+    ) -> Result<()> {
+        self.log.append_many(stride, records_max, write)
+    }
+}

@@ -1,0 +1,370 @@
+//! Sub-tables: a header of three cache lines, and then the buckets.
+//!
+//! The header's first line says which sub-table it is. The second and the third have one bit for each bucket that holds
+//! records touched in an even or an odd epoch; their last bit says that the table has the sub-table in its list.
+//!
+//! ```text
+//! offset  size  content
+//! 0       4     "FMst"
+//! 4       4     size of the sub-table in bytes
+//! 8       2     key group
+//! 10      2     depth: how many bits of the position it stands for
+//! 12      4     0 while it is built or when it is free, 1 when it is in use
+//! 16      8     the first position that belongs to it
+//! 24      8     XXH3 of bytes 0 to 12 and 16 to 24
+//! 64      64    the bits of even epochs
+//! 128     64    the bits of odd epochs
+//! ```
+
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use super::super::arena::{Arena, BlockRef};
+use super::bucket::{BUCKET_BYTES, Bucket, Flags, Parity, Slot, prefetch};
+use crate::error::Result;
+use crate::model::hash_key;
+
+/// A sub-table grows up to this size, and is split from then on.
+pub(super) const SUB_TABLE_BYTES_MAX: usize = 32 << 10;
+
+/// The smallest sub-table has one bucket.
+pub(super) const SUB_TABLE_BYTES_MIN: usize = HEADER_BYTES + BUCKET_BYTES;
+
+const HEADER_BYTES: usize = 3 * 64;
+const BITMAP_WORDS: usize = 8;
+const LISTED: u64 = 1 << 63;
+const MAGIC: [u8; 4] = *b"FMst";
+const IN_USE_OFFSET: usize = 12;
+
+/// Which records a sub-table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The key group.
+    pub(super) group: u16,
+    /// How many bits of the position are the same in all its records.
+    pub(super) depth: u32,
+    /// The first position that belongs to it.
+    pub(super) position: u64,
+}
+
+/// One block of the table's arena. The handle is copied about; the table frees the block only after the last copy has
+/// left its directories.
+pub(in crate::state) struct SubTable<K, V> {
+    start: NonNull<u8>,
+    buckets: u32,
+    /// The number under which the table keeps what is seldom needed of it.
+    pub(super) number: u32,
+    _types: PhantomData<(K, V)>,
+}
+
+impl<K, V> Clone for SubTable<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for SubTable<K, V> {}
+
+impl<K, V> SubTable<K, V> {
+    /// An empty sub-table of `bytes` (64 times a power of two), which is not in use yet.
+    pub(super) fn allocate(
+        arena: &mut Arena,
+        bytes: usize,
+        place: Place,
+        number: u32,
+    ) -> Result<(Self, BlockRef)> {
+        let block = arena.allocate(bytes)?;
+        let content = arena.slice_mut(block, 0, bytes);
+        content.fill(0);
+        content[..32].copy_from_slice(&header_line(bytes, place));
+        // SAFETY: the block was just allocated with so many bytes, and filled.
+        let sub_table = unsafe { Self::at(arena.pointer(block), bytes, number) };
+        Ok((sub_table, block))
+    }
+
+    /// The sub-table at this address.
+    ///
+    /// # Safety
+    /// There must be `bytes` bytes of a sub-table of these types, aligned to 64 and initialised, alive as long as the
+    /// handle is used.
+    unsafe fn at(start: NonNull<u8>, bytes: usize, number: u32) -> Self {
+        Self {
+            start,
+            buckets: ((bytes - HEADER_BYTES) / BUCKET_BYTES) as u32,
+            number,
+            _types: PhantomData,
+        }
+    }
+
+    /// How many bytes it takes.
+    pub(super) fn bytes(self) -> usize {
+        HEADER_BYTES + self.buckets as usize * BUCKET_BYTES
+    }
+
+    /// How many records one of this size would hold if it were full.
+    pub(super) const fn slots_in(bytes: usize) -> u32 {
+        ((bytes - HEADER_BYTES) / BUCKET_BYTES) as u32 * Bucket::<K, V>::SLOTS
+    }
+
+    /// How many records it would hold if it were full.
+    #[inline]
+    pub(super) fn slots(self) -> u32 {
+        self.buckets * Bucket::<K, V>::SLOTS
+    }
+
+    /// Says, in one store, whether it is in use.
+    pub(super) fn set_in_use(self, in_use: bool) {
+        // SAFETY: within the header, aligned to four; the table has one owner.
+        unsafe {
+            self.start
+                .add(IN_USE_OFFSET)
+                .cast::<u32>()
+                .write_volatile(u32::from(in_use));
+        }
+    }
+
+    /// The bucket that a record with this hash belongs to.
+    #[inline(always)]
+    pub(super) fn home(self, hash: u64) -> Bucket<K, V> {
+        self.bucket(self.home_number(hash))
+    }
+
+    /// The record with these key bytes for which `confirm` says yes, when its home bucket is this one.
+    #[inline(always)]
+    pub(super) fn find(
+        self,
+        hash: u64,
+        home: Bucket<K, V>,
+        key: &K,
+        confirm: impl Fn(&V) -> bool,
+    ) -> Option<Slot<K, V>> {
+        let flags = home.flags();
+        if let Some(slot) = find_in(home, flags, key, &confirm) {
+            return Some(slot);
+        }
+        if !flags.overflowed() {
+            return None;
+        }
+        self.find_beyond(hash, key, &confirm)
+    }
+
+    /// Puts a record that is not there yet into the first free slot. There must be one.
+    pub(super) fn insert(self, hash: u64, key: &K, value: &V) -> Slot<K, V> {
+        let mut number = self.home_number(hash);
+        loop {
+            let bucket = self.bucket(number);
+            let flags = bucket.flags();
+            let index = flags.occupied().trailing_ones();
+            if index < Bucket::<K, V>::SLOTS {
+                let slot = bucket.slot(index);
+                slot.fill(key, value);
+                // The record counts once it is whole, even for who finds the memory after a crash.
+                std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+                bucket.set_flags(flags.with_occupied(index));
+                return slot;
+            }
+            bucket.set_flags(flags.with_overflowed());
+            number = self.after(number);
+        }
+    }
+
+    /// Calls `visit` with each record's slot.
+    pub(super) fn for_each(self, mut visit: impl FnMut(Slot<K, V>)) {
+        for number in 0..self.buckets {
+            let bucket = self.bucket(number);
+            let mut occupied = bucket.flags().occupied();
+            while occupied != 0 {
+                visit(bucket.slot(occupied.trailing_zeros()));
+                occupied &= occupied - 1;
+            }
+        }
+    }
+
+    /// Notes that a bucket holds a record touched in an epoch of this parity. Says whether the sub-table is to go to the
+    /// list of those that have such buckets.
+    #[inline(always)]
+    pub(super) fn note_touched(self, bucket: Bucket<K, V>, parity: Parity) -> bool {
+        let number = self.number_of(bucket);
+        let (word, bit) = (number as usize / 64, number % 64);
+        let noted = self.word(parity, word);
+        self.set_word(parity, word, noted | 1 << bit);
+        self.set_listed(parity)
+    }
+
+    /// Puts the sub-table down as listed; says whether it was not before.
+    #[inline(always)]
+    pub(super) fn set_listed(self, parity: Parity) -> bool {
+        let last = self.word(parity, BITMAP_WORDS - 1);
+        if last & LISTED != 0 {
+            return false;
+        }
+        self.set_word(parity, BITMAP_WORDS - 1, last | LISTED);
+        true
+    }
+
+    /// Whether the table has the sub-table in its list for this parity.
+    pub(super) fn is_listed(self, parity: Parity) -> bool {
+        self.word(parity, BITMAP_WORDS - 1) & LISTED != 0
+    }
+
+    /// Asks for the bits of this parity.
+    pub(super) fn prefetch_touched(self, parity: Parity) {
+        prefetch(
+            self.start
+                .as_ptr()
+                .wrapping_add(Self::bitmap_offset(parity)),
+        );
+    }
+
+    /// Calls `visit` with the slot of each record touched in the epoch of this parity, which then no longer counts as
+    /// touched; the sub-table is no longer listed.
+    #[inline(always)]
+    pub(super) fn take_touched(self, parity: Parity, mut visit: impl FnMut(Slot<K, V>)) {
+        /// So many buckets are asked for ahead of the one that is read.
+        const AHEAD: usize = 12;
+        let mut numbers = [0_u16; 64 * BITMAP_WORDS];
+        let mut count = 0;
+        for word in 0..BITMAP_WORDS {
+            let mut bits = self.word(parity, word);
+            self.set_word(parity, word, 0);
+            if word == BITMAP_WORDS - 1 {
+                bits &= !LISTED;
+            }
+            while bits != 0 {
+                numbers[count] = (word as u32 * 64 + bits.trailing_zeros()) as u16;
+                count += 1;
+                bits &= bits - 1;
+            }
+        }
+        let numbers = &numbers[..count];
+        for &number in numbers.iter().take(AHEAD) {
+            self.bucket(u32::from(number)).prefetch();
+        }
+        for (index, &number) in numbers.iter().enumerate() {
+            if let Some(&ahead) = numbers.get(index + AHEAD) {
+                self.bucket(u32::from(ahead)).prefetch();
+            }
+            let bucket = self.bucket(u32::from(number));
+            let flags = bucket.flags();
+            let mut touched = flags.touched(parity);
+            while touched != 0 {
+                visit(bucket.slot(touched.trailing_zeros()));
+                touched &= touched - 1;
+            }
+            bucket.set_flags(flags.without_any_touched(parity));
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_beyond(self, hash: u64, key: &K, confirm: &impl Fn(&V) -> bool) -> Option<Slot<K, V>> {
+        let mut number = self.home_number(hash);
+        for _ in 1..self.buckets {
+            number = self.after(number);
+            let bucket = self.bucket(number);
+            let flags = bucket.flags();
+            if let Some(slot) = find_in(bucket, flags, key, confirm) {
+                return Some(slot);
+            }
+            if !flags.overflowed() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// By the hash's low half: its high bits say which sub-table it is.
+    #[inline(always)]
+    fn home_number(self, hash: u64) -> u32 {
+        ((u64::from(hash as u32) * u64::from(self.buckets)) >> 32) as u32
+    }
+
+    #[inline(always)]
+    fn after(self, number: u32) -> u32 {
+        if number + 1 == self.buckets {
+            0
+        } else {
+            number + 1
+        }
+    }
+
+    #[inline(always)]
+    fn bucket(self, number: u32) -> Bucket<K, V> {
+        debug_assert!(number < self.buckets);
+        // SAFETY: every caller bounds the number, so the bucket lies within the block, which is initialised (see `at`).
+        unsafe {
+            Bucket::at(
+                self.start
+                    .add(HEADER_BYTES + number as usize * BUCKET_BYTES),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn number_of(self, bucket: Bucket<K, V>) -> u32 {
+        ((bucket.address() - self.start.addr().get() - HEADER_BYTES) / BUCKET_BYTES) as u32
+    }
+
+    #[inline(always)]
+    fn bitmap_offset(parity: Parity) -> usize {
+        64 + 64 * parity.0 as usize
+    }
+
+    #[inline(always)]
+    fn word(self, parity: Parity, word: usize) -> u64 {
+        debug_assert!(word < BITMAP_WORDS);
+        // SAFETY: within the header, aligned to eight, and initialised.
+        unsafe { self.words(parity).add(word).read() }
+    }
+
+    #[inline(always)]
+    fn set_word(self, parity: Parity, word: usize, bits: u64) {
+        debug_assert!(word < BITMAP_WORDS);
+        // SAFETY: within the header, aligned to eight; the table has one owner.
+        unsafe { self.words(parity).add(word).write(bits) }
+    }
+
+    #[inline(always)]
+    fn words(self, parity: Parity) -> NonNull<u64> {
+        // SAFETY: within the header.
+        unsafe { self.start.add(Self::bitmap_offset(parity)).cast() }
+    }
+}
+
+#[inline(always)]
+fn find_in<K, V>(
+    bucket: Bucket<K, V>,
+    flags: Flags,
+    key: &K,
+    confirm: &impl Fn(&V) -> bool,
+) -> Option<Slot<K, V>> {
+    let mut matches = bucket.matches(key) & flags.occupied();
+    while matches != 0 {
+        let slot = bucket.slot(matches.trailing_zeros());
+        if slot.look(confirm) {
+            return Some(slot);
+        }
+        matches &= matches - 1;
+    }
+    None
+}
+
+fn header_line(bytes: usize, place: Place) -> [u8; 32] {
+    let mut line = [0; 32];
+    line[0..4].copy_from_slice(&MAGIC);
+    line[4..8].copy_from_slice(&(bytes as u32).to_le_bytes());
+    line[8..10].copy_from_slice(&place.group.to_le_bytes());
+    line[10..12].copy_from_slice(&(place.depth as u16).to_le_bytes());
+    line[16..24].copy_from_slice(&place.position.to_le_bytes());
+    let checksum = line_checksum(&line);
+    line[24..32].copy_from_slice(&checksum.to_le_bytes());
+    line
+}
+
+/// Without the four bytes that change.
+fn line_checksum(line: &[u8]) -> u64 {
+    let mut constant = [0; 20];
+    constant[..12].copy_from_slice(&line[..12]);
+    constant[12..].copy_from_slice(&line[16..24]);
+    hash_key(&constant)
+}
