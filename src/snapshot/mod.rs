@@ -51,6 +51,7 @@
 //! | `graph` | the operators: `id`, `type`, `inputs`, `parallelism` |
 //! | `operators` | for each operator id `subtasks`: `index`, `finished`, `items`, `keyed` |
 //! | `keyed` | for each state `name`, `descriptor`, `parts` |
+//! | `descriptor` | `kind`, `version`, `key_schema`, `map_key_schema` (of a map), `value_schema`, `record_format` |
 //! | `parts` | `key_groups` (`end` excluded), `base` (a piece or null), `deltas` (pieces, oldest first) |
 //! | a piece | `object`, `offset`, `length`, `checksum` of a section |
 //!
