@@ -9,6 +9,7 @@ mod background;
 mod chain;
 mod committer;
 mod coordinator_actor;
+mod figures;
 mod job;
 mod message;
 mod output;

@@ -6,11 +6,12 @@ use crate::channel::{
     Alignment, DeclineReason, Disconnected, Element, Gate, GateCommand, LinkReceiver,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{CheckpointId, EventTime, OperatorId, SubtaskId};
+use crate::model::{CheckpointId, OperatorId, SubtaskId};
 use crate::operator::{Emission, SourceStatus};
 
 use super::background::OperatorWork;
 use super::chain::{Chain, OperatorPart, StateFigures, StateSize};
+use super::figures::{StateReport, SubtaskFigures};
 use super::output::Outputs;
 use super::setting::Setting;
 
@@ -19,9 +20,6 @@ const SOURCE_ROWS_MAX: usize = 1024;
 
 /// How many records one portion of the end counts for, so that a long one leaves the worker to others now and then.
 const FINISH_ROWS: usize = 4096;
-
-/// How long the figures of named states count as new.
-const STATE_FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How much of a snapshot is gathered after each batch: what keeps no batch waiting for more than some 50 microseconds.
 const GATHER_BYTES: usize = 64 * 1024;
@@ -45,8 +43,8 @@ pub(super) struct Subtask {
     sealing: Option<SealedSubtask>,
     events: Vec<SubtaskEvent>,
     records_in: u64,
-    /// When the figures of named states are to be reported again, as the clock counts.
-    state_figures_due: Duration,
+    /// When the figures of named states are to be reported again.
+    state_report: StateReport,
 }
 
 /// Where a subtask's records come from.
@@ -178,7 +176,7 @@ impl Subtask {
             sealing: None,
             events: Vec::new(),
             records_in: 0,
-            state_figures_due: Duration::ZERO,
+            state_report: StateReport::default(),
         }
     }
 
@@ -308,12 +306,11 @@ impl Subtask {
 
     /// The figures of every named state, after a checkpoint and once a second.
     pub(super) fn take_state_figures(&mut self) -> Vec<StateFigures> {
-        let now = self.setting.clock.elapsed();
-        if now < self.state_figures_due {
-            return Vec::new();
+        if self.state_report.is_due(self.setting.clock.elapsed()) {
+            self.chain.state_figures()
+        } else {
+            Vec::new()
         }
-        self.state_figures_due = now + STATE_FIGURES_INTERVAL;
-        self.chain.state_figures()
     }
 
     fn poll_source(&mut self, rows_left: usize) -> Result<Turn> {
@@ -449,7 +446,7 @@ impl Subtask {
         if let Some(operators) = gathered
             && let Some(sealing) = self.sealing.take()
         {
-            self.state_figures_due = Duration::ZERO;
+            self.state_report.on_snapshot();
             self.events.push(SubtaskEvent::Snapshot(SealedSubtask {
                 operators,
                 ..sealing
@@ -486,33 +483,6 @@ enum Turn {
     Did(usize),
     /// There was nothing to do.
     Nothing(Progress),
-}
-
-/// What passed a subtask since it was last asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SubtaskFigures {
-    /// Whether it has a source at its head.
-    pub(super) is_source: bool,
-    /// Whether no other subtask reads from it.
-    pub(super) is_last: bool,
-    /// Records that came out of its source or in over its links.
-    pub(super) records_in: u64,
-    /// Records that it gave to other subtasks.
-    pub(super) records_sent: u64,
-    /// Records that its sink took.
-    pub(super) records_sunk: u64,
-    /// The last watermark that its last operator was given.
-    pub(super) watermark: EventTime,
-    /// The wall clock, in milliseconds since the Unix epoch.
-    pub(super) unix_millis: i64,
-}
-
-impl SubtaskFigures {
-    /// How far the watermark is behind the wall clock, in seconds; nothing before the first one and after the last.
-    pub(super) fn watermark_lag_seconds(&self) -> Option<f64> {
-        let is_time = ![EventTime::MIN, EventTime::MAX].contains(&self.watermark);
-        is_time.then(|| (self.unix_millis - self.watermark.0) as f64 / 1000.0)
-    }
 }
 
 #[cfg(test)]
