@@ -186,6 +186,7 @@ fn backend(directory: &Path, incremental: bool) -> KeyedStateBackend {
         max_parallelism: MAX_PARALLELISM_DEFAULT,
         key_groups: KeyGroupRange::of_subtask(0, 1, MAX_PARALLELISM_DEFAULT),
         incremental,
+        local_recovery: None,
     };
     KeyedStateBackend::new(settings, Vec::new())
 }

@@ -152,6 +152,7 @@ impl OperatorSeed {
             max_parallelism,
             key_groups: KeyGroupRange::of_subtask(subtask.index, parallelism, max_parallelism),
             incremental,
+            local_recovery: None,
         };
         let (states, restored) = match self.restored {
             Some(plan) => {

@@ -81,7 +81,7 @@ impl LoadedCheckpoint {
         RestoredState {
             name: state.name.as_str().into(),
             descriptor: state.descriptor.clone(),
-            parts: state.parts.iter().map(part).collect(),
+            parts: state.parts.iter().map(part).collect::<Vec<_>>().into(),
         }
     }
 

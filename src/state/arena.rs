@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use super::ledger::Owner;
+use super::piece::corrupt;
 use super::segment::{Region, SegmentPool};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -45,6 +47,7 @@ impl BlockRef {
 /// Blocks cut out of regions. Freed blocks are kept by size, and given out again first.
 pub(super) struct Arena {
     segments: Rc<RefCell<SegmentPool>>,
+    owner: Owner,
     extents: Vec<Region>,
     /// How much of the last extent is given out.
     used: usize,
@@ -56,15 +59,71 @@ pub(super) struct Arena {
 
 impl Arena {
     /// An arena without a region yet, whose blocks start at multiples of `alignment` (a power of two).
-    pub(super) fn new(segments: Rc<RefCell<SegmentPool>>, alignment: usize) -> Self {
+    pub(super) fn new(segments: Rc<RefCell<SegmentPool>>, owner: Owner, alignment: usize) -> Self {
         Self {
             segments,
+            owner,
             extents: Vec::new(),
             used: 0,
             alignment,
             next_bytes: EXTENT_BYTES_MIN,
             free: BTreeMap::new(),
             bytes: 0,
+        }
+    }
+
+    /// Takes up the extents of an earlier process, in the order in which they were made. `block_at` says of what lies at
+    /// an address with so many bytes behind it how large the block there is and whether it is in use; nothing where no
+    /// block was ever made. Gives the blocks in use.
+    pub(super) fn resume(
+        &mut self,
+        extents: Vec<Region>,
+        block_at: impl Fn(&[u8]) -> Result<Option<(usize, bool)>>,
+    ) -> Result<Vec<(BlockRef, usize)>> {
+        let mut in_use = Vec::new();
+        self.next_bytes = EXTENT_BYTES_MAX;
+        for (number, extent) in extents.iter().enumerate() {
+            let content = extent.as_slice();
+            let mut offset = 0;
+            while offset < content.len() {
+                let Some((bytes, is_in_use)) = block_at(&content[offset..])? else {
+                    break;
+                };
+                if bytes == 0
+                    || !bytes.is_multiple_of(self.alignment)
+                    || bytes > content.len() - offset
+                {
+                    return Err(corrupt("a block reaches beyond its extent"));
+                }
+                let block = BlockRef::new(number, offset);
+                if is_in_use {
+                    self.bytes += bytes as u64;
+                    in_use.push((block, bytes));
+                } else {
+                    self.free.entry(bytes).or_default().push(block);
+                }
+                offset += bytes;
+            }
+            self.used = offset;
+        }
+        self.extents = extents;
+        Ok(in_use)
+    }
+
+    /// Does what must be whole for a later process: one that is killed in the midst of it leaves segments that are of no
+    /// use.
+    pub(super) fn change(&self, change: impl FnOnce()) {
+        let pool = &self.segments;
+        if let Ok(mut pool) = pool.try_borrow_mut()
+            && let Some(ledger) = pool.ledger()
+        {
+            ledger.begin_change();
+        }
+        change();
+        if let Ok(mut pool) = pool.try_borrow_mut()
+            && let Some(ledger) = pool.ledger()
+        {
+            ledger.end_change();
         }
     }
 
@@ -91,6 +150,16 @@ impl Arena {
     pub(super) fn free(&mut self, block: BlockRef, bytes: usize) {
         self.bytes -= bytes as u64;
         self.free.entry(bytes).or_default().push(block);
+    }
+
+    /// Whether so many bytes from the start of a block on lie in the arena.
+    pub(super) fn contains(&self, block: BlockRef, bytes: usize) -> bool {
+        let extent = self.extents.get(block.extent());
+        extent.is_some_and(|extent| {
+            block.offset().is_multiple_of(self.alignment)
+                && block.offset() < extent.len()
+                && bytes <= extent.len() - block.offset()
+        })
     }
 
     /// How many bytes are in blocks that are in use.
@@ -128,7 +197,7 @@ impl Arena {
             .segments
             .try_borrow_mut()
             .map_err(|_| Error::new(ErrorKind::Bug, "the segment pool is used twice at once"))?
-            .region(self.next_bytes.max(bytes))?;
+            .region(self.next_bytes.max(bytes), self.owner)?;
         self.extents.push(extent);
         self.used = 0;
         self.next_bytes = (self.next_bytes * 2).min(EXTENT_BYTES_MAX);

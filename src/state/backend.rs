@@ -1,24 +1,23 @@
 //! The keyed state of one operator subtask: what registers states, seals them at a barrier, and copies their bases.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use tracing::warn;
+
 use super::archive::{EntryKey, RecordKey, SingleKey, StateKey, StateValue};
 use super::cell::{AnyState, Restored, StateCell, StateStatistics};
-use super::chunk::ChunkPool;
 use super::descriptor::{RecordFormat, StateDescriptor, StateKind};
-use super::log::RecordLog;
 use super::map_state::MapState;
 use super::migration::{Migration, StoredKey};
+use super::pools::Pools;
 use super::schema::schema_text;
-use super::sealed::{Epoch, RestoredState, SealedState};
-use super::segment::SegmentPool;
+use super::sealed::{Epoch, LocalBarrier, RestoredState, SealedState};
 use super::spec::StateSpec;
-use super::store::{FixedStore, Ownership, Store, VariableStore, has_fixed_layout};
+use super::store::{Ownership, Store, has_fixed_layout};
 use super::value_state::ValueState;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::KeyGroupRange;
+use crate::model::{KeyGroupRange, hash_key};
 
 /// What a [`KeyedStateBackend`] is made with.
 #[derive(Clone, Debug)]
@@ -33,6 +32,21 @@ pub struct StateSettings {
     /// Whether a barrier gives what was touched since the one before. Otherwise each gives all there is, and takes the
     /// time for it; in between, changes cost nothing beside themselves.
     pub incremental: bool,
+    /// Whether a later process can take up the working segments, should this one be killed. It is of use with
+    /// incremental checkpoints only.
+    pub local_recovery: Option<LocalRecovery>,
+}
+
+/// How working segments outlive their process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalRecovery {
+    /// What tells these segments from all others: drawn anew by each run of the job.
+    pub lineage: u64,
+    /// What tells this start of the machine from all others: segments are not synced.
+    pub boot: u64,
+    /// The barrier of the checkpoint that the job is restored from, if it is one that surviving segments may be able to
+    /// go back to.
+    pub take_back: Option<LocalBarrier>,
 }
 
 /// The keyed state of one operator subtask.
@@ -133,7 +147,10 @@ impl KeyedStateBackend {
             sealed: Vec::with_capacity(self.states.len()),
         });
         self.epoch = Epoch(self.epoch.0 + 1);
-        Ok(())
+        match &self.pools {
+            Some(pools) => pools.change_ledger(|ledger| ledger.set_epoch(self.epoch.0)),
+            None => Ok(()),
+        }
     }
 
     /// Gathers about `bytes_max` of what the last barrier gives; to be called between batches until it gives, once,
@@ -181,6 +198,28 @@ impl KeyedStateBackend {
         Ok(running)
     }
 
+    /// The last barrier, as one that a later process can go back to, should this one be killed.
+    pub fn local_barrier(&self) -> Option<LocalBarrier> {
+        let pool = self.pools.as_ref()?.segments.try_borrow().ok()?;
+        Some(LocalBarrier {
+            lineage: pool.lineage()?,
+            epoch: Epoch(self.epoch.0 - 1),
+        })
+    }
+
+    /// A checkpoint of the barrier that ended `epoch` is complete: nobody will go back to an earlier one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Operator`] when it is called from within a closure that was given to a state.
+    pub fn release(&mut self, epoch: Epoch) -> Result<()> {
+        if let Some(pools) = &self.pools {
+            pools.change_ledger(|ledger| ledger.set_floor(epoch.0))?;
+        }
+        self.states
+            .iter()
+            .try_for_each(|state| state.release(epoch))
+    }
+
     /// Figures of each state.
     pub fn statistics(&self) -> Vec<StateStatistics> {
         self.states
@@ -202,80 +241,77 @@ impl KeyedStateBackend {
             ));
         }
         named(name, spec.check())?;
-        let mut store = self.store::<R, V>()?;
+        let position = self.restored.iter().position(|state| *state.name == *name);
+        let restored = position.map(|index| self.restored.swap_remove(index));
+        let migration = match &restored {
+            Some(restored) => named(name, spec.migration_for(&restored.descriptor, &descriptor))?,
+            None => None,
+        };
+        let hash = hash_key(format!("{name} {descriptor:?}").as_bytes());
+        // What survives in a new layout was never part of the checkpoint that is migrated.
+        let (mut store, survived) = self.store::<R, V>(name, hash, migration.is_none())?;
         debug_assert_eq!(store.format(), descriptor.record_format);
         let mut origin = Restored::default();
-        if let Some(index) = self.restored.iter().position(|state| *state.name == *name) {
-            let restored = self.restored.swap_remove(index);
-            let migration = named(name, spec.migration_for(&restored.descriptor, &descriptor))?;
-            named(name, self.load(&mut store, &restored, migration))?;
-            origin = Restored {
-                migrated: migration.is_some(),
-                base_bytes: restored.base_bytes(),
-            };
+        if let Some(restored) = restored.filter(|_| !survived) {
+            origin.migrated = migration.is_some();
+            origin.base_bytes = named(name, self.load(&mut store, &restored, migration))?;
         }
         let state = Rc::new(StateCell::new(name, descriptor, store, origin));
         self.states.push(Rc::clone(&state) as Rc<dyn AnyState>);
         Ok(state)
     }
 
-    /// Fills a store with what was restored, after a migration if there is one.
+    /// The store of the state with this hash of name and types, and whether it survived an earlier process.
+    fn store<R: RecordKey, V: StateValue>(
+        &mut self,
+        name: &str,
+        hash: u64,
+        may_survive: bool,
+    ) -> Result<(Store<R, V>, bool)> {
+        let pools = match &mut self.pools {
+            Some(pools) => pools,
+            pools => {
+                let opened = Pools::open(&self.settings)?;
+                self.epoch = opened.first_epoch;
+                pools.insert(opened)
+            }
+        };
+        if may_survive {
+            match pools.resume_store(&self.settings, self.epoch, hash) {
+                Ok(Some(store)) => return Ok((store, true)),
+                Ok(None) => {}
+                Err(error) => {
+                    let reason = error.full_message();
+                    warn!(state = name, reason, "surviving segments are of no use");
+                }
+            }
+        }
+        let store = pools.new_store(&self.settings, self.epoch, hash)?;
+        Ok((store, false))
+    }
+
+    /// Fills a store with what was restored, after a migration if there is one. Gives the bytes of the bases.
     fn load<R: StoredKey, V: StateValue>(
         &self,
         store: &mut Store<R, V>,
         restored: &RestoredState,
         migration: Option<&Migration<V>>,
-    ) -> Result<()> {
-        for (number, part) in restored.parts.iter().enumerate() {
-            match migration {
-                None => store.restore(part),
-                Some(migration) => migration.restore(
-                    store,
-                    part,
-                    restored.descriptor.record_format,
-                    self.ownership(),
-                ),
-            }
-            .map_err(|error| error.context(format!("part {number}")))?;
-        }
-        Ok(())
-    }
-
-    fn ownership(&self) -> Ownership {
-        Ownership {
+    ) -> Result<u64> {
+        let ownership = Ownership {
             max_parallelism: self.settings.max_parallelism,
             key_groups: self.settings.key_groups,
-        }
-    }
-
-    fn store<R: RecordKey, V: StateValue>(&mut self) -> Result<Store<R, V>> {
-        let ownership = self.ownership();
-        let pools = match &mut self.pools {
-            Some(pools) => pools,
-            pools => pools.insert(Pools::open(&self.settings)?),
         };
-        let segments = Rc::clone(&pools.segments);
-        let log = RecordLog::new(Rc::clone(&pools.chunks));
-        let incremental = self.settings.incremental;
-        Ok(if has_fixed_layout::<R, V>() {
-            Store::Fixed(FixedStore::new(ownership, segments, log, incremental))
-        } else {
-            Store::Variable(VariableStore::new(ownership, segments, log, incremental))
-        })
-    }
-}
-
-/// What all states of a subtask share.
-struct Pools {
-    segments: Rc<RefCell<SegmentPool>>,
-    chunks: Rc<RefCell<ChunkPool>>,
-}
-
-impl Pools {
-    fn open(settings: &StateSettings) -> Result<Self> {
-        let segments = Rc::new(RefCell::new(SegmentPool::open(&settings.directory)?));
-        let chunks = Rc::new(RefCell::new(ChunkPool::new(Rc::clone(&segments))));
-        Ok(Self { segments, chunks })
+        let format = restored.descriptor.record_format;
+        let mut base_bytes = 0;
+        for (number, part) in restored.parts.fetch()?.iter().enumerate() {
+            match migration {
+                None => store.restore(part),
+                Some(migration) => migration.restore(store, part, format, ownership),
+            }
+            .map_err(|error| error.context(format!("part {number}")))?;
+            base_bytes += part.base.as_ref().map_or(0, |base| base.len() as u64);
+        }
+        Ok(base_bytes)
     }
 }
 

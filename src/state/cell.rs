@@ -87,6 +87,8 @@ pub(super) trait AnyState {
     fn end_epoch(&self, epoch: Epoch) -> Result<()>;
     /// Gathers about `bytes_max` of what the barrier that ended `epoch` is to give; gives it when all is gathered.
     fn gather(&self, bytes_max: usize, epoch: Epoch) -> Result<Option<SealedState>>;
+    /// Nothing before the barrier that ended `epoch` will be taken back.
+    fn release(&self, epoch: Epoch) -> Result<()>;
     /// Copies about `bytes_max` of a base, if one is due.
     fn copy_base_slice(&self, bytes_max: usize, epoch: Epoch) -> Result<BaseProgress>;
     /// Its figures; nothing while it is in use.
@@ -122,6 +124,11 @@ impl<R: RecordKey, V: StateValue> AnyState for StateCell<R, V> {
             delta,
             base,
         }))
+    }
+
+    fn release(&self, epoch: Epoch) -> Result<()> {
+        self.store()?.release(epoch);
+        Ok(())
     }
 
     fn copy_base_slice(&self, bytes_max: usize, epoch: Epoch) -> Result<BaseProgress> {

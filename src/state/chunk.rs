@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::ledger::Owner;
 use super::segment::{Region, SegmentPool};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,6 +23,7 @@ pub(super) const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// Gives out chunks. All states of a subtask share one.
 pub(super) struct ChunkPool {
     segments: Rc<RefCell<SegmentPool>>,
+    owner: Owner,
     /// By size, which is a power of two.
     free: BTreeMap<usize, Vec<Region>>,
     /// Where sealed chunks come back to, on whichever thread the last of their bytes is dropped.
@@ -32,11 +34,19 @@ type Returned = Arc<Mutex<Vec<Region>>>;
 
 impl ChunkPool {
     /// A pool that has no chunk yet.
-    pub(super) fn new(segments: Rc<RefCell<SegmentPool>>) -> Self {
+    pub(super) fn new(segments: Rc<RefCell<SegmentPool>>, owner: Owner) -> Self {
         Self {
             segments,
+            owner,
             free: BTreeMap::new(),
             returned: Returned::default(),
+        }
+    }
+
+    /// Gives chunks that nobody uses to the pool.
+    pub(super) fn add(&mut self, regions: Vec<Region>) {
+        for region in regions {
+            self.free.entry(region.len()).or_default().push(region);
         }
     }
 
@@ -49,7 +59,7 @@ impl ChunkPool {
                 .segments
                 .try_borrow_mut()
                 .map_err(|_| Error::new(ErrorKind::Bug, "the segment pool is used twice at once"))?
-                .region(bytes)?,
+                .region(bytes, self.owner)?,
         };
         Ok(Chunk {
             region,
@@ -64,9 +74,7 @@ impl ChunkPool {
         }
         let returned =
             mem::take(&mut *self.returned.lock().unwrap_or_else(PoisonError::into_inner));
-        for region in returned {
-            self.free.entry(region.len()).or_default().push(region);
-        }
+        self.add(returned);
         self.free.get_mut(&bytes).and_then(Vec::pop)
     }
 }
@@ -113,6 +121,11 @@ impl Chunk {
         &mut self.region.as_mut_slice()[start..self.used]
     }
 
+    /// The region, for another use; nothing that was written is shared out.
+    pub(super) fn into_region(self) -> Region {
+        self.region
+    }
+
     /// What is written becomes bytes that never change again; the chunk goes back to its pool with the last of them.
     pub(super) fn seal(self) -> Bytes {
         Bytes::from_owner(SealedChunk {
@@ -155,8 +168,8 @@ mod tests {
     use super::*;
 
     fn pool(folder: &tempfile::TempDir) -> ChunkPool {
-        let segments = SegmentPool::open(folder.path()).unwrap();
-        ChunkPool::new(Rc::new(RefCell::new(segments)))
+        let segments = SegmentPool::open(folder.path(), None).unwrap();
+        ChunkPool::new(Rc::new(RefCell::new(segments)), Owner::Chunks)
     }
 
     #[test]

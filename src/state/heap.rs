@@ -5,7 +5,7 @@
 //! 0       4                     length of the key
 //! 4       4                     length of the value
 //! 8       4                     size of the block
-//! 12      4                     0
+//! 12      4                     1 when the block is in use, else 0
 //! 16      length of the key     key, then zeros up to a multiple of 16
 //! ...     length of the value   value
 //! ```
@@ -13,17 +13,21 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use rkyv::Archived;
 use rkyv::seal::Seal;
 
 use super::archive::{self, ARCHIVE_ALIGNMENT, RecordKey, StateValue};
 use super::arena::{Arena, BlockRef};
-use super::segment::SegmentPool;
+use super::ledger::Owner;
+use super::piece::corrupt;
+use super::segment::{Region, SegmentPool};
 use super::table::prefetch;
 use crate::error::{Error, ErrorKind, Result};
 
 const HEADER_BYTES: usize = 16;
+const IN_USE: usize = 12;
 
 /// Blocks of one state's records.
 ///
@@ -37,11 +41,54 @@ pub(super) struct Heap<R, V> {
 
 impl<R: RecordKey, V: StateValue> Heap<R, V> {
     /// An empty heap.
-    pub(super) fn new(segments: Rc<RefCell<SegmentPool>>) -> Self {
+    pub(super) fn new(segments: Rc<RefCell<SegmentPool>>, owner: Owner) -> Self {
         Self {
-            arena: Arena::new(segments, ARCHIVE_ALIGNMENT),
+            arena: Arena::new(segments, owner, ARCHIVE_ALIGNMENT),
             _types: PhantomData,
         }
+    }
+
+    /// Takes up the blocks of an earlier process; gives those in use. What lies in one must not be looked at
+    /// before it has passed [`Heap::check_bounds`] and [`Heap::check_content`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`].
+    pub(super) fn resume(&mut self, extents: Vec<Region>) -> Result<Vec<BlockRef>> {
+        let blocks = self.arena.resume(extents, |bytes| {
+            let word = |at| match bytes.get(at..).and_then(|bytes| bytes.first_chunk()) {
+                Some(bytes) => u32::from_le_bytes(*bytes),
+                None => 0,
+            };
+            let block_bytes = word(8) as usize;
+            Ok((block_bytes > 0).then_some((block_bytes, word(IN_USE) != 0)))
+        })?;
+        Ok(blocks.into_iter().map(|(block, _)| block).collect())
+    }
+
+    /// Whether a block is one in use that its record lies in. Without that, it must not be looked at.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when it is not.
+    pub(super) fn check_bounds(&self, block: BlockRef) -> Result<()> {
+        if !self.arena.contains(block, HEADER_BYTES) {
+            return Err(corrupt("a record lies outside its heap"));
+        }
+        let (key_bytes, value_bytes, block_bytes) = self.header(block);
+        let in_use = *self.arena.slice(block, IN_USE, 4) == 1_u32.to_le_bytes();
+        let fits = value_start(key_bytes) + value_bytes <= block_bytes;
+        if !in_use || !fits || !self.arena.contains(block, block_bytes) {
+            return Err(corrupt("a record of the heap is not whole"));
+        }
+        Ok(())
+    }
+
+    /// Whether a block's key and value have the form of their types.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when they do not.
+    pub(super) fn check_content(&self, block: BlockRef) -> Result<()> {
+        R::check(self.key_bytes(block))?;
+        archive::check::<V>(self.value_bytes(block))
     }
 
     /// Puts a record into a new block.
@@ -53,7 +100,6 @@ impl<R: RecordKey, V: StateValue> Heap<R, V> {
             u32::try_from(key.len()).map_err(too_large)?,
             u32::try_from(value.len()).map_err(too_large)?,
             u32::try_from(bytes).map_err(too_large)?,
-            0,
         ];
         let block = self.arena.allocate(bytes)?;
         let target = self.arena.slice_mut(block, 0, bytes);
@@ -64,10 +110,12 @@ impl<R: RecordKey, V: StateValue> Heap<R, V> {
         target[HEADER_BYTES..key_end].copy_from_slice(key);
         target[key_end..value_start].fill(0);
         target[value_start..value_start + value.len()].copy_from_slice(value);
+        self.set_in_use(block, true);
         Ok(block)
     }
 
-    /// Replaces the value of a record, which moves to another block when this one is too small; says where it is then.
+    /// Replaces the value of a record. When its block is too small, the record is also in another block then, which is
+    /// given; the caller removes this one.
     pub(super) fn replace_value(&mut self, block: BlockRef, value: &[u8]) -> Result<BlockRef> {
         let (key_bytes, _, block_bytes) = self.header(block);
         let value_start = value_start(key_bytes);
@@ -82,15 +130,22 @@ impl<R: RecordKey, V: StateValue> Heap<R, V> {
             return Ok(block);
         }
         let key = self.key_bytes(block).to_vec();
-        let moved = self.insert(&key, value)?;
-        self.arena.free(block, block_bytes);
-        Ok(moved)
+        self.insert(&key, value)
     }
 
     /// Gives the block of a record back.
     pub(super) fn remove(&mut self, block: BlockRef) {
         let (_, _, block_bytes) = self.header(block);
+        self.set_in_use(block, false);
         self.arena.free(block, block_bytes);
+    }
+
+    fn set_in_use(&mut self, block: BlockRef, in_use: bool) {
+        compiler_fence(Ordering::SeqCst);
+        self.arena
+            .slice_mut(block, IN_USE, 4)
+            .copy_from_slice(&u32::from(in_use).to_le_bytes());
+        compiler_fence(Ordering::SeqCst);
     }
 
     /// The archived bytes of a record's key.

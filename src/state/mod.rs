@@ -106,10 +106,12 @@ mod descriptor;
 )]
 mod heap;
 mod key_hasher;
+mod ledger;
 mod log;
 mod map_state;
 mod migration;
 mod piece;
+mod pools;
 mod scan;
 mod schema;
 mod sealed;
@@ -121,10 +123,11 @@ mod segment;
 mod spec;
 mod store;
 mod table;
+mod undo;
 mod value_state;
 
 pub use archive::{StateKey, StateValue};
-pub use backend::{KeyedStateBackend, StateSettings};
+pub use backend::{KeyedStateBackend, LocalRecovery, StateSettings};
 pub use cell::StateStatistics;
 pub use descriptor::{RecordFormat, StateDescriptor, StateKind};
 pub use key_hasher::KeyHasher;
@@ -133,7 +136,10 @@ pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
 pub use schema::{SchemaFields, SchemaText, StateSchema};
-pub use sealed::{Epoch, RestoredPart, RestoredState, SealedBase, SealedBytes, SealedState};
+pub use sealed::{
+    Epoch, LocalBarrier, RestoredPart, RestoredParts, RestoredState, SealedBase, SealedBytes,
+    SealedState,
+};
 pub use spec::StateSpec;
 pub use value_state::ValueState;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::descriptor::StateDescriptor;
+use crate::error::Result;
 use crate::model::KeyGroupRange;
 
 /// The number of a state's epoch: the time between two barriers. It grows by one with each barrier.
@@ -72,6 +73,46 @@ pub struct SealedBase {
     pub bytes: SealedBytes,
 }
 
+/// A barrier that a process which takes up the working segments can go back to, if they survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LocalBarrier {
+    /// Whose segments: drawn anew by each run that begins with empty ones.
+    pub lineage: u64,
+    /// The epoch that the barrier ended.
+    pub epoch: Epoch,
+}
+
+/// What makes up a restored state, fetched when it is needed: not at all, when the working segments have survived.
+#[derive(Clone)]
+pub struct RestoredParts(Arc<dyn Fn() -> Result<Vec<RestoredPart>> + Send + Sync>);
+
+impl RestoredParts {
+    /// Parts that `fetch` gives. It may block for as long as reading them takes.
+    pub fn deferred(fetch: impl Fn() -> Result<Vec<RestoredPart>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(fetch))
+    }
+
+    /// The parts.
+    ///
+    /// # Errors
+    /// Those of whoever fetches them.
+    pub fn fetch(&self) -> Result<Vec<RestoredPart>> {
+        (self.0)()
+    }
+}
+
+impl From<Vec<RestoredPart>> for RestoredParts {
+    fn from(parts: Vec<RestoredPart>) -> Self {
+        Self::deferred(move || Ok(parts.clone()))
+    }
+}
+
+impl std::fmt::Debug for RestoredParts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("RestoredParts")
+    }
+}
+
 /// One named state as a checkpoint gives it back to one subtask.
 #[derive(Clone, Debug)]
 pub struct RestoredState {
@@ -82,15 +123,7 @@ pub struct RestoredState {
     /// What makes up the state, to be applied in this order: a record of a later part replaces one of an earlier part.
     ///
     /// Of each part, the reader takes the records whose key group is both the part's and its own.
-    pub parts: Vec<RestoredPart>,
-}
-
-impl RestoredState {
-    /// How many bytes its bases have.
-    pub(super) fn base_bytes(&self) -> u64 {
-        let bases = self.parts.iter().filter_map(|part| part.base.as_ref());
-        bases.map(|base| base.len() as u64).sum()
-    }
+    pub parts: RestoredParts,
 }
 
 /// What one subtask had written of a state.

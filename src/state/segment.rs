@@ -2,15 +2,20 @@
 //!
 //! Blocks are reserved with `fallocate` before they are touched: a full tmpfs or disk is then an error here, and not a
 //! SIGBUS at some later store. Under miri, which has no files to map, a segment is heap memory.
+//!
+//! The first page of each segment says which one it is, and the ledger says who owns which region, so that a later
+//! process can take them up again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use self::memory::Memory;
+use super::ledger::{Ledger, LedgerIdentity, Owner, RegionEntry, SegmentLabel};
+use super::piece::corrupt;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The size of the first segment; each further one is twice as large, up to [`SEGMENT_BYTES_MAX`].
@@ -19,8 +24,17 @@ const SEGMENT_BYTES_MIN: usize = 1 << 20;
 /// The size at which segments stop growing; only a region that is larger still gets a larger one of its own.
 const SEGMENT_BYTES_MAX: usize = 64 << 20;
 
+/// Segments from this size on lie at an address that huge pages can be mapped to.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+
 /// Regions start at page boundaries, so that reserving one never touches another.
-const REGION_ALIGNMENT: usize = 4096;
+const PAGE_BYTES: usize = 4096;
+
+const LEDGER_NAME: &str = "segment-ledger";
+
+/// Numbers are never used again in a process: sealed bytes can keep a segment of an earlier run of the same job alive,
+/// and its file must not be mistaken for one of this run when it is removed.
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Makes segments, and cuts regions out of them.
 pub(super) struct SegmentPool {
@@ -28,23 +42,126 @@ pub(super) struct SegmentPool {
     /// The segment that regions are being cut from, and how much of it is given out.
     current: Option<(Arc<Segment>, usize)>,
     next_bytes: usize,
+    /// Nothing when no later process is to take the segments up.
+    ledger: Option<Ledger>,
+}
+
+/// What an earlier process left: the regions of each owner, in the order in which they were cut out.
+pub(super) struct Survivors {
+    /// The epoch that was at hand.
+    pub(super) epoch: u64,
+    regions: Vec<(Owner, Region)>,
+}
+
+impl Survivors {
+    /// Takes out the regions of one owner.
+    pub(super) fn take(&mut self, owner: Owner) -> Vec<Region> {
+        let (own, others) = std::mem::take(&mut self.regions)
+            .into_iter()
+            .partition(|(found, _)| *found == owner);
+        self.regions = others;
+        let own: Vec<(Owner, Region)> = own;
+        own.into_iter().map(|(_, region)| region).collect()
+    }
 }
 
 impl SegmentPool {
-    /// A pool whose segments lie in `directory`, which is made if it is missing, and emptied.
-    pub(super) fn open(directory: &Path) -> Result<Self> {
+    /// A pool whose segments lie in `directory`, which is made if it is missing, and emptied. With an identity, it keeps
+    /// a ledger, so that a later process can take the segments up.
+    pub(super) fn open(directory: &Path, identity: Option<LedgerIdentity>) -> Result<Self> {
+        let folder = Arc::new(SegmentFolder::prepare(directory)?);
+        let ledger = match identity {
+            None => None,
+            Some(identity) => {
+                let file = Segment::create_file(&folder, LEDGER_NAME, 0, Ledger::BYTES)?;
+                file.reserve(0, Ledger::BYTES)?;
+                Some(Ledger::begin(Region::of(&file, 0, Ledger::BYTES), identity))
+            }
+        };
         Ok(Self {
-            folder: Arc::new(SegmentFolder::prepare(directory)?),
+            folder,
             current: None,
             next_bytes: SEGMENT_BYTES_MIN,
+            ledger,
         })
     }
 
+    /// Takes up the segments that an earlier process left in `directory`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when there are none of this identity, or they are not whole, or a change of structure was
+    /// cut in half.
+    pub(super) fn reopen(directory: &Path, identity: LedgerIdentity) -> Result<(Self, Survivors)> {
+        let folder = Arc::new(SegmentFolder {
+            directory: directory.to_path_buf(),
+        });
+        // Until all is known to be whole, an error must not remove what is there: the caller decides.
+        let file = Segment::open_file(&folder, LEDGER_NAME, 0, Ledger::BYTES)?;
+        let ledger = Ledger::resume(Region::of(&file, 0, Ledger::BYTES), identity)?;
+        let mut segments = Vec::new();
+        for (number, bytes) in ledger.segments()? {
+            let segment = Segment::open_file(&folder, &segment_name(number), number, bytes)?;
+            let label = SegmentLabel {
+                lineage: identity.lineage,
+                number,
+                bytes,
+            };
+            label.check(Region::of(&segment, 0, PAGE_BYTES).as_slice())?;
+            segments.push((number, segment));
+        }
+        let mut regions = Vec::new();
+        let mut end_of_last = (0, 0);
+        for entry in ledger.regions()? {
+            let (_, segment) = segments
+                .iter()
+                .find(|(number, _)| *number == entry.segment)
+                .ok_or_else(|| corrupt("the ledger names a segment that it does not list"))?;
+            let end = entry.offset + entry.bytes;
+            if entry.offset < PAGE_BYTES || end > segment.memory.len() {
+                return Err(corrupt("the ledger names a region outside its segment"));
+            }
+            if (entry.segment, entry.offset) < end_of_last {
+                return Err(corrupt("two regions of the ledger overlap"));
+            }
+            end_of_last = (entry.segment, end);
+            regions.push((entry.owner, Region::of(segment, entry.offset, entry.bytes)));
+        }
+        let last = segments.last();
+        if let Some((number, _)) = last {
+            NEXT_NUMBER.fetch_max(number + 1, Ordering::Relaxed);
+        }
+        let pool = Self {
+            current: last.map(|(number, segment)| {
+                let used = if end_of_last.0 == *number {
+                    end_of_last.1
+                } else {
+                    PAGE_BYTES
+                };
+                (Arc::clone(segment), used)
+            }),
+            next_bytes: SEGMENT_BYTES_MAX,
+            folder,
+            ledger: Some(ledger),
+        };
+        let epoch = pool.ledger.as_ref().map_or(0, Ledger::epoch);
+        Ok((pool, Survivors { epoch, regions }))
+    }
+
+    /// Whose segments they are, if a later process can take them up.
+    pub(super) fn lineage(&self) -> Option<u64> {
+        self.ledger.as_ref().map(Ledger::lineage)
+    }
+
+    /// The ledger, if one is kept.
+    pub(super) fn ledger(&mut self) -> Option<&mut Ledger> {
+        self.ledger.as_mut()
+    }
+
     /// Cuts out a region of at least `bytes`, filled with zeros, its room on the disk reserved.
-    pub(super) fn region(&mut self, bytes: usize) -> Result<Region> {
+    pub(super) fn region(&mut self, bytes: usize, owner: Owner) -> Result<Region> {
         let bytes = bytes
             .max(1)
-            .checked_next_multiple_of(REGION_ALIGNMENT)
+            .checked_next_multiple_of(PAGE_BYTES)
             .ok_or_else(|| {
                 Error::new(
                     ErrorKind::Environment,
@@ -55,26 +172,37 @@ impl SegmentPool {
             Some((segment, used)) if segment.memory.len() - used >= bytes => {
                 (Arc::clone(segment), *used)
             }
-            _ => (self.next_segment(bytes)?, 0),
+            _ => (self.next_segment(bytes)?, PAGE_BYTES),
         };
-        segment.memory.reserve(offset, bytes).map_err(|source| {
-            Error::io(
-                format!("reserve {bytes} bytes in {}", segment.path.display()),
-                source,
-            )
-        })?;
+        segment.reserve(offset, bytes)?;
         self.current = Some((Arc::clone(&segment), offset + bytes));
-        Ok(Region {
-            start: segment.memory.pointer(offset),
-            bytes,
-            _segment: segment,
-        })
+        if let Some(ledger) = &mut self.ledger {
+            ledger.add_region(RegionEntry {
+                segment: segment.number,
+                owner,
+                offset,
+                bytes,
+            });
+        }
+        Ok(Region::of(&segment, offset, bytes))
     }
 
     fn next_segment(&mut self, bytes_min: usize) -> Result<Arc<Segment>> {
-        let segment = Segment::create(&self.folder, self.next_bytes.max(bytes_min))?;
+        let bytes = self.next_bytes.max(bytes_min.saturating_add(PAGE_BYTES));
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let segment = Segment::create_file(&self.folder, &segment_name(number), number, bytes)?;
+        segment.reserve(0, PAGE_BYTES)?;
+        if let Some(ledger) = &mut self.ledger {
+            let label = SegmentLabel {
+                lineage: ledger.lineage(),
+                number,
+                bytes,
+            };
+            label.write(Region::of(&segment, 0, PAGE_BYTES).as_mut_slice());
+            ledger.add_segment(number, bytes);
+        }
         self.next_bytes = (self.next_bytes * 2).min(SEGMENT_BYTES_MAX);
-        Ok(Arc::new(segment))
+        Ok(segment)
     }
 }
 
@@ -90,6 +218,19 @@ pub(super) struct Region {
 unsafe impl Send for Region {}
 
 impl Region {
+    /// A range of a segment. The caller sees to it that nobody else has a byte of it.
+    fn of(segment: &Arc<Segment>, offset: usize, bytes: usize) -> Self {
+        assert!(
+            bytes <= segment.memory.len() - offset,
+            "a region lies outside its segment"
+        );
+        Self {
+            start: segment.memory.pointer(offset),
+            bytes,
+            _segment: Arc::clone(segment),
+        }
+    }
+
     /// How many bytes it holds.
     pub(super) fn len(&self) -> usize {
         self.bytes
@@ -122,29 +263,65 @@ impl Region {
 /// One mapped file. The file is removed with it.
 struct Segment {
     memory: Memory,
+    number: u32,
     path: PathBuf,
     _folder: Arc<SegmentFolder>,
 }
 
 impl Segment {
-    fn create(folder: &Arc<SegmentFolder>, bytes: usize) -> Result<Self> {
-        // Numbers are never used again in a process: sealed bytes can keep a segment of an earlier run of the same job
-        // alive, and its file must not be mistaken for one of this run when it is removed.
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = folder.directory.join(format!("segment-{number}"));
+    fn create_file(
+        folder: &Arc<SegmentFolder>,
+        name: &str,
+        number: u32,
+        bytes: usize,
+    ) -> Result<Arc<Self>> {
+        let path = folder.directory.join(name);
         let memory = Memory::create(&path, bytes).map_err(|source| {
             Error::io(
                 format!("create segment {} of {bytes} bytes", path.display()),
                 source,
             )
         })?;
-        Ok(Self {
+        Ok(Self::of(folder, memory, number, path))
+    }
+
+    /// The file that an earlier process made with so many bytes.
+    fn open_file(
+        folder: &Arc<SegmentFolder>,
+        name: &str,
+        number: u32,
+        bytes: usize,
+    ) -> Result<Arc<Self>> {
+        let path = folder.directory.join(name);
+        let memory = Memory::open(&path, bytes)
+            .map_err(|source| Error::io(format!("open segment {}", path.display()), source))?;
+        Ok(Self::of(folder, memory, number, path))
+    }
+
+    fn of(folder: &Arc<SegmentFolder>, memory: Memory, number: u32, path: PathBuf) -> Arc<Self> {
+        if memory.len() >= HUGE_PAGE_BYTES {
+            memory.ask_for_huge_pages();
+        }
+        Arc::new(Self {
             memory,
+            number,
             path,
             _folder: Arc::clone(folder),
         })
     }
+
+    fn reserve(&self, offset: usize, bytes: usize) -> Result<()> {
+        self.memory.reserve(offset, bytes).map_err(|source| {
+            Error::io(
+                format!("reserve {bytes} bytes in {}", self.path.display()),
+                source,
+            )
+        })
+    }
+}
+
+fn segment_name(number: u32) -> String {
+    format!("segment-{number}")
 }
 
 impl Drop for Segment {
@@ -232,6 +409,25 @@ mod memory {
             Ok(Self { map, file })
         }
 
+        /// The file that another process made with so many bytes.
+        pub(super) fn open(path: &Path, bytes: usize) -> io::Result<Self> {
+            let file = OpenOptions::new().read(true).write(true).open(path)?;
+            if file.metadata()?.len() != bytes as u64 {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("it does not have {bytes} bytes"),
+                ));
+            }
+            let map = MmapOptions::new().len(bytes).map_raw(&file)?;
+            Ok(Self { map, file })
+        }
+
+        /// What the kernel makes of it is up to its settings; it is faster with them, and right without.
+        pub(super) fn ask_for_huge_pages(&self) {
+            #[cfg(target_os = "linux")]
+            let _ = self.map.advise(memmap2::Advice::HugePage);
+        }
+
         pub(super) fn len(&self) -> usize {
             self.map.len()
         }
@@ -288,6 +484,12 @@ mod memory {
             Ok(Self { start, layout })
         }
 
+        pub(super) fn open(_path: &Path, _bytes: usize) -> io::Result<Self> {
+            Err(io::Error::from(io::ErrorKind::Unsupported))
+        }
+
+        pub(super) fn ask_for_huge_pages(&self) {}
+
         pub(super) fn len(&self) -> usize {
             self.layout.size()
         }
@@ -321,9 +523,9 @@ mod tests {
     #[test]
     fn regions_do_not_overlap_and_start_as_zeros() {
         let folder = tempfile::tempdir().unwrap();
-        let mut pool = SegmentPool::open(&folder.path().join("state")).unwrap();
+        let mut pool = SegmentPool::open(&folder.path().join("state"), None).unwrap();
         let mut regions: Vec<Region> = (0..40)
-            .map(|index| pool.region(100_000 + index).unwrap())
+            .map(|index| pool.region(100_000 + index, Owner::Chunks).unwrap())
             .collect();
         for (index, region) in regions.iter_mut().enumerate() {
             assert!(region.as_slice().iter().all(|&byte| byte == 0), "{index}");
@@ -342,8 +544,8 @@ mod tests {
     fn a_region_outlives_its_pool_and_the_folder_goes_with_the_last_region() {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("state");
-        let mut pool = SegmentPool::open(&directory).unwrap();
-        let mut region = pool.region(10).unwrap();
+        let mut pool = SegmentPool::open(&directory, None).unwrap();
+        let mut region = pool.region(10, Owner::Chunks).unwrap();
         drop(pool);
         region.as_mut_slice().fill(7);
         assert_eq!(region.as_slice()[9], 7);
@@ -357,7 +559,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("segment-77"), "old").unwrap();
         fs::write(folder.path().join("letter.txt"), "mine").unwrap();
-        let _pool = SegmentPool::open(folder.path()).unwrap();
+        let _pool = SegmentPool::open(folder.path(), None).unwrap();
         assert!(!folder.path().join("segment-77").exists());
         assert!(folder.path().join("letter.txt").exists());
     }
@@ -365,10 +567,10 @@ mod tests {
     #[test]
     fn more_than_the_disk_can_hold_is_an_error_that_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        let mut pool = SegmentPool::open(folder.path()).unwrap();
-        let error = pool.region(1 << 46).err().unwrap();
+        let mut pool = SegmentPool::open(folder.path(), None).unwrap();
+        let error = pool.region(1 << 46, Owner::Chunks).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Environment);
         assert!(error.to_string().contains("segment-"), "{error}");
-        pool.region(10).unwrap();
+        pool.region(10, Owner::Chunks).unwrap();
     }
 }

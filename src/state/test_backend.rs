@@ -21,6 +21,7 @@ pub(crate) fn test_backend() -> KeyedStateBackend {
         max_parallelism: 128,
         key_groups: KeyGroupRange { start: 0, end: 128 },
         incremental: true,
+        local_recovery: None,
     };
     KeyedStateBackend::new(settings, Vec::new())
 }

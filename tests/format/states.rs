@@ -58,6 +58,7 @@ impl States {
             max_parallelism: MAX_PARALLELISM,
             key_groups: own,
             incremental: true,
+            local_recovery: None,
         };
         let mut backend = KeyedStateBackend::new(settings, restored);
         Self {

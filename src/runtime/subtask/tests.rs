@@ -402,6 +402,6 @@ fn restored_state(
     Some(RestoredState {
         name: first.name.clone(),
         descriptor: first.descriptor.clone(),
-        parts,
+        parts: parts.into(),
     })
 }

@@ -49,9 +49,9 @@ async fn take(
 fn content(loaded: &LoadedCheckpoint) -> String {
     let plan = loaded.restore_plan(&"sum".into(), 0, 1, MAX_PARALLELISM);
     let states = plan.unwrap().unwrap().states;
-    let parts = states.iter().flat_map(|state| &state.parts);
-    let pieces = parts.flat_map(|part| part.base.iter().chain(&part.deltas));
-    let bytes: Vec<u8> = pieces.flatten().copied().collect();
+    let parts = states.iter().flat_map(|state| state.parts.fetch().unwrap());
+    let pieces = parts.flat_map(|part| part.base.into_iter().chain(part.deltas));
+    let bytes: Vec<u8> = pieces.flatten().collect();
     String::from_utf8(bytes).unwrap()
 }
 

@@ -21,6 +21,8 @@ fn parts(plan: &RestorePlan) -> Vec<Part> {
     };
     state
         .parts
+        .fetch()
+        .unwrap()
         .iter()
         .map(|part| {
             let pieces = part.base.iter().chain(&part.deltas);

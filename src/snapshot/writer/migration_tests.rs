@@ -179,6 +179,7 @@ impl Model {
             max_parallelism: MAX_PARALLELISM,
             key_groups,
             incremental: self.incremental,
+            local_recovery: None,
         };
         let mut backend = KeyedStateBackend::new(settings, states);
         let state = backend.value_state(V::spec()).unwrap();

@@ -1,25 +1,23 @@
 //! The fixed layout: key and value lie in the table's slot.
 
-use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::mem;
-use std::rc::Rc;
 
 use rkyv::Archived;
 use rkyv::seal::Seal;
 
-use super::{Ownership, SealedParts};
+use super::{Ownership, SealedParts, StoreSetup};
 use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::archive::{self, RecordKey, StateValue};
 use crate::state::base::{BaseProgress, BaseSchedule};
 use crate::state::changes::Changes;
 use crate::state::descriptor::RecordFormat;
-use crate::state::log::RecordLog;
+use crate::state::ledger::Owner;
 use crate::state::piece::{FixedPiece, FixedShape, Footer, PieceKind};
 use crate::state::sealed::Epoch;
-use crate::state::segment::SegmentPool;
 use crate::state::table::{Cursor, Home, Slot, Table};
+use crate::state::undo::{UndoKind, UndoLog};
 
 /// So many keys of a batch are looked up at once: enough to keep all of a core's line-fill buffers busy, few enough to
 /// stay in its first-level cache.
@@ -28,45 +26,75 @@ const STAGE_KEYS: usize = 32;
 /// A state whose keys and values each have one size, and whose archived bytes are those of the types themselves.
 pub(in crate::state) struct FixedStore<R: RecordKey, V: StateValue> {
     ownership: Ownership,
-    table: Table<R::Fixed, Archived<V>>,
+    pub(super) table: Table<R::Fixed, Archived<V>>,
     changes: Changes,
     base: BaseSchedule,
+    /// Nothing when no later process is to take the state up.
+    pub(super) undo: Option<UndoLog>,
     /// Kept between batches for its memory.
     staged: Vec<Wanted<R, V>>,
 }
 
 /// A key of a batch on its way through the table.
-struct Wanted<R: RecordKey, V: StateValue> {
+pub(super) struct Wanted<R: RecordKey, V: StateValue> {
     key: R::Fixed,
-    hash: u64,
-    group: KeyGroup,
+    pub(super) hash: u64,
+    pub(super) group: KeyGroup,
     home: Option<FixedHome<R, V>>,
     _types: PhantomData<(R, V)>,
 }
 
-type FixedHome<R, V> = Home<<R as RecordKey>::Fixed, Archived<V>>;
-type FixedSlot<R, V> = Slot<<R as RecordKey>::Fixed, Archived<V>>;
+pub(super) type FixedHome<R, V> = Home<<R as RecordKey>::Fixed, Archived<V>>;
+pub(super) type FixedSlot<R, V> = Slot<<R as RecordKey>::Fixed, Archived<V>>;
 
 impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
-    const SHAPE: FixedShape = FixedShape {
+    pub(super) const SHAPE: FixedShape = FixedShape {
         key_bytes: size_of::<R::Fixed>(),
         value_bytes: size_of::<Archived<V>>(),
     };
 
-    /// An empty store. Unless it is `incremental`, each barrier gives all of it.
-    pub(in crate::state) fn new(
-        ownership: Ownership,
-        segments: Rc<RefCell<SegmentPool>>,
-        log: RecordLog,
-        incremental: bool,
-    ) -> Self {
+    /// An empty store.
+    pub(in crate::state) fn new(setup: StoreSetup) -> Self {
+        let StoreSetup {
+            ownership,
+            segments,
+            log,
+            number,
+            incremental,
+            undo,
+        } = setup;
         Self {
             ownership,
-            table: Table::new(segments, ownership.key_groups, incremental),
+            table: Table::new(
+                segments,
+                Owner::Table(number),
+                ownership.key_groups,
+                incremental,
+            ),
             changes: Changes::new(log),
             base: BaseSchedule::default(),
+            undo,
             staged: Vec::with_capacity(STAGE_KEYS),
         }
+    }
+
+    pub(super) fn restore_record(
+        &mut self,
+        wanted: &Wanted<R, V>,
+        value: &Archived<V>,
+    ) -> Result<()> {
+        match self.find(wanted) {
+            Some((_, slot)) => self.table.overwrite(slot, value),
+            None => {
+                self.table.insert_untouched(
+                    wanted.group,
+                    wanted.hash,
+                    (&wanted.key, value),
+                    |key| R::fixed_hashes(key).record,
+                )?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn with<T>(
@@ -167,7 +195,17 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
             while self.copy_base_slice(usize::MAX, epoch)?.running {}
         }
         self.table.end_epoch();
+        if let Some(undo) = &mut self.undo {
+            undo.end_epoch();
+        }
         self.changes.end_epoch(self.base.on_barrier())
+    }
+
+    /// Nothing before the barrier that ended `epoch` will be taken back.
+    pub(super) fn release(&mut self, epoch: Epoch) {
+        if let Some(undo) = &mut self.undo {
+            undo.release(epoch.0);
+        }
     }
 
     /// Gathers about `bytes_max` of what the last barrier is to give; gives it when all is gathered.
@@ -264,10 +302,8 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
             }
             let wanted = Self::wanted(key, group, hashes.record);
             let value = value.map(archive::checked_fixed::<V>).transpose()?;
-            let found = if is_base { None } else { self.find(&wanted) };
-            match (found, value) {
-                (Some((_, slot)), Some(value)) => *self.table.record_mut(slot).1 = value,
-                (None, Some(value)) => {
+            match value {
+                Some(value) if is_base => {
                     self.table.insert_untouched(
                         group,
                         hashes.record,
@@ -275,8 +311,12 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
                         |key| R::fixed_hashes(key).record,
                     )?;
                 }
-                (Some((home, slot)), None) => self.table.remove(home, slot),
-                (None, None) => {}
+                Some(value) => self.restore_record(&wanted, &value)?,
+                None => {
+                    if let Some((home, slot)) = self.find(&wanted) {
+                        self.table.remove(home, slot);
+                    }
+                }
             }
         }
         if kind == PieceKind::Delta && self.table.notes_touches() {
@@ -324,7 +364,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
     }
 
     #[inline(always)]
-    fn locate(&self, key: R::Fixed) -> Result<Wanted<R, V>> {
+    pub(super) fn locate(&self, key: R::Fixed) -> Result<Wanted<R, V>> {
         let hashes = R::fixed_hashes(&key);
         let group = self.ownership.own_group(hashes.group)?;
         Ok(Self::wanted(key, group, hashes.record))
@@ -342,7 +382,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
     }
 
     #[inline(always)]
-    fn find(&self, wanted: &Wanted<R, V>) -> Option<(FixedHome<R, V>, FixedSlot<R, V>)> {
+    pub(super) fn find(&self, wanted: &Wanted<R, V>) -> Option<(FixedHome<R, V>, FixedSlot<R, V>)> {
         let home = self.table.home(wanted.group, wanted.hash)?;
         let slot = self.table.find(home, wanted.hash, &wanted.key, |_| true)?;
         Some((home, slot))
@@ -350,6 +390,12 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
 
     #[inline(never)]
     fn insert(&mut self, wanted: &Wanted<R, V>, value: &Archived<V>) -> Result<FixedSlot<R, V>> {
+        if let Some(undo) = &mut self.undo {
+            undo.append(UndoKind::Created, Self::SHAPE.stride(), |record| {
+                Self::write(record, &wanted.key, value);
+                Ok(())
+            })?;
+        }
         let (_, slot) =
             self.table
                 .insert(wanted.group, wanted.hash, (&wanted.key, value), |key| {
@@ -366,6 +412,13 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         }
         if self.table.take_pending(slot) {
             self.write_pending(slot)?;
+        }
+        if let Some(undo) = &mut self.undo {
+            let (key, value) = self.table.record(slot);
+            undo.append(UndoKind::Changed, Self::SHAPE.stride(), |record| {
+                Self::write(record, key, value);
+                Ok(())
+            })?;
         }
         self.table.note_touched(home, slot);
         Ok(())

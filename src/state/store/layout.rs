@@ -3,7 +3,7 @@
 use rkyv::Archived;
 use rkyv::seal::Seal;
 
-use super::{FixedStore, SealedParts, VariableStore};
+use super::{FixedStore, SealedParts, StoreSetup, SurvivingStore, VariableStore};
 use crate::error::Result;
 use crate::model::KeyGroupRange;
 use crate::state::archive::{self, RecordKey, StateValue};
@@ -39,6 +39,15 @@ macro_rules! either {
 }
 
 impl<R: RecordKey, V: StateValue> Store<R, V> {
+    /// An empty store, in the layout that fits its types.
+    pub(in crate::state) fn new(setup: StoreSetup) -> Self {
+        if has_fixed_layout::<R, V>() {
+            Self::Fixed(FixedStore::new(setup))
+        } else {
+            Self::Variable(VariableStore::new(setup))
+        }
+    }
+
     /// How its records are written.
     pub(in crate::state) fn format(&self) -> RecordFormat {
         match self {
@@ -102,6 +111,16 @@ impl<R: RecordKey, V: StateValue> Store<R, V> {
         epoch: Epoch,
     ) -> Result<BaseProgress> {
         either!(self, store => store.copy_base_slice(bytes_max, epoch))
+    }
+
+    /// Takes up what an earlier process left, and takes back what it did after the barrier that ended `barrier`.
+    pub(in crate::state) fn resume(&mut self, left: SurvivingStore, barrier: Epoch) -> Result<()> {
+        either!(self, store => store.resume(left, barrier))
+    }
+
+    /// Nothing before the barrier that ended `epoch` will be taken back.
+    pub(in crate::state) fn release(&mut self, epoch: Epoch) {
+        either!(self, store => store.release(epoch));
     }
 
     /// Applies what one subtask had written.

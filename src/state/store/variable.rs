@@ -1,6 +1,5 @@
 //! The variable layout: the table's slot holds the hash, and points to a block of the heap with key and value.
 
-use std::cell::RefCell;
 use std::mem;
 use std::ops::Range;
 use std::rc::Rc;
@@ -9,7 +8,7 @@ use rkyv::Archived;
 use rkyv::seal::Seal;
 use rkyv::util::AlignedVec;
 
-use super::{Ownership, SealedParts};
+use super::{Ownership, SealedParts, StoreSetup};
 use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::archive::{self, RecordKey, StateValue};
@@ -18,60 +17,71 @@ use crate::state::base::{BaseProgress, BaseSchedule};
 use crate::state::changes::Changes;
 use crate::state::descriptor::RecordFormat;
 use crate::state::heap::Heap;
-use crate::state::log::RecordLog;
+use crate::state::ledger::Owner;
 use crate::state::piece::{
     Footer, PieceKind, for_each_variable_record, variable_record_bytes, write_variable_record,
 };
 use crate::state::sealed::Epoch;
-use crate::state::segment::SegmentPool;
 use crate::state::table::{Cursor, Home, Slot, Table};
+use crate::state::undo::{UndoKind, UndoLog};
 
 /// So many keys of a batch are looked up at once.
 const STAGE_KEYS: usize = 32;
 
 /// A state whose keys or values vary in size, or are too large for a slot.
 pub(in crate::state) struct VariableStore<R: RecordKey, V: StateValue> {
-    ownership: Ownership,
+    pub(super) ownership: Ownership,
     /// From the hash to the bits of a [`BlockRef`].
-    table: Table<u64, u64>,
-    heap: Heap<R, V>,
+    pub(super) table: Table<u64, u64>,
+    pub(super) heap: Heap<R, V>,
     changes: Changes,
     base: BaseSchedule,
+    /// Nothing when no later process is to take the state up.
+    pub(super) undo: Option<UndoLog>,
     /// What a base would take.
-    live_bytes: u64,
+    pub(super) live_bytes: u64,
     /// Archives of keys and values on their way in. Kept for its memory.
-    buffer: AlignedVec,
+    pub(super) buffer: AlignedVec,
 }
 
 /// Where a record belongs.
 #[derive(Clone, Copy)]
-struct Located {
+pub(super) struct Located {
     group: KeyGroup,
     hash: u64,
 }
 
 /// Where a record was found.
 #[derive(Clone, Copy)]
-struct Found {
+pub(super) struct Found {
     home: Home<u64, u64>,
     slot: Slot<u64, u64>,
     block: BlockRef,
 }
 
 impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
-    /// An empty store. Unless it is `incremental`, each barrier gives all of it.
-    pub(in crate::state) fn new(
-        ownership: Ownership,
-        segments: Rc<RefCell<SegmentPool>>,
-        log: RecordLog,
-        incremental: bool,
-    ) -> Self {
+    /// An empty store.
+    pub(in crate::state) fn new(setup: StoreSetup) -> Self {
+        let StoreSetup {
+            ownership,
+            segments,
+            log,
+            number,
+            incremental,
+            undo,
+        } = setup;
         Self {
             ownership,
-            table: Table::new(Rc::clone(&segments), ownership.key_groups, incremental),
-            heap: Heap::new(segments),
+            table: Table::new(
+                Rc::clone(&segments),
+                Owner::Table(number),
+                ownership.key_groups,
+                incremental,
+            ),
+            heap: Heap::new(segments, Owner::Heap(number)),
             changes: Changes::new(log),
             base: BaseSchedule::default(),
+            undo,
             live_bytes: 0,
             buffer: AlignedVec::new(),
         }
@@ -195,7 +205,17 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             while self.copy_base_slice(usize::MAX, epoch)?.running {}
         }
         self.table.end_epoch();
+        if let Some(undo) = &mut self.undo {
+            undo.end_epoch();
+        }
         self.changes.end_epoch(self.base.on_barrier())
+    }
+
+    /// Nothing before the barrier that ended `epoch` will be taken back.
+    pub(super) fn release(&mut self, epoch: Epoch) {
+        if let Some(undo) = &mut self.undo {
+            undo.release(epoch.0);
+        }
     }
 
     /// Gathers about `bytes_max` of what the last barrier is to give; gives it when all is gathered.
@@ -281,23 +301,14 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
                 group,
                 hash: hashes.record,
             };
-            let found = if is_base {
-                None
-            } else {
-                self.find(located, key)
-            };
-            let Some(value) = value else {
-                if let Some(found) = found {
-                    self.remove_found(found);
+            match value {
+                Some(value) if is_base => {
+                    buffer.clear();
+                    buffer.extend_from_slice(value);
+                    archive::check::<V>(&buffer)?;
+                    self.restore_bytes(located, key, &buffer)
                 }
-                return Ok(());
-            };
-            buffer.clear();
-            buffer.extend_from_slice(value);
-            archive::check::<V>(&buffer)?;
-            match found {
-                Some(found) => self.replace_value(found, &buffer),
-                None => self.restore_bytes(located, key, &buffer),
+                value => self.restore_record(key, value),
             }
         })?;
         self.buffer = buffer;
@@ -331,13 +342,13 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         self.base.bytes()
     }
 
-    fn take_buffer(&mut self) -> AlignedVec {
+    pub(super) fn take_buffer(&mut self) -> AlignedVec {
         let mut buffer = mem::take(&mut self.buffer);
         buffer.clear();
         buffer
     }
 
-    fn locate(&self, key: &[u8]) -> Result<Located> {
+    pub(super) fn locate(&self, key: &[u8]) -> Result<Located> {
         let hashes = R::hashes(key);
         Ok(Located {
             group: self.ownership.own_group(hashes.group)?,
@@ -345,7 +356,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         })
     }
 
-    fn find(&self, located: Located, key: &[u8]) -> Option<Found> {
+    pub(super) fn find(&self, located: Located, key: &[u8]) -> Option<Found> {
         let home = self.table.home(located.group, located.hash)?;
         let slot = self
             .table
@@ -367,15 +378,25 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         }
     }
 
-    fn replace_value(&mut self, found: Found, value: &[u8]) -> Result<()> {
-        self.live_bytes -= self.record_bytes(found.block);
+    pub(super) fn replace_value(&mut self, found: Found, value: &[u8]) -> Result<()> {
+        self.live_bytes -= record_bytes(&self.heap, found.block);
         let moved = self.heap.replace_value(found.block, value)?;
-        *self.table.record_mut(found.slot).1 = moved.to_bits();
-        self.live_bytes += self.record_bytes(moved);
+        if moved != found.block {
+            *self.table.record_mut(found.slot).1 = moved.to_bits();
+            self.heap.remove(found.block);
+        }
+        self.live_bytes += record_bytes(&self.heap, moved);
         Ok(())
     }
 
     fn insert_bytes(&mut self, located: Located, key: &[u8], value: &[u8]) -> Result<BlockRef> {
+        if let Some(undo) = &mut self.undo {
+            undo.append(
+                UndoKind::Created,
+                variable_record_bytes(key.len(), 0),
+                |record| write_variable_record(record, key, None),
+            )?;
+        }
         let block = self.heap.insert(key, value)?;
         self.table.insert(
             located.group,
@@ -383,12 +404,17 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             (&located.hash, &block.to_bits()),
             |hash| *hash,
         )?;
-        self.live_bytes += self.record_bytes(block);
+        self.live_bytes += record_bytes(&self.heap, block);
         Ok(block)
     }
 
     /// Inserts a record that no checkpoint needs.
-    fn restore_bytes(&mut self, located: Located, key: &[u8], value: &[u8]) -> Result<()> {
+    pub(super) fn restore_bytes(
+        &mut self,
+        located: Located,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<()> {
         let block = self.heap.insert(key, value)?;
         self.table.insert_untouched(
             located.group,
@@ -396,19 +422,14 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             (&located.hash, &block.to_bits()),
             |hash| *hash,
         )?;
-        self.live_bytes += self.record_bytes(block);
+        self.live_bytes += record_bytes(&self.heap, block);
         Ok(())
     }
 
-    fn remove_found(&mut self, found: Found) {
-        self.live_bytes -= self.record_bytes(found.block);
+    pub(super) fn remove_found(&mut self, found: Found) {
+        self.live_bytes -= record_bytes(&self.heap, found.block);
         self.table.remove(found.home, found.slot);
         self.heap.remove(found.block);
-    }
-
-    fn record_bytes(&self, block: BlockRef) -> u64 {
-        let key_bytes = self.heap.key_bytes(block).len();
-        variable_record_bytes(key_bytes, self.heap.value_bytes(block).len()) as u64
     }
 
     /// To be called before a record is changed.
@@ -421,9 +442,25 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         {
             append_block(&self.heap, found.block, |bytes| delta.append(bytes))?;
         }
+        if let Some(undo) = &mut self.undo {
+            let (key, value) = (
+                self.heap.key_bytes(found.block),
+                self.heap.value_bytes(found.block),
+            );
+            let bytes = variable_record_bytes(key.len(), value.len());
+            undo.append(UndoKind::Changed, bytes, |record| {
+                write_variable_record(record, key, Some(value))
+            })?;
+        }
         self.table.note_touched(found.home, found.slot);
         Ok(())
     }
+}
+
+/// What a block's record takes in a piece.
+pub(super) fn record_bytes<R: RecordKey, V: StateValue>(heap: &Heap<R, V>, block: BlockRef) -> u64 {
+    let (key, value) = (heap.key_bytes(block), heap.value_bytes(block));
+    variable_record_bytes(key.len(), value.len()) as u64
 }
 
 /// Writes the record of a block to where `append` makes room; gives its size.

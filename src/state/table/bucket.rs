@@ -257,6 +257,24 @@ impl<K, V> Slot<K, V> {
         look(unsafe { self.value().as_ref() })
     }
 
+    /// What `look` says of the bytes of the key and of the value of an occupied slot, whatever they are.
+    pub(super) fn look_at_bytes<T>(self, look: impl FnOnce(&[u8], &[u8]) -> T) -> T {
+        // SAFETY: both lie within the bucket, whose bytes are all initialised; the table has one owner, who is here.
+        let (key, value) = unsafe {
+            (
+                slice::from_raw_parts(self.key().as_ptr().cast(), size_of::<K>()),
+                slice::from_raw_parts(self.value().as_ptr().cast(), size_of::<V>()),
+            )
+        };
+        look(key, value)
+    }
+
+    /// Puts another value into the slot.
+    pub(super) fn fill_value(self, value: &V) {
+        // SAFETY: as in `fill`.
+        unsafe { ptr::copy_nonoverlapping(value, self.value().as_ptr(), 1) }
+    }
+
     /// Puts a record into a free slot, which does not yet count as occupied.
     pub(super) fn fill(self, key: &K, value: &V) {
         // SAFETY: both addresses lie within the bucket, aligned as the layout makes them, and apart from `key` and

@@ -28,6 +28,25 @@ impl<K, V> Directory<K, V> {
         self.entries.get(self.index(hash)).copied()
     }
 
+    /// The directory of sub-tables that an earlier process left; nothing unless they stand for every position once.
+    pub(super) fn resume(sub_tables: &[(SubTable<K, V>, Place)]) -> Option<Self> {
+        let depth = sub_tables.iter().map(|(_, place)| place.depth).max()?;
+        let mut entries = vec![None; 1 << depth.min(POSITION_BITS / 2)];
+        let mut directory = Self::default();
+        directory.set_depth(depth);
+        for (sub_table, place) in sub_tables {
+            let start = (place.position >> directory.shift) as usize;
+            let width = 1 << (depth - place.depth);
+            for entry in entries.get_mut(start..start + width)? {
+                if entry.replace(*sub_table).is_some() {
+                    return None;
+                }
+            }
+        }
+        directory.entries = entries.into_iter().collect::<Option<Vec<_>>>()?;
+        Some(directory)
+    }
+
     /// Whether it has no sub-table yet.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -102,6 +121,11 @@ impl Place {
             depth,
             position: number << (POSITION_BITS - depth),
         }
+    }
+
+    /// Whether a record with this hash, of this key group, belongs here.
+    pub(super) fn holds(self, group: u16, hash: u64) -> bool {
+        self.group == group && (position(hash) ^ self.position) >> (POSITION_BITS - self.depth) == 0
     }
 
     /// The two places that a sub-table is split into.

@@ -5,18 +5,16 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use super::bucket::{Bucket, Parity, Slot, SlotAccess};
-use super::directory::{Cursor, Directory, goes_high};
-use super::sub_table::{Place, SUB_TABLE_BYTES_MAX, SUB_TABLE_BYTES_MIN, SubTable};
-use crate::error::{Error, ErrorKind, Result};
+use super::directory::{Cursor, Directory};
+use super::sub_table::{Place, SubTable};
+use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::arena::{Arena, BlockRef};
+use crate::state::ledger::Owner;
 use crate::state::segment::SegmentPool;
 
 /// Sub-tables are blocks that start at a cache line.
 const SUB_TABLE_ALIGNMENT: usize = 64;
-
-/// No sub-table is split more often than this: only keys with one and the same hash could ask for it.
-const DEPTH_MAX: u32 = 32;
 
 /// Records of a key and a value of fixed sizes, found by their hash.
 ///
@@ -25,30 +23,30 @@ const DEPTH_MAX: u32 = 32;
 /// The table also knows which records were touched in the epoch at hand and which, touched in the epoch before, are
 /// still to be gathered.
 pub(in crate::state) struct Table<K, V> {
-    arena: Arena,
-    key_groups: KeyGroupRange,
-    directories: Vec<Directory<K, V>>,
-    descriptions: Vec<Description<K, V>>,
-    access: SlotAccess<K, V>,
-    records: u64,
-    slots: u64,
-    generation: u64,
+    pub(super) arena: Arena,
+    pub(super) key_groups: KeyGroupRange,
+    pub(super) directories: Vec<Directory<K, V>>,
+    pub(super) descriptions: Vec<Description<K, V>>,
+    pub(super) access: SlotAccess<K, V>,
+    pub(super) records: u64,
+    pub(super) slots: u64,
+    pub(super) generation: u64,
     /// That of the epoch at hand.
-    parity: Parity,
+    pub(super) parity: Parity,
     /// The numbers of the sub-tables with touched records, by parity.
-    touched: [Vec<u32>; 2],
+    pub(super) touched: [Vec<u32>; 2],
     /// All ones when no touch needs to be noted.
     all_noted: u32,
 }
 
 /// What is needed of a sub-table only when records come or go.
-struct Description<K, V> {
-    sub_table: SubTable<K, V>,
-    block: BlockRef,
-    place: Place,
-    records: u32,
+pub(super) struct Description<K, V> {
+    pub(super) sub_table: SubTable<K, V>,
+    pub(super) block: BlockRef,
+    pub(super) place: Place,
+    pub(super) records: u32,
     /// Records removed since it was built: their buckets may still say that something overflowed.
-    removed: u32,
+    pub(super) removed: u32,
 }
 
 /// A record on its way into the table: where it belongs, and the bucket that was asked for.
@@ -70,11 +68,12 @@ impl<K, V> Table<K, V> {
     /// is ever gathered.
     pub(in crate::state) fn new(
         segments: Rc<RefCell<SegmentPool>>,
+        owner: Owner,
         key_groups: KeyGroupRange,
         noted: bool,
     ) -> Self {
         Self {
-            arena: Arena::new(segments, SUB_TABLE_ALIGNMENT),
+            arena: Arena::new(segments, owner, SUB_TABLE_ALIGNMENT),
             key_groups,
             directories: (0..key_groups.len())
                 .map(|_| Directory::default())
@@ -188,44 +187,6 @@ impl<K, V> Table<K, V> {
         Ok((home, home.sub_table.insert(hash, key, value)))
     }
 
-    /// Makes room at once for about so many records, evenly over the key groups `among` those of the table: they are
-    /// then inserted without moving any. Does nothing for a key group that has room already.
-    pub(in crate::state) fn reserve(&mut self, records: u64, among: KeyGroupRange) -> Result<()> {
-        let groups: Vec<u16> = self
-            .key_groups
-            .as_range()
-            .filter(|group| among.contains(KeyGroup(*group)))
-            .collect();
-        let in_group = records.div_ceil(groups.len().max(1) as u64);
-        if in_group == 0 {
-            return Ok(());
-        }
-        let fits = |bytes: usize, records: u64| {
-            records <= u64::from(SubTable::<K, V>::slots_in(bytes)) / 10 * 7
-        };
-        let mut bytes = SUB_TABLE_BYTES_MIN;
-        while bytes < SUB_TABLE_BYTES_MAX && !fits(bytes, in_group) {
-            bytes *= 2;
-        }
-        let mut depth = 0;
-        while depth < DEPTH_MAX / 2 && !fits(bytes, in_group >> depth) {
-            depth += 1;
-        }
-        for group in groups {
-            let index = self.group_index(KeyGroup(group));
-            if self.directories[index].is_empty() {
-                for number in 0..1 << depth {
-                    let place = Place::nth(group, depth, number);
-                    let sub_table = self.allocate(bytes, place, None)?;
-                    sub_table.set_in_use(true);
-                    self.directories[index].push(sub_table);
-                }
-                self.directories[index].set_depth(depth);
-            }
-        }
-        Ok(())
-    }
-
     /// Removes the record in `slot`, which belongs to this home.
     pub(in crate::state) fn remove(&mut self, home: Home<K, V>, slot: Slot<K, V>) {
         let flags = slot.bucket.flags();
@@ -246,6 +207,11 @@ impl<K, V> Table<K, V> {
     #[inline(always)]
     pub(in crate::state) fn record_mut(&mut self, slot: Slot<K, V>) -> (&K, &mut V) {
         self.access.record_mut(slot)
+    }
+
+    /// Gives a record another value, whatever bytes the former one was.
+    pub(in crate::state) fn overwrite(&mut self, slot: Slot<K, V>, value: &V) {
+        slot.fill_value(value);
     }
 
     /// Whether a record was touched in the epoch at hand already, so that a further touch changes nothing.
@@ -361,146 +327,7 @@ impl<K, V> Table<K, V> {
     }
 
     #[inline(always)]
-    fn group_index(&self, group: KeyGroup) -> usize {
+    pub(super) fn group_index(&self, group: KeyGroup) -> usize {
         usize::from(group.0.wrapping_sub(self.key_groups.start))
-    }
-
-    fn start_group(&mut self, group: KeyGroup) -> Result<()> {
-        if !self.key_groups.contains(group) {
-            return Err(Error::new(
-                ErrorKind::Bug,
-                format!("{group:?} is not among {:?}", self.key_groups),
-            ));
-        }
-        let place = Place::nth(group.0, 0, 0);
-        let first = self.allocate(SUB_TABLE_BYTES_MIN, place, None)?;
-        first.set_in_use(true);
-        let index = self.group_index(group);
-        self.directories[index].push(first);
-        Ok(())
-    }
-
-    /// Makes room in a full sub-table: doubles a small one, splits a large one.
-    #[cold]
-    fn grow(
-        &mut self,
-        group: KeyGroup,
-        hash: u64,
-        full: SubTable<K, V>,
-        hash_of: &impl Fn(&K) -> u64,
-    ) -> Result<()> {
-        if full.bytes() < SUB_TABLE_BYTES_MAX {
-            return self.rebuild(group, hash, full, full.bytes() * 2, hash_of);
-        }
-        let Description { place, block, .. } = self.descriptions[full.number as usize];
-        if place.depth == DEPTH_MAX {
-            return Err(Error::new(
-                ErrorKind::Data,
-                "more keys share one hash than a table can hold",
-            ));
-        }
-        let (low_place, high_place) = place.halves();
-        let low = self.allocate(SUB_TABLE_BYTES_MAX, low_place, Some(full.number))?;
-        let high = self.allocate(SUB_TABLE_BYTES_MAX, high_place, None)?;
-        self.move_records(full, hash_of, |hash| {
-            if goes_high(hash, place.depth) {
-                high
-            } else {
-                low
-            }
-        });
-        let index = self.group_index(group);
-        self.directories[index].split(hash, place.depth, low, high);
-        self.replace(full, block, &[low, high]);
-        Ok(())
-    }
-
-    /// Moves a sub-table's records to a new one of `bytes`.
-    #[cold]
-    fn rebuild(
-        &mut self,
-        group: KeyGroup,
-        hash: u64,
-        old: SubTable<K, V>,
-        bytes: usize,
-        hash_of: &impl Fn(&K) -> u64,
-    ) -> Result<()> {
-        let Description { block, place, .. } = self.descriptions[old.number as usize];
-        let new = self.allocate(bytes, place, Some(old.number))?;
-        self.move_records(old, hash_of, |_| new);
-        let index = self.group_index(group);
-        self.directories[index].replace(hash, place.depth, new);
-        self.replace(old, block, &[new]);
-        Ok(())
-    }
-
-    /// An empty sub-table, under the number of one that it replaces, or under a new one.
-    fn allocate(
-        &mut self,
-        bytes: usize,
-        place: Place,
-        replaced: Option<u32>,
-    ) -> Result<SubTable<K, V>> {
-        let number = replaced.unwrap_or(self.descriptions.len() as u32);
-        let (sub_table, block) = SubTable::allocate(&mut self.arena, bytes, place, number)?;
-        let description = Description {
-            sub_table,
-            block,
-            place,
-            records: 0,
-            removed: 0,
-        };
-        match self.descriptions.get_mut(number as usize) {
-            Some(described) => {
-                // The number is listed for the one that it replaces.
-                for parity in [self.parity, self.parity.other()] {
-                    if described.sub_table.is_listed(parity) {
-                        sub_table.set_listed(parity);
-                    }
-                }
-                *described = description;
-            }
-            None => self.descriptions.push(description),
-        }
-        self.slots += u64::from(sub_table.slots());
-        Ok(sub_table)
-    }
-
-    fn move_records(
-        &mut self,
-        from: SubTable<K, V>,
-        hash_of: impl Fn(&K) -> u64,
-        target_of: impl Fn(u64) -> SubTable<K, V>,
-    ) {
-        from.for_each(|slot| {
-            let (key, value) = self.access.record(slot);
-            let hash = hash_of(key);
-            let target = target_of(hash);
-            let moved = target.insert(hash, key, value);
-            let flags = slot.bucket.flags();
-            for parity in [self.parity, self.parity.other()] {
-                if flags.touched(parity) >> slot.index & 1 == 1 {
-                    let flags = moved.bucket.flags();
-                    moved
-                        .bucket
-                        .set_flags(flags.with_touched(moved.index, parity));
-                    if target.note_touched(moved.bucket, parity) {
-                        self.touched[parity.0 as usize].push(target.number);
-                    }
-                }
-            }
-            self.descriptions[target.number as usize].records += 1;
-        });
-    }
-
-    /// The records of `old` are in `new` now.
-    fn replace(&mut self, old: SubTable<K, V>, block: BlockRef, new: &[SubTable<K, V>]) {
-        for new in new {
-            new.set_in_use(true);
-        }
-        old.set_in_use(false);
-        self.slots -= u64::from(old.slots());
-        self.arena.free(block, old.bytes());
-        self.generation += 1;
     }
 }

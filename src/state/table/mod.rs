@@ -10,7 +10,9 @@
 )]
 mod bucket;
 mod directory;
+mod growth;
 mod index;
+mod resume;
 #[expect(
     unsafe_code,
     reason = "headers and buckets are found by their address in a block"

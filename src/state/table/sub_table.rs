@@ -20,6 +20,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::super::arena::{Arena, BlockRef};
+use super::super::piece::corrupt;
 use super::bucket::{BUCKET_BYTES, Bucket, Flags, Parity, Slot, prefetch};
 use crate::error::Result;
 use crate::model::hash_key;
@@ -99,6 +100,55 @@ impl<K, V> SubTable<K, V> {
     /// How many bytes it takes.
     pub(super) fn bytes(self) -> usize {
         HEADER_BYTES + self.buckets as usize * BUCKET_BYTES
+    }
+
+    /// What lies in this block of an arena that an earlier process filled; nothing when it is not a sub-table in use, or
+    /// not whole.
+    pub(super) fn resume(arena: &Arena, block: BlockRef, number: u32) -> Option<(Self, Place)> {
+        let line = arena.slice(block, 0, 32);
+        let bytes = checked_size(line)?;
+        if !arena.contains(block, bytes) {
+            return None;
+        }
+        let place = Place {
+            group: u16::from_le_bytes([line[8], line[9]]),
+            depth: u32::from(u16::from_le_bytes([line[10], line[11]])),
+            position: u64::from_le_bytes(*line[16..].first_chunk()?),
+        };
+        // SAFETY: the arena has so many bytes there, initialised and aligned to 64.
+        let sub_table = unsafe { Self::at(arena.pointer(block), bytes, number) };
+        Some((sub_table, place))
+    }
+
+    /// Forgets what was touched, in whichever epoch, and counts the records.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Corrupt`] when a bucket says that it holds more than it can.
+    pub(super) fn recount(self) -> Result<u32> {
+        let mut records = 0;
+        for number in 0..self.buckets {
+            let bucket = self.bucket(number);
+            let flags = bucket.flags();
+            let occupied = flags.occupied();
+            if occupied >> Bucket::<K, V>::SLOTS != 0 {
+                return Err(corrupt("a bucket says that it holds more than it can"));
+            }
+            records += occupied.count_ones();
+            let cleared = flags
+                .without_any_touched(Parity::EVEN)
+                .without_any_touched(Parity::EVEN.other());
+            if cleared != flags {
+                bucket.set_flags(cleared);
+            }
+        }
+        for parity in [Parity::EVEN, Parity::EVEN.other()] {
+            for word in 0..BITMAP_WORDS {
+                if self.word(parity, word) != 0 {
+                    self.set_word(parity, word, 0);
+                }
+            }
+        }
+        Ok(records)
     }
 
     /// How many records one of this size would hold if it were full.
@@ -347,6 +397,32 @@ fn find_in<K, V>(
         matches &= matches - 1;
     }
     None
+}
+
+/// Of what lies at the start of a block: how large the block is, and whether it is in use; nothing when no sub-table was
+/// ever made there.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Corrupt`] when it is something else.
+pub(super) fn block_at(bytes: &[u8]) -> Result<Option<(usize, bool)>> {
+    let Some(line) = bytes.get(..32) else {
+        return Ok(None);
+    };
+    if line.iter().all(|&byte| byte == 0) {
+        return Ok(None);
+    }
+    let size = checked_size(line).ok_or_else(|| corrupt("the header of a sub-table is damaged"))?;
+    let in_use = u32::from_le_bytes([line[12], line[13], line[14], line[15]]);
+    Ok(Some((size, in_use == 1)))
+}
+
+/// The size that a header's first line says, if it is whole.
+fn checked_size(line: &[u8]) -> Option<usize> {
+    let size = u32::from_le_bytes(*line[4..].first_chunk()?) as usize;
+    let checksum = u64::from_le_bytes(*line[24..].first_chunk()?);
+    let is_size =
+        (SUB_TABLE_BYTES_MIN..=SUB_TABLE_BYTES_MAX).contains(&size) && size.is_power_of_two();
+    (line[..4] == MAGIC && is_size && checksum == line_checksum(line)).then_some(size)
 }
 
 fn header_line(bytes: usize, place: Place) -> [u8; 32] {

@@ -75,6 +75,7 @@ fn restore(before: &Register, after: &Register) -> Result<()> {
         max_parallelism: MAX_PARALLELISM,
         key_groups: all_groups(),
         incremental: true,
+        local_recovery: None,
     };
     let mut backend = KeyedStateBackend::new(settings("before"), Vec::new());
     before(&mut backend).unwrap();
@@ -83,7 +84,7 @@ fn restore(before: &Register, after: &Register) -> Result<()> {
     let restored = RestoredState {
         name: NAME.into(),
         descriptor: chain.descriptor.clone().unwrap(),
-        parts: vec![chain.part(all_groups())],
+        parts: vec![chain.part(all_groups())].into(),
     };
     after(&mut KeyedStateBackend::new(
         settings("after"),

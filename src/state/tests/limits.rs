@@ -25,6 +25,7 @@ fn backend_with(directory: &Path, restored: Vec<RestoredState>) -> KeyedStateBac
         max_parallelism: 16,
         key_groups: all_groups(),
         incremental: true,
+        local_recovery: None,
     };
     KeyedStateBackend::new(settings, restored)
 }
@@ -166,6 +167,7 @@ fn without_increments_each_barrier_gives_all_there_is() {
         max_parallelism: 16,
         key_groups: all_groups(),
         incremental: false,
+        local_recovery: None,
     };
     let mut backend = KeyedStateBackend::new(settings, Vec::new());
     let numbers: ValueState<u64, i64> = backend.value_state("numbers").unwrap();
@@ -188,7 +190,8 @@ fn without_increments_each_barrier_gives_all_there_is() {
                 key_groups: all_groups(),
                 base: Some(joined(&state.base.unwrap().bytes)),
                 deltas: Vec::new(),
-            }],
+            }]
+            .into(),
         };
         let mut other = backend_with(&folder.path().join("other"), vec![restored]);
         if *state.name == *"numbers" {
@@ -307,13 +310,14 @@ fn a_restored_state_that_nothing_registers_is_named() {
     let restored = RestoredState {
         name: sealed.name,
         descriptor: sealed.descriptor,
-        parts: Vec::new(),
+        parts: Vec::new().into(),
     };
     let settings = StateSettings {
         directory: folder.path().join("b"),
         max_parallelism: 16,
         key_groups: all_groups(),
         incremental: true,
+        local_recovery: None,
     };
     let mut backend = KeyedStateBackend::new(settings, vec![restored]);
     assert_eq!(backend.unclaimed(), [NAME]);

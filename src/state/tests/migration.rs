@@ -261,11 +261,12 @@ fn open<S: Numbers>(
         max_parallelism: MAX_PARALLELISM,
         key_groups,
         incremental: true,
+        local_recovery: None,
     };
     let restored = held.map(|held| RestoredState {
         name: NAME.into(),
         descriptor: held.descriptor.clone(),
-        parts: held.parts.clone(),
+        parts: held.parts.clone().into(),
     });
     let mut backend = KeyedStateBackend::new(settings, restored.into_iter().collect());
     let state = S::register(&mut backend, spec.clone())?;

@@ -264,12 +264,13 @@ pub(super) fn open<S: Subject>(
         max_parallelism: MAX_PARALLELISM,
         key_groups,
         incremental: true,
+        local_recovery: None,
     };
     let restored = restored
         .map(|(descriptor, parts)| RestoredState {
             name: NAME.into(),
             descriptor,
-            parts,
+            parts: parts.into(),
         })
         .into_iter()
         .collect();
