@@ -61,8 +61,8 @@
 //! - [`config`]: TOML to a checked job description; errors point at the line
 //! - [`telemetry`]: the name of every metric, logs, the progress line (metrics, tracing-subscriber, indicatif)
 //! - [`channel`]: what travels on a link, the link and its bound, the alignment of several (crossbeam-channel)
-//! - [`state`]: keyed state: segments, table, delta and base; the only module with `unsafe` (memmap2; rkyv, which
-//!   operators and the graph know as well)
+//! - [`state`]: keyed state: segments, table, delta and base; operator state; the only module with `unsafe` (memmap2;
+//!   rkyv, which operators and the graph know as well)
 //! - [`storage`]: the store of objects: paths, conditional writes, checksums, retries (opendal)
 //! - [`snapshot`]: what makes up a checkpoint: manifest, writer, reader, retention
 //! - [`operator`]: the contracts of sources, operators and sinks, and the built-in operators
@@ -104,6 +104,8 @@
 //! - **back-pressure**: a full link that stops its producer
 //! - **event time**: when something happened, as its record says; **watermark**: nothing earlier will follow
 //! - **key group**: the unit in which keys are assigned to subtasks
+//! - **keyed state**: what is kept for each key; **operator state**: what belongs to no key, as a **list state**, a **union
+//!   list state** or a **broadcast state**; **broadcast**: to send every record to every subtask
 //! - **checkpoint**: what the job resumes from; **manifest**: the file that says what belongs to it
 //! - **epoch**: the time between two barriers, as a state counts it
 //! - **delta**: the records touched in an epoch; **base**: a copy of all records; **segment**: the memory they lie in

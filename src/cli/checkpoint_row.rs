@@ -66,7 +66,8 @@ pub(super) struct PieceRow {
     pub operator: OperatorId,
     /// Which parallel instance wrote it, from 0.
     pub subtask: usize,
-    /// What it is: `base`, `delta`, `list`.
+    /// What it is: `list` for an item of a connector, the kind and name of an operator state such as `broadcast rules`,
+    /// or `base of` or `delta of` a keyed state.
     pub kind: String,
     /// The first key group in it and the one after the last; nothing for operator state.
     pub key_groups: Option<(u16, u16)>,

@@ -153,6 +153,14 @@ fn pieces(operator: &OperatorId, subtask: &SubtaskEntry) -> Vec<PieceRow> {
             item.to_string().len() as u64,
         ));
     }
+    for state in &subtask.operator_state {
+        pieces.push(piece(
+            format!("{} {}", state.descriptor.kind.as_str(), state.name),
+            None,
+            Some(state.piece.object.as_str().to_owned()),
+            state.piece.length,
+        ));
+    }
     for state in &subtask.keyed {
         for part in &state.parts {
             let stored = part.base.iter().map(|base| ("base", base));
@@ -167,4 +175,47 @@ fn pieces(operator: &OperatorId, subtask: &SubtaskEntry) -> Vec<PieceRow> {
         }
     }
     pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{OperatorStateEntry, Piece};
+    use crate::state::{OperatorStateDescriptor, OperatorStateKind};
+    use crate::storage::{Checksum, ObjectName};
+
+    #[test]
+    fn operator_state_is_a_piece_with_its_kind_and_name() {
+        let object = "chk-7/join-1.state";
+        let subtask = SubtaskEntry {
+            local: None,
+            index: 1,
+            finished: false,
+            items: Vec::new(),
+            operator_state: vec![OperatorStateEntry {
+                name: "rules".to_owned(),
+                descriptor: OperatorStateDescriptor {
+                    kind: OperatorStateKind::Broadcast,
+                    key_schema: Some("u64".to_owned()),
+                    value_schema: "u8".to_owned(),
+                },
+                piece: Piece {
+                    object: ObjectName::try_from(object.to_owned()).unwrap(),
+                    offset: 0,
+                    length: 33,
+                    checksum: Checksum(1),
+                },
+            }],
+            keyed: Vec::new(),
+        };
+        let expected = PieceRow {
+            operator: OperatorId::new("join"),
+            subtask: 1,
+            kind: "broadcast rules".to_owned(),
+            key_groups: None,
+            object: Some(object.to_owned()),
+            bytes: 33,
+        };
+        assert_eq!(pieces(&OperatorId::new("join"), &subtask), [expected]);
+    }
 }

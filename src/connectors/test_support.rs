@@ -12,7 +12,7 @@ use crate::operator::{
     Emission, OperatorContext, OperatorSnapshot, Output, RestoredOperatorState, Sink, Source,
     SourceStatus,
 };
-use crate::state::test_backend;
+use crate::state::{OperatorStateBackend, test_backend};
 use crate::telemetry::JobStatus;
 
 /// A clock that only a test moves.
@@ -93,6 +93,11 @@ impl Subtask {
             status: &self.status,
             restored: self.restored.as_ref(),
             keyed_state: &mut test_backend(),
+            operator_state: &mut OperatorStateBackend::new(
+                self.subtask,
+                self.parallelism,
+                Vec::new(),
+            ),
         })
     }
 }

@@ -41,9 +41,17 @@ pub struct StreamBuilder {
 /// A stream of values of type `T`. Reading it more than once copies its batches.
 pub struct Stream<T> {
     graph: Rc<RefCell<JobGraph>>,
-    /// The nodes whose output makes up the stream: more than one after a union.
-    nodes: Vec<usize>,
+    /// What makes up the stream: more than one after a union.
+    origins: Vec<Origin>,
     row: PhantomData<fn() -> T>,
+}
+
+/// A node whose output is part of a stream.
+#[derive(Clone, Copy)]
+struct Origin {
+    node: usize,
+    /// Whether every subtask of whoever reads the stream is sent all of it.
+    is_broadcast: bool,
 }
 
 /// A stream whose records meet, key by key, in the subtask that owns the key.
@@ -113,17 +121,23 @@ impl<T: Row> Stream<T> {
         });
         Self {
             graph: Rc::clone(graph),
-            nodes: vec![node],
+            origins: vec![Origin {
+                node,
+                is_broadcast: false,
+            }],
             row: PhantomData,
         }
     }
 
     fn edges(&self, partitioning: &Partitioning) -> Vec<Edge> {
-        let edge = |from: &usize| Edge {
-            from: *from,
-            partitioning: partitioning.clone(),
+        let edge = |origin: &Origin| Edge {
+            from: origin.node,
+            partitioning: match origin.is_broadcast {
+                true => Partitioning::Broadcast,
+                false => partitioning.clone(),
+            },
         };
-        self.nodes.iter().map(edge).collect()
+        self.origins.iter().map(edge).collect()
     }
 
     fn then<U: Row, O: Operator + 'static>(
@@ -189,7 +203,41 @@ impl<T: Row> Stream<T> {
     /// The records of this stream and of `other`, in no order between the two.
     #[must_use]
     pub fn union(mut self, other: Self) -> Self {
-        self.nodes.extend(other.nodes);
+        self.origins.extend(other.origins);
+        self
+    }
+
+    /// Lets every subtask of whatever reads this stream have all of its records, those of each upstream subtask in their
+    /// order. For records that all must know, such as rules: an operator keeps them in
+    /// [`crate::state::BroadcastState`], the same in every subtask.
+    ///
+    /// In a union with other streams, and behind [`Stream::key_by`], it stays so for the records of this stream: a keyed
+    /// operator is given them whatever their key. That may belong to another subtask, and then an access to keyed state
+    /// by it fails: [`KeyedStream::reduce`] does not go with broadcast records.
+    ///
+    /// ```
+    /// use floodmark::connectors::{MemoryOutput, MemorySink, MemorySource};
+    /// use floodmark::graph::StreamBuilder;
+    ///
+    /// let output = MemoryOutput::<u64>::default();
+    /// let written = output.clone();
+    /// let job = StreamBuilder::new("announcement").parallelism(3);
+    /// job.source::<u64, _>("numbers", || MemorySource::of_rows(vec![7_u64], 1))
+    ///     .broadcast()
+    ///     .sink("out", move || Ok(MemorySink::of_rows(&written)));
+    /// # use floodmark::engine::{Engine, EngineSettings};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let mut settings = EngineSettings::default();
+    /// # settings.checkpoint.storage = folder.path().display().to_string();
+    /// # Engine::new(job.build()?, settings).start()?.wait();
+    /// assert_eq!(output.rows(), [7, 7, 7]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn broadcast(mut self) -> Self {
+        for origin in &mut self.origins {
+            origin.is_broadcast = true;
+        }
         self
     }
 

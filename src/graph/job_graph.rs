@@ -64,6 +64,8 @@ pub enum Partitioning {
     Forward,
     /// The record's key decides.
     KeyExchange(PartitionerFactory),
+    /// Every subtask is sent a copy of every record.
+    Broadcast,
 }
 
 impl JobGraph {

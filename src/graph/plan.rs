@@ -116,6 +116,14 @@ mod tests {
     }
 
     #[test]
+    fn a_broadcast_ends_a_chain() {
+        let job = StreamBuilder::new("job");
+        let numbers = source(&job, "in").filter("even", |number| number % 2 == 0);
+        sink(&numbers.broadcast(), "out");
+        check(job, &[("in even", &[]), ("out", &[0])]);
+    }
+
+    #[test]
     fn a_union_begins_a_chain() {
         let job = StreamBuilder::new("job");
         let both = source(&job, "left").union(source(&job, "right"));

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::error::Result;
 use crate::model::{Batch, CheckpointId, EventTime, OperatorId, SharedClock};
-use crate::state::KeyedStateBackend;
+use crate::state::{KeyedStateBackend, OperatorStateBackend};
 use crate::telemetry::JobStatus;
 
 /// Work that may block: it runs on another thread, after the call that returned it, in the order of the calls.
@@ -29,13 +29,16 @@ pub struct OperatorContext<'a> {
     pub clock: &'a SharedClock,
     /// Where figures of the job go that its progress line shows.
     pub status: &'a Arc<JobStatus>,
-    /// The operator state of the checkpoint that the job resumes from, if it resumes from one.
+    /// The items of the checkpoint that the job resumes from, if it resumes from one.
     pub restored: Option<&'a RestoredOperatorState>,
     /// Where keyed state is registered. Everything registered here is in every checkpoint from then on.
     pub keyed_state: &'a mut KeyedStateBackend,
+    /// Where list, union list and broadcast state are registered. They are in every checkpoint as they are when
+    /// `snapshot` has returned.
+    pub operator_state: &'a mut OperatorStateBackend,
 }
 
-/// The operator state that all subtasks of an operator had put into a checkpoint.
+/// The items that all subtasks of an operator had put into a checkpoint.
 ///
 /// Every subtask is given the items of all of them and takes its own part, so the parallelism may have changed.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +57,7 @@ impl RestoredOperatorState {
 /// What an operator adds to a checkpoint beside its keyed state.
 #[derive(Default)]
 pub struct OperatorSnapshot {
-    /// The items of the operator's list state, kept readable in the checkpoint's manifest.
+    /// What a connector keeps readable in the checkpoint's manifest, such as positions.
     pub items: Vec<Value>,
     /// What must be done before the checkpoint may be acknowledged, for example syncing a file.
     pub background: Vec<BackgroundWork>,
@@ -150,7 +153,7 @@ pub trait Source {
 
 /// What turns records into other records.
 pub trait Operator {
-    /// Called once, before anything else. Registers keyed state and takes up restored operator state.
+    /// Called once, before anything else. Registers state, which then holds what was restored.
     ///
     /// # Errors
     /// Fails the job.
@@ -182,7 +185,7 @@ pub trait Operator {
         Ok(FinishStatus::Done)
     }
 
-    /// The barrier has arrived: adds operator state to the checkpoint. Keyed state needs nothing.
+    /// The barrier has arrived: brings operator state up to date. State that is up to date needs nothing.
     ///
     /// # Errors
     /// Fails the job.

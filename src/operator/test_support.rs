@@ -13,7 +13,7 @@ use super::contract::{
 };
 use crate::error::Result;
 use crate::model::{Batch, ColumnType, OperatorId, SystemClock};
-use crate::state::test_backend;
+use crate::state::{OperatorStateBackend, test_backend};
 use crate::telemetry::JobStatus;
 
 /// Opens an operator on state of its own.
@@ -29,6 +29,7 @@ pub(super) fn open(
         status: &JobStatus::shared(),
         restored,
         keyed_state: &mut test_backend(),
+        operator_state: &mut OperatorStateBackend::new(0, 1, Vec::new()),
     })
 }
 

@@ -94,6 +94,8 @@ impl Background {
                 operator: part.operator,
                 finished: sealed.finished,
                 items: part.snapshot.items,
+                operator_state: part.operator_state,
+                local: part.local,
                 states: part.keyed,
             });
         }

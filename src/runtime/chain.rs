@@ -1,5 +1,6 @@
 //! The operators of one subtask, chained: each hands its output to the next by a plain call.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -8,7 +9,10 @@ use crate::operator::{
     Emission, FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output,
     RestoredOperatorState, Sink, Source, SourceStatus,
 };
-use crate::state::{KeyedStateBackend, SealedState, StateStatistics};
+use crate::state::{
+    Epoch, KeyedStateBackend, LocalBarrier, OperatorStateBackend, SealedOperatorState, SealedState,
+    StateStatistics,
+};
 
 use super::background::OperatorWork;
 use super::output::Outputs;
@@ -39,12 +43,24 @@ pub(super) struct Slot {
     pub(super) component: Instance,
     /// The keyed state that the instance registers.
     pub(super) keyed_state: KeyedStateBackend,
-    /// The operator state that the job resumes from.
+    /// The operator state that the instance registers.
+    pub(super) operator_state: OperatorStateBackend,
+    /// The items that the job resumes from.
     pub(super) restored: Option<Arc<RestoredOperatorState>>,
     output: Output,
     watermark: EventTime,
     /// What belongs to the last barrier, as long as that is being gathered.
-    snapshot: Option<OperatorSnapshot>,
+    begun: Option<Begun>,
+    /// The checkpoints that are not known to be complete, oldest first, and the epochs that their barriers ended.
+    barriers: VecDeque<(CheckpointId, Epoch)>,
+}
+
+/// What a barrier gives at once.
+#[derive(Default)]
+struct Begun {
+    snapshot: OperatorSnapshot,
+    operator_state: Vec<SealedOperatorState>,
+    local: Option<LocalBarrier>,
 }
 
 /// An instance of a component.
@@ -73,10 +89,14 @@ pub(super) type StateFigures = (OperatorId, StateStatistics);
 pub(super) struct OperatorPart {
     /// The operator's id.
     pub(super) operator: OperatorId,
-    /// Its operator state and the work that must precede the acknowledgement.
+    /// Its items and the work that must precede the acknowledgement.
     pub(super) snapshot: OperatorSnapshot,
+    /// Its operator state.
+    pub(super) operator_state: Vec<SealedOperatorState>,
     /// Its keyed state.
     pub(super) keyed: Vec<SealedState>,
+    /// What a later process can go back to, should this one be killed.
+    pub(super) local: Option<LocalBarrier>,
 }
 
 impl Slot {
@@ -85,16 +105,19 @@ impl Slot {
         operator: OperatorId,
         component: Instance,
         keyed_state: KeyedStateBackend,
+        operator_state: OperatorStateBackend,
         restored: Option<Arc<RestoredOperatorState>>,
     ) -> Self {
         Self {
             operator,
             component,
             keyed_state,
+            operator_state,
             restored,
             output: Output::default(),
             watermark: EventTime::MIN,
-            snapshot: None,
+            begun: None,
+            barriers: VecDeque::new(),
         }
     }
 
@@ -108,13 +131,16 @@ impl Slot {
             status: &setting.status,
             restored: restored.as_deref(),
             keyed_state: &mut self.keyed_state,
+            operator_state: &mut self.operator_state,
         };
         match &mut self.component {
             Instance::Source(source) => source.open(&mut context),
             Instance::Operator(operator) => operator.open(&mut context),
             Instance::Sink(sink) => sink.open(&mut context),
         }?;
-        refuse_unclaimed(&self.keyed_state)
+        let mut unclaimed = self.keyed_state.unclaimed();
+        unclaimed.extend(self.operator_state.unclaimed());
+        refuse_unclaimed(&unclaimed)
     }
 
     fn take(&mut self, emission: Emission, records_out: &mut u64) -> Result<()> {
@@ -146,25 +172,57 @@ impl Slot {
             Instance::Operator(operator) => operator.snapshot(checkpoint),
             Instance::Sink(sink) => sink.snapshot(checkpoint),
         }?;
-        self.snapshot = Some(snapshot);
-        self.keyed_state.end_epoch()
+        let operator_state = self.operator_state.seal()?;
+        self.keyed_state.end_epoch()?;
+        let local = self.keyed_state.local_barrier();
+        if let Some(local) = local {
+            self.barriers.push_back((checkpoint, local.epoch));
+        }
+        self.begun = Some(Begun {
+            snapshot,
+            operator_state,
+            local,
+        });
+        Ok(())
     }
 
     fn gather(&mut self, bytes_max: usize) -> Result<Option<OperatorPart>> {
         let Some(keyed) = self.keyed_state.gather(bytes_max)? else {
             return Ok(None);
         };
+        let Begun {
+            snapshot,
+            operator_state,
+            local,
+        } = self.begun.take().unwrap_or_default();
         Ok(Some(OperatorPart {
             operator: self.operator.clone(),
-            snapshot: self.snapshot.take().unwrap_or_default(),
+            snapshot,
+            operator_state,
             keyed,
+            local,
         }))
+    }
+
+    /// The checkpoint is complete: state need not be able to go back behind it.
+    fn release(&mut self, checkpoint: CheckpointId) -> Result<()> {
+        let mut covered = None;
+        while self
+            .barriers
+            .front()
+            .is_some_and(|(id, _)| *id <= checkpoint)
+        {
+            covered = self.barriers.pop_front();
+        }
+        match covered {
+            Some((id, epoch)) if id == checkpoint => self.keyed_state.release(epoch),
+            _ => Ok(()),
+        }
     }
 }
 
 /// State that no operator registers would be lost with the next checkpoint: better to stop here.
-fn refuse_unclaimed(backend: &KeyedStateBackend) -> Result<()> {
-    let unclaimed = backend.unclaimed();
+fn refuse_unclaimed(unclaimed: &[&str]) -> Result<()> {
     if unclaimed.is_empty() {
         return Ok(());
     }
@@ -309,6 +367,7 @@ impl Chain {
                 Instance::Operator(operator) => operator.commit(checkpoint),
                 Instance::Sink(sink) => sink.commit(checkpoint),
             }?;
+            slot.release(checkpoint)?;
             background.push((slot.operator.clone(), work));
         }
         Ok(background)

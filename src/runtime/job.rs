@@ -174,8 +174,11 @@ impl JobRun {
         let manifest = loaded.manifest();
         let is_known = |id: &OperatorId| self.graph.nodes().iter().any(|node| node.id == *id);
         let lost = manifest.operators.iter().find(|(id, entry)| {
-            let holds_state =
-                |subtask: &SubtaskEntry| !subtask.items.is_empty() || !subtask.keyed.is_empty();
+            let holds_state = |subtask: &SubtaskEntry| {
+                !subtask.items.is_empty()
+                    || !subtask.operator_state.is_empty()
+                    || !subtask.keyed.is_empty()
+            };
             !is_known(id) && entry.subtasks.iter().any(holds_state)
         });
         match lost {

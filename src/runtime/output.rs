@@ -19,7 +19,7 @@ pub(super) struct Outputs {
 
 /// One edge: the links to the reader's subtasks, and who decides between them.
 pub(super) struct OutputEdge {
-    /// Nothing when there is one link, and all goes to it.
+    /// Nothing when everything goes to every link, of which there may be one.
     partitioner: Option<Box<dyn Partitioner>>,
     links: Vec<OutputLink>,
 }
@@ -32,7 +32,7 @@ struct OutputLink {
 }
 
 impl OutputEdge {
-    /// An edge over `links`; `partitioner` may be left out when there is exactly one.
+    /// An edge over `links`. Without a `partitioner` each of them is sent everything.
     pub(super) fn new(partitioner: Option<Box<dyn Partitioner>>, links: Vec<LinkSender>) -> Self {
         let links = links
             .into_iter()
@@ -47,9 +47,13 @@ impl OutputEdge {
     fn send(&mut self, batch: Batch) -> Result<()> {
         match &mut self.partitioner {
             None => {
-                for link in &mut self.links {
+                let Some((last, others)) = self.links.split_last_mut() else {
+                    return Ok(());
+                };
+                for link in others {
                     link.send(Element::Batch(batch.clone()))?;
                 }
+                last.send(Element::Batch(batch))?;
             }
             Some(partitioner) => {
                 let parts = partitioner.partition(batch)?;

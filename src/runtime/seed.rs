@@ -13,7 +13,7 @@ use crate::graph::{Component, ExchangeTargets};
 use crate::model::{KeyGroupRange, OperatorId, SubtaskId};
 use crate::operator::RestoredOperatorState;
 use crate::snapshot::{RestorePlan, SnapshotWriter};
-use crate::state::{KeyedStateBackend, StateSettings};
+use crate::state::{KeyedStateBackend, OperatorStateBackend, StateSettings};
 
 use super::background::{BACKGROUND_JOBS_MAX, Background};
 use super::chain::{Chain, Instance, Slot};
@@ -154,17 +154,23 @@ impl OperatorSeed {
             incremental,
             local_recovery: None,
         };
-        let (states, restored) = match self.restored {
+        let (states, operator_state, restored) = match self.restored {
             Some(plan) => {
                 let subtasks = plan.items;
                 (
                     plan.states,
+                    plan.operator_state,
                     Some(Arc::new(RestoredOperatorState { subtasks })),
                 )
             }
-            None => (Vec::new(), None),
+            None => (Vec::new(), Vec::new(), None),
         };
-        let keyed_state = KeyedStateBackend::new(settings, states);
-        Ok(Slot::new(self.id, component, keyed_state, restored))
+        Ok(Slot::new(
+            self.id,
+            component,
+            KeyedStateBackend::new(settings, states),
+            OperatorStateBackend::new(subtask.index, parallelism, operator_state),
+            restored,
+        ))
     }
 }

@@ -10,7 +10,7 @@ use super::wake::ActorWake;
 
 /// What connects one subtask with the others.
 pub(super) struct SubtaskWiring {
-    /// Links to read, edge after edge; of an exchange, one from each subtask of the writer.
+    /// Links to read, edge after edge; of an exchange or a broadcast, one from each subtask of the writer.
     pub(super) inputs: Vec<LinkReceiver>,
     /// Edges to write, in the order of the plan.
     pub(super) outputs: Vec<EdgeWiring>,
@@ -29,7 +29,7 @@ impl SubtaskWiring {
     pub(super) fn make_outputs(edges: Vec<EdgeWiring>, targets: ExchangeTargets) -> Outputs {
         let edges = edges.into_iter().map(|edge| {
             let partitioner = match edge.partitioning {
-                Partitioning::Forward => None,
+                Partitioning::Forward | Partitioning::Broadcast => None,
                 Partitioning::KeyExchange(factory) => Some(factory(targets)),
             };
             OutputEdge::new(partitioner, edge.links)
@@ -64,7 +64,7 @@ pub(super) fn lay_links(
             for from in subtasks.clone() {
                 let to = match edge.partitioning {
                     Partitioning::Forward => from..from + 1,
-                    Partitioning::KeyExchange(_) => subtasks.clone(),
+                    Partitioning::KeyExchange(_) | Partitioning::Broadcast => subtasks.clone(),
                 };
                 let mut links = Vec::with_capacity(to.len());
                 for to in to {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{CheckpointId, KeyGroupRange, OperatorId};
-use crate::state::StateDescriptor;
-use crate::storage::{Checksum, ObjectName};
+use crate::state::{LocalBarrier, OperatorStateDescriptor, StateDescriptor};
+use crate::storage::{Checksum, ObjectName, StoredSection};
 
 /// The version of the format that this version writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -91,10 +91,27 @@ pub struct SubtaskEntry {
     pub index: usize,
     /// Whether it had worked off all its input.
     pub finished: bool,
-    /// Its operator list state: source positions, what a sink is to commit.
+    /// What its connector keeps readable: source positions, what a sink is to commit.
     pub items: Vec<Value>,
+    /// Its operator states.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operator_state: Vec<OperatorStateEntry>,
+    /// The barrier as the working segments know it: when they survive, its keyed states need not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<LocalBarrier>,
     /// Its keyed states.
     pub keyed: Vec<KeyedEntry>,
+}
+
+/// One named operator state of one operator subtask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorStateEntry {
+    /// The state's name, unique among the operator states of its operator.
+    pub name: String,
+    /// Its kind and types.
+    pub descriptor: OperatorStateDescriptor,
+    /// All of it, in the checkpoint's own folder.
+    pub piece: Piece,
 }
 
 /// One named keyed state of one operator subtask.
@@ -141,9 +158,12 @@ impl Manifest {
             .flat_map(SubtaskEntry::pieces)
     }
 
-    /// All objects that the checkpoint refers to.
+    /// All objects that the checkpoint refers to and that others can share; the rest lies in its own folder.
     pub fn objects(&self) -> BTreeSet<ObjectName> {
-        self.pieces().map(|piece| piece.object.clone()).collect()
+        self.pieces()
+            .filter(|piece| piece.object.is_shared())
+            .map(|piece| piece.object.clone())
+            .collect()
     }
 
     /// How many bytes of state the checkpoint refers to, whichever checkpoint wrote them.
@@ -159,10 +179,29 @@ impl Manifest {
 impl SubtaskEntry {
     /// All pieces that the subtask refers to.
     pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
-        self.keyed
+        let keyed = self
+            .keyed
             .iter()
             .flat_map(|state| &state.parts)
-            .flat_map(|part| part.base.iter().chain(&part.deltas))
+            .flat_map(|part| part.base.iter().chain(&part.deltas));
+        keyed.chain(self.operator_state.iter().map(|state| &state.piece))
+    }
+}
+
+impl Piece {
+    /// A section of `object`, as the store has described it.
+    pub(super) fn of_section(object: &ObjectName, section: StoredSection) -> Self {
+        let StoredSection {
+            offset,
+            length,
+            checksum,
+        } = section;
+        Self {
+            object: object.clone(),
+            offset,
+            length,
+            checksum,
+        }
     }
 }
 
@@ -196,7 +235,49 @@ pub fn collect_operators(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::state::OperatorStateKind;
+
+    #[test]
+    fn operator_state_is_readable_in_the_manifest() {
+        let entry = SubtaskEntry {
+            local: None,
+            index: 1,
+            finished: false,
+            items: Vec::new(),
+            operator_state: vec![OperatorStateEntry {
+                name: "rules".to_owned(),
+                descriptor: OperatorStateDescriptor {
+                    kind: OperatorStateKind::UnionList,
+                    key_schema: None,
+                    value_schema: "u64 (8 bytes, alignment 8)".to_owned(),
+                },
+                piece: Piece {
+                    object: ObjectName::try_from("chk-7/sum-1.state".to_owned()).unwrap(),
+                    offset: 16,
+                    length: 28,
+                    checksum: Checksum(10),
+                },
+            }],
+            keyed: Vec::new(),
+        };
+        let written = serde_json::to_value(&entry).unwrap();
+        let expected = json!([{
+            "name": "rules",
+            "descriptor": { "kind": "union-list", "value_schema": "u64 (8 bytes, alignment 8)" },
+            "piece": {
+                "object": "chk-7/sum-1.state",
+                "offset": 16,
+                "length": 28,
+                "checksum": "xxh3:000000000000000a",
+            },
+        }]);
+        assert_eq!(written["operator_state"], expected);
+        let read: SubtaskEntry = serde_json::from_value(written).unwrap();
+        assert_eq!(read, entry);
+    }
 
     #[test]
     fn a_part_is_narrowed_to_the_groups_in_common() {

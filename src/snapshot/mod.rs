@@ -15,6 +15,7 @@
 //!
 //! ```text
 //! <root>/<job>/chk-<id>/manifest.json
+//! <root>/<job>/chk-<id>/<operator>-<subtask>.state
 //! <root>/<job>/shared/<checkpoint>-<operator>-<subtask>-<nonce>-<n>.delta
 //! <root>/<job>/shared/<checkpoint>-<operator>-<subtask>-<nonce>-<n>.base
 //! ```
@@ -22,9 +23,11 @@
 //! **Objects** are bare bytes: sections, one after the other, without padding, header or trailer. Where a section
 //! lies, how long it is and what its checksum is stands in the manifests that refer to it. A `.delta` holds one
 //! section for each delta, of any state of the subtask, that became durable with the checkpoint in its name; a `.base`
-//! holds the base of one state. What is inside a section is described in [`crate::state`]. A name is never used twice;
-//! `<operator>` is the id of the first operator of the subtask's chain, and when a file name cannot hold it, what it
-//! can hold and the checksum of the whole id.
+//! holds the base of one state. A `.state` holds one section for each operator state of the subtask, and goes with the
+//! checkpoint's folder: it is always whole, so no other checkpoint needs it. What is inside a section is described in
+//! [`crate::state`] and [`crate::state::operator_state`]. A name is never used twice; `<operator>` is the id of the first
+//! operator of the subtask's chain, and when a file name cannot hold it, what it can hold and the checksum of the whole
+//! id.
 //!
 //! **The manifest** is JSON, encoded in UTF-8:
 //!
@@ -49,7 +52,8 @@
 //! | `finished` | whether all operators had worked off all input |
 //! | `uploaded_bytes` | the bytes of state that this checkpoint added to the store |
 //! | `graph` | the operators: `id`, `type`, `inputs`, `parallelism` |
-//! | `operators` | for each operator id `subtasks`: `index`, `finished`, `items`, `keyed` |
+//! | `operators` | for each operator id `subtasks`: `index`, `finished`, `items`, `operator_state`, `keyed` |
+//! | `operator_state` | for each state `name`, `descriptor`, `piece`; left out when there is none |
 //! | `keyed` | for each state `name`, `descriptor`, `parts` |
 //! | `descriptor` | `kind`, `version`, `key_schema`, `map_key_schema` (of a map), `value_schema`, `record_format` |
 //! | `parts` | `key_groups` (`end` excluded), `base` (a piece or null), `deltas` (pieces, oldest first) |
@@ -75,8 +79,8 @@ mod writer;
 pub use chain::{StateChain, Upload, UploadId};
 pub use damage::Damage;
 pub use manifest::{
-    FORMAT_VERSION, GraphOperator, KeyedEntry, Manifest, OperatorEntry, Part, Piece,
-    STATE_ENCODING, SnapshotKind, SubtaskEntry, collect_operators,
+    FORMAT_VERSION, GraphOperator, KeyedEntry, Manifest, OperatorEntry, OperatorStateEntry, Part,
+    Piece, STATE_ENCODING, SnapshotKind, SubtaskEntry, collect_operators,
 };
 pub use recovery::{DamagedCheckpoint, LoadedCheckpoint, Recovery};
 pub use restore_plan::RestorePlan;

@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::manifest::{KeyedEntry, Part};
+use super::manifest::{KeyedEntry, OperatorEntry, Part};
 use super::recovery::LoadedCheckpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{KeyGroupRange, OperatorId};
-use crate::state::{RestoredPart, RestoredState};
+use crate::state::{RestoredPart, RestoredSections, RestoredState};
 
 /// What one operator subtask is given back.
 #[derive(Clone, Debug)]
 pub struct RestorePlan {
     /// Whether the operator had worked off all its input in all its subtasks.
     pub finished: bool,
-    /// The items of the operator list state of every subtask that the operator had, in the order of the subtasks.
+    /// The items of every subtask that the operator had, in the order of the subtasks.
     pub items: Vec<Vec<Value>>,
+    /// The operator states with their bytes, for the operator state backend, which takes its own part of them.
+    pub operator_state: Vec<RestoredSections>,
     /// The keyed states with their bytes, for the state backend.
     pub states: Vec<RestoredState>,
     /// The same states as pieces, for [`super::SnapshotWriter::inherit`].
@@ -67,9 +69,37 @@ impl LoadedCheckpoint {
                 .iter()
                 .map(|subtask| subtask.items.clone())
                 .collect(),
+            operator_state: self.operator_state(operator, entry)?,
             states: inherited.iter().map(|state| self.restored(state)).collect(),
             inherited,
         }))
+    }
+
+    fn operator_state(
+        &self,
+        operator: &OperatorId,
+        entry: &OperatorEntry,
+    ) -> Result<Vec<RestoredSections>> {
+        let mut restored: BTreeMap<&str, RestoredSections> = BTreeMap::new();
+        for subtask in &entry.subtasks {
+            for state in &subtask.operator_state {
+                let own = restored
+                    .entry(&state.name)
+                    .or_insert_with(|| RestoredSections {
+                        name: state.name.as_str().into(),
+                        descriptor: state.descriptor.clone(),
+                        sections: vec![None; entry.subtasks.len()],
+                    });
+                if own.descriptor != state.descriptor {
+                    return Err(self.contradiction(operator, &state.name));
+                }
+                // The manifest's subtasks are numbered from 0 without a gap, as was checked when it was read.
+                if let Some(section) = own.sections.get_mut(subtask.index) {
+                    *section = Some(self.bytes(&state.piece));
+                }
+            }
+        }
+        Ok(restored.into_values().collect())
     }
 
     fn restored(&self, state: &KeyedEntry) -> RestoredState {

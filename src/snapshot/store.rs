@@ -70,8 +70,11 @@ impl CheckpointStore {
         let path = self.paths.manifest(checkpoint);
         // The order counts: no manifest may survive a power cut that its objects do not.
         self.blobs.sync_folder(&self.paths.shared_folder()).await?;
-        self.blobs.create_if_absent(&path, content).await?;
         let folder = self.paths.checkpoint_folder(checkpoint);
+        if manifest.pieces().any(|piece| !piece.object.is_shared()) {
+            self.blobs.sync_folder(&folder).await?;
+        }
+        self.blobs.create_if_absent(&path, content).await?;
         self.blobs.sync_folder(&folder).await?;
         self.blobs.sync_folder(&self.paths.job_folder()).await?;
         Ok(length)
@@ -153,10 +156,9 @@ impl CheckpointStore {
         }
     }
 
-    /// Deletes a checkpoint's folder, which must be empty; whether it is gone.
+    /// Deletes a checkpoint's folder and all objects in it; whether it is gone. Its manifest must be gone before.
     pub(super) async fn remove_folder(&self, checkpoint: CheckpointId) -> bool {
-        let folder = self.paths.checkpoint_folder(checkpoint);
-        match self.blobs.delete_folder(&folder).await {
+        match self.try_remove_folder(checkpoint).await {
             Ok(()) => true,
             Err(error) => {
                 let reason = Error::from(error).full_message();
@@ -164,6 +166,20 @@ impl CheckpointStore {
                 false
             }
         }
+    }
+
+    async fn try_remove_folder(&self, checkpoint: CheckpointId) -> Result<(), StorageError> {
+        let folder = self.paths.checkpoint_folder(checkpoint);
+        let objects = self.blobs.list(&folder).await?;
+        if !objects.is_empty() {
+            // The order counts: no power cut may bring the manifest back and not what it refers to.
+            self.blobs.sync_folder(&folder).await?;
+        }
+        for object in objects {
+            let path = self.paths.file(&folder, &object.name);
+            self.blobs.delete(&path).await?;
+        }
+        self.blobs.delete_folder(&folder).await
     }
 
     /// The ids of all checkpoints that have a folder, in order.

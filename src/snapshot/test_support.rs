@@ -72,6 +72,8 @@ pub(super) fn sealed_operator(operator: &str, states: Vec<SealedState>) -> Seale
         operator: operator.into(),
         finished: false,
         items: vec![json!({ "position": 7 })],
+        operator_state: Vec::new(),
+        local: None,
         states,
     }
 }
@@ -157,6 +159,8 @@ pub(super) fn sample_manifest() -> Manifest {
         index: 0,
         finished: false,
         items: Vec::new(),
+        operator_state: Vec::new(),
+        local: None,
         keyed: vec![KeyedEntry {
             name: "total".to_owned(),
             descriptor: descriptor(),
@@ -188,6 +192,8 @@ pub(super) fn sample_manifest() -> Manifest {
         index: 0,
         finished: true,
         items: vec![json!({ "file": "a.csv", "row": 1234, "seconds": 0.1 })],
+        operator_state: Vec::new(),
+        local: None,
         keyed: Vec::new(),
     };
     let operator = |id: &str, type_name: &str, inputs: &[&str]| GraphOperator {

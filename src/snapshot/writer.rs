@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, join3};
 use serde_json::Value;
 use tracing::warn;
 
 use super::chain::{StateChain, Upload, UploadId};
-use super::manifest::{KeyedEntry, Piece, SubtaskEntry};
+use super::manifest::{KeyedEntry, OperatorStateEntry, Piece, SubtaskEntry};
 use super::store::CheckpointStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, KeyGroupRange, OperatorId, SubtaskId};
-use crate::state::{SealedState, StateDescriptor};
-use crate::storage::{ObjectKind, ObjectName, StorageError, StoredSection};
+use crate::state::{LocalBarrier, SealedOperatorState, SealedState, StateDescriptor};
+use crate::storage::{ObjectKind, ObjectName, StorageError};
 
 /// What one operator of a subtask's chain gives to a checkpoint at its barrier.
 #[derive(Clone, Debug)]
@@ -23,8 +23,12 @@ pub struct SealedOperator {
     pub operator: OperatorId,
     /// Whether it has worked off all its input.
     pub finished: bool,
-    /// Its operator list state.
+    /// What its connector keeps readable.
     pub items: Vec<Value>,
+    /// Its operator states.
+    pub operator_state: Vec<SealedOperatorState>,
+    /// What surviving segments can go back to, if the operator keeps state that way.
+    pub local: Option<LocalBarrier>,
     /// Its keyed states.
     pub states: Vec<SealedState>,
 }
@@ -39,11 +43,12 @@ pub struct SubtaskSnapshot {
 }
 
 impl SubtaskSnapshot {
-    /// All objects that it refers to.
+    /// All objects that it refers to and that checkpoints can share.
     pub fn objects(&self) -> BTreeSet<ObjectName> {
         self.operators
             .iter()
             .flat_map(|(_, entry)| entry.pieces())
+            .filter(|piece| piece.object.is_shared())
             .map(|piece| piece.object.clone())
             .collect()
     }
@@ -127,9 +132,9 @@ impl SnapshotWriter {
     /// Uploads what is not durable yet and says what the subtask's part of the checkpoint is. After an error, or when
     /// the future is dropped, the bytes stay in the chains and go with the next checkpoint.
     ///
-    /// All deltas go into one object, to sync one file only; each base has its own, because it lives longer. A base
-    /// that cannot be stored does not fail the checkpoint, unless it has no delta beside it: the pieces before it still
-    /// count.
+    /// All deltas go into one object, to sync one file only; each base has its own, because it lives longer; operator
+    /// state has one in the checkpoint's own folder, since it is whole and nobody else needs it. A base that cannot be
+    /// stored does not fail the checkpoint, unless it has no delta beside it: the pieces before it still count.
     ///
     /// # Errors
     /// Those of the store.
@@ -147,8 +152,9 @@ impl SnapshotWriter {
             .chunks(1)
             .enumerate()
             .map(|(ordinal, base)| self.put(checkpoint, ObjectKind::Base, ordinal, base));
-        let (delta_object, base_objects) =
-            futures_util::future::join(delta_object, join_all(base_objects)).await;
+        let operator_state = self.put_operator_state(checkpoint, operators);
+        let (delta_object, base_objects, operator_state) =
+            join3(delta_object, join_all(base_objects), operator_state).await;
 
         let mut uploaded_bytes = 0;
         let mut failures = Vec::new();
@@ -160,9 +166,12 @@ impl SnapshotWriter {
         }
         uploaded_bytes += self.uploaded(delta_object?);
         self.pass_over(checkpoint, failures)?;
+        let (operator_state, operator_state_bytes) = operator_state?;
+        uploaded_bytes += operator_state_bytes;
         let operators = operators
             .iter()
-            .map(|operator| Ok((operator.operator.clone(), self.entry(operator)?)))
+            .zip(operator_state)
+            .map(|(operator, own)| Ok((operator.operator.clone(), self.entry(operator, own)?)))
             .collect::<Result<_>>()?;
         for named in self.chains.values_mut() {
             named.chain.release_before_last_barrier();
@@ -214,16 +223,12 @@ impl SnapshotWriter {
             .map(|(_, upload)| upload.bytes.chunks.clone())
             .collect();
         let stored = self.store.put_object(&object, &sections).await?;
-        let piece = |section: StoredSection| Piece {
-            object: object.clone(),
-            offset: section.offset,
-            length: section.length,
-            checksum: section.checksum,
-        };
         Ok(uploads
             .iter()
             .zip(stored)
-            .map(|((key, upload), section)| (key.clone(), upload.id, piece(section)))
+            .map(|((key, upload), section)| {
+                (key.clone(), upload.id, Piece::of_section(&object, section))
+            })
             .collect())
     }
 
@@ -239,7 +244,11 @@ impl SnapshotWriter {
         bytes
     }
 
-    fn entry(&self, operator: &SealedOperator) -> Result<SubtaskEntry> {
+    fn entry(
+        &self,
+        operator: &SealedOperator,
+        operator_state: Vec<OperatorStateEntry>,
+    ) -> Result<SubtaskEntry> {
         let keyed = self
             .chains
             .iter()
@@ -261,6 +270,8 @@ impl SnapshotWriter {
             index: self.subtask.index,
             finished: operator.finished,
             items: operator.items.clone(),
+            operator_state,
+            local: operator.local,
             keyed,
         })
     }
@@ -268,5 +279,6 @@ impl SnapshotWriter {
 
 #[cfg(test)]
 mod migration_tests;
+mod operator_state;
 #[cfg(test)]
 mod tests;

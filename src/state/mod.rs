@@ -1,5 +1,7 @@
 //! Keyed state: archived values that are changed where they lie, and a delta log that is the snapshot.
 //!
+//! What belongs to no key is operator state: see [`operator_state`].
+//!
 //! A [`KeyedStateBackend`] belongs to one operator subtask, and so to one thread. It gives out handles to named states:
 //! [`ValueState`] (one value for each key) and [`MapState`] (one record for each entry of each key's map). At a barrier
 //! [`KeyedStateBackend::seal`] gives, for each state, the bytes that a checkpoint needs.
@@ -110,6 +112,7 @@ mod ledger;
 mod log;
 mod map_state;
 mod migration;
+pub mod operator_state;
 mod piece;
 mod pools;
 mod scan;
@@ -132,6 +135,10 @@ pub use cell::StateStatistics;
 pub use descriptor::{RecordFormat, StateDescriptor, StateKind};
 pub use key_hasher::KeyHasher;
 pub use map_state::MapState;
+pub use operator_state::{
+    BroadcastState, OperatorListState, OperatorStateBackend, OperatorStateDescriptor,
+    OperatorStateKind, RestoredSections, SealedOperatorState,
+};
 pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;

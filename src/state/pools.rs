@@ -70,6 +70,7 @@ impl Pools {
         }
         // What is taken back stays noted until it is: another process can do it again.
         ledger.set_epoch(epoch + 1);
+        ledger.set_floor(barrier.epoch.0);
         debug!(
             epoch,
             barrier = barrier.epoch.0,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <root>/<job>/shared/<id>.{base,delta}     objects, referred to by any number of manifests
+//! <root>/<job>/chk-<id>/<id>.state          objects that belong to this checkpoint alone
 //! <root>/<job>/chk-<id>/manifest.json       written last, by an exclusive create: this is the commit
 //! ```
 //!

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::checksum::Checksum;
+use super::paths::{checkpoint_folder_name, checkpoint_of_folder_name};
 use crate::model::{CheckpointId, SubtaskId};
 
-/// The folder of all objects, below the job's own.
+/// The folder of all objects that checkpoints share, below the job's own.
 pub(super) const SHARED_FOLDER: &str = "shared";
 
 /// Longer operator ids are cut, so that a file name stays below the 255 bytes that file systems allow.
@@ -32,9 +33,14 @@ impl ObjectKind {
     }
 }
 
-/// The name of an object, relative to the job's folder: `shared/<id>.base` or `shared/<id>.delta`.
+/// What the name of an object ends with that holds operator state.
+const OPERATOR_STATE_SUFFIX: &str = ".state";
+
+/// The name of an object, relative to the job's folder: `shared/<id>.base` or `shared/<id>.delta`, or, of what belongs
+/// to one checkpoint alone, `chk-<id>/<operator>-<subtask>.state`.
 ///
-/// A name is never used twice: it says which checkpoint, subtask and process wrote the object.
+/// A name is never used twice. A shared one says which checkpoint, subtask and process wrote the object; for the others
+/// it is enough that a checkpoint's id is never used twice.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectName(Arc<str>);
@@ -56,19 +62,40 @@ impl ObjectName {
         Self(format!("{SHARED_FOLDER}/{name}").into())
     }
 
+    /// The name of the object that holds the operator state of `subtask`, in the folder of `checkpoint`.
+    pub fn of_operator_state(checkpoint: CheckpointId, subtask: &SubtaskId) -> Self {
+        let folder = checkpoint_folder_name(checkpoint);
+        let operator = file_name_part(subtask.operator.as_str());
+        let index = subtask.index;
+        Self(format!("{folder}/{operator}-{index}{OPERATOR_STATE_SUFFIX}").into())
+    }
+
+    /// Whether checkpoints can share the object. One that they cannot share goes with its checkpoint's folder.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0.split_once('/'), Some((SHARED_FOLDER, _)))
+    }
+
     /// The name of the object in the file `file_name` of the shared folder, if an object can have that name.
     pub fn from_file_name(file_name: &str) -> Option<Self> {
         let stem = [ObjectKind::Base, ObjectKind::Delta]
             .iter()
             .find_map(|kind| file_name.strip_suffix(kind.suffix()))?;
-        let harmless = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        let is_name = !stem.is_empty() && stem.bytes().all(harmless);
-        is_name.then(|| Self(format!("{SHARED_FOLDER}/{file_name}").into()))
+        is_harmless(stem).then(|| Self(format!("{SHARED_FOLDER}/{file_name}").into()))
+    }
+
+    /// The name of the object in the file `file_name` of a checkpoint's folder, if an object can have that name.
+    fn from_checkpoint_folder(folder_name: &str, file_name: &str) -> Option<Self> {
+        checkpoint_of_folder_name(folder_name)?;
+        let stem = file_name.strip_suffix(OPERATOR_STATE_SUFFIX)?;
+        is_harmless(stem).then(|| Self(format!("{folder_name}/{file_name}").into()))
     }
 
     /// The checkpoint for which the object was written, if the name says so.
     pub fn checkpoint(&self) -> Option<CheckpointId> {
-        let (_, file_name) = self.0.split_once('/')?;
+        let (folder_name, file_name) = self.0.split_once('/')?;
+        if folder_name != SHARED_FOLDER {
+            return checkpoint_of_folder_name(folder_name);
+        }
         let (id, _) = file_name.split_once('-')?;
         id.parse().ok().map(CheckpointId)
     }
@@ -95,11 +122,19 @@ impl TryFrom<String> for ObjectName {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.strip_prefix(SHARED_FOLDER)
-            .and_then(|rest| rest.strip_prefix('/'))
-            .and_then(Self::from_file_name)
+        text.split_once('/')
+            .and_then(|(folder_name, file_name)| match folder_name {
+                SHARED_FOLDER => Self::from_file_name(file_name),
+                _ => Self::from_checkpoint_folder(folder_name, file_name),
+            })
             .ok_or_else(|| format!("\"{text}\" is not the name of an object"))
     }
+}
+
+/// Whether a file's name without its suffix leads to no other folder.
+fn is_harmless(stem: &str) -> bool {
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !stem.is_empty() && stem.bytes().all(harmless)
 }
 
 /// The operator's id when a file name can hold it; otherwise what a file name can hold of it, and a checksum that
@@ -137,6 +172,18 @@ mod tests {
             "shared/17-by_carrier-3-000000000000beef-0.delta"
         );
         assert_eq!(name.checkpoint(), Some(CheckpointId(17)));
+        assert!(name.is_shared());
+        assert_eq!(ObjectName::try_from(name.to_string()), Ok(name));
+    }
+
+    #[test]
+    fn operator_state_lies_in_the_folder_of_its_checkpoint() {
+        let subtask = SubtaskId::new("a/b".into(), 3);
+        let name = ObjectName::of_operator_state(CheckpointId(17), &subtask);
+        let expected = format!("chk-17/a_b-{:016x}-3.state", Checksum::of(b"a/b").0);
+        assert_eq!(name.as_str(), expected);
+        assert_eq!(name.checkpoint(), Some(CheckpointId(17)));
+        assert!(!name.is_shared());
         assert_eq!(ObjectName::try_from(name.to_string()), Ok(name));
     }
 
@@ -161,7 +208,14 @@ mod tests {
             "/shared/1-a-0.delta",
             "shared/sub/1-a-0.delta",
             "shared/1-a-0.txt",
+            "shared/a-0.state",
             "elsewhere/1-a-0.delta",
+            "chk-1/a-0.delta",
+            "chk-1/.state",
+            "chk-1/../a-0.state",
+            "chk-01/a-0.state",
+            "chk-/a-0.state",
+            "a-0.state",
         ] {
             assert!(ObjectName::try_from(text.to_owned()).is_err(), "{text}");
         }

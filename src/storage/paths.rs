@@ -68,7 +68,7 @@ impl StoragePaths {
         BlobPath(self.job.clone())
     }
 
-    /// The folder of all objects.
+    /// The folder of all objects that checkpoints share.
     pub fn shared_folder(&self) -> BlobPath {
         BlobPath(format!("{}/{SHARED_FOLDER}", self.job))
     }
@@ -80,24 +80,37 @@ impl StoragePaths {
 
     /// A checkpoint's folder.
     pub fn checkpoint_folder(&self, checkpoint: CheckpointId) -> BlobPath {
-        BlobPath(format!("{}/{CHECKPOINT_PREFIX}{checkpoint}", self.job))
+        let folder = checkpoint_folder_name(checkpoint);
+        BlobPath(format!("{}/{folder}", self.job))
     }
 
     /// A checkpoint's manifest.
     pub fn manifest(&self, checkpoint: CheckpointId) -> BlobPath {
-        BlobPath(format!(
-            "{}/{CHECKPOINT_PREFIX}{checkpoint}/{MANIFEST_FILE}",
-            self.job
-        ))
+        self.file(&self.checkpoint_folder(checkpoint), MANIFEST_FILE)
+    }
+
+    /// A file that was found in a folder.
+    pub fn file(&self, folder: &BlobPath, file_name: &str) -> BlobPath {
+        BlobPath(format!("{folder}/{file_name}"))
     }
 
     /// The checkpoint whose folder has this name, if it is the name of a checkpoint's folder.
     pub fn checkpoint_of_folder(&self, folder_name: &str) -> Option<CheckpointId> {
-        let digits = folder_name.strip_prefix(CHECKPOINT_PREFIX)?;
-        let id = digits.parse().ok()?;
-        // "chk-007" or "chk-+7" is not a name that this version gives.
-        (u64::to_string(&id) == digits).then_some(CheckpointId(id))
+        checkpoint_of_folder_name(folder_name)
     }
+}
+
+/// The name of a checkpoint's folder.
+pub(super) fn checkpoint_folder_name(checkpoint: CheckpointId) -> String {
+    format!("{CHECKPOINT_PREFIX}{checkpoint}")
+}
+
+/// The checkpoint whose folder has this name, if it is the name of a checkpoint's folder.
+pub(super) fn checkpoint_of_folder_name(folder_name: &str) -> Option<CheckpointId> {
+    let digits = folder_name.strip_prefix(CHECKPOINT_PREFIX)?;
+    let id = digits.parse().ok()?;
+    // "chk-007" or "chk-+7" is not a name that this version gives.
+    (u64::to_string(&id) == digits).then_some(CheckpointId(id))
 }
 
 #[cfg(test)]

@@ -149,6 +149,8 @@ impl States {
             operator: OPERATOR.into(),
             finished: false,
             items: Vec::new(),
+            operator_state: Vec::new(),
+            local: None,
             states: self.backend.seal().unwrap(),
         }
     }

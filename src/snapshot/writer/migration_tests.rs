@@ -247,6 +247,8 @@ fn seal<V: Version>(subtasks: &mut [Subtask<V>]) -> Vec<SealedOperator> {
             operator: OPERATOR.into(),
             finished: false,
             items: Vec::new(),
+            operator_state: Vec::new(),
+            local: None,
             states: subtask.backend.seal().unwrap(),
         })
         .collect()

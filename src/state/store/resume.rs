@@ -1,7 +1,5 @@
 //! Taking up what a process that was killed left of a store, and taking back what no checkpoint covers.
 
-use std::cell::Cell;
-
 use super::variable::record_bytes;
 use super::{FixedStore, SurvivingStore, VariableStore};
 use crate::error::Result;
@@ -73,8 +71,6 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             }
         }
         let (heap, ownership) = (&self.heap, self.ownership);
-        self.live_bytes = 0;
-        let live_bytes = Cell::new(0);
         self.table.check(|hash, block| {
             let bits = block.first_chunk().copied().unwrap_or_default();
             let block = BlockRef::from_bits(u64::from_ne_bytes(bits));
@@ -83,10 +79,8 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             if hashes.record.to_ne_bytes() != *hash {
                 return Err(corrupt("a record's hash is not that of its key"));
             }
-            live_bytes.set(live_bytes.get() + record_bytes(heap, block));
             Ok((ownership.own_group(hashes.group)?, hashes.record))
         })?;
-        self.live_bytes = live_bytes.get();
         if let Some(undo) = &mut self.undo {
             undo.reuse(left.undo);
         }
@@ -98,12 +92,15 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
     fn check_blocks(&mut self, in_use: Vec<BlockRef>) -> Result<()> {
         let heap = &self.heap;
         let mut referred = Vec::with_capacity(in_use.len());
+        let mut live_bytes = 0;
         let mut cursor = Cursor::default();
         while self.table.visit_next(&mut cursor, |_, block| {
             heap.check_bounds(BlockRef::from_bits(*block))?;
             referred.push(*block);
+            live_bytes += record_bytes(heap, BlockRef::from_bits(*block));
             Ok(())
         })? {}
+        self.live_bytes = live_bytes;
         if referred.len() == in_use.len() {
             return Ok(());
         }

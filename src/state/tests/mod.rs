@@ -4,6 +4,7 @@ mod chain;
 mod damage;
 mod evolution;
 mod limits;
+mod local;
 mod migration;
 mod model;
 mod rescale;

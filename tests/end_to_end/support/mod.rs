@@ -1,5 +1,6 @@
-//! What the tests have in common: a folder with a job file and processes that run it, and a typed job that can fail.
+//! What the tests have in common: a folder with a job file and processes that run it, and typed jobs.
 
+mod census_job;
 mod fault;
 mod gauges;
 mod halves;
@@ -9,6 +10,7 @@ mod process;
 mod sums;
 mod typed_job;
 
+pub(crate) use census_job::{CensusJob, Registers};
 pub(crate) use fault::{Fault, Gate, How, Place, REASON};
 pub(crate) use gauges::Gauges;
 pub(crate) use halves::Halves;
