@@ -5,6 +5,7 @@ mod damage;
 mod evolution;
 mod limits;
 mod local;
+mod local_migration;
 mod migration;
 mod model;
 mod rescale;
