@@ -11,10 +11,13 @@ use crate::operator::{
     FilterRows, FlatMapRows, KeyedProcess, KeyedReduce, MapRows, Operator, ProcessFunction, Sink,
     Source,
 };
-use crate::state::{Archived, Seal, StateKey, StateValue};
+use crate::state::{Archived, Seal, StateKey, StateSpec, StateValue};
 
 use super::exchange::RowPartitioner;
 use super::job_graph::{Component, Edge, JobGraph, Node, Partitioning};
+
+/// The state that [`KeyedStream::reduce`] keeps its values in.
+const REDUCE_STATE: &str = "reduce";
 
 /// Builds the graph of a typed job.
 ///
@@ -325,11 +328,24 @@ where
         initial: impl Fn(&T) -> V + Clone + Send + Sync + 'static,
         update: impl Fn(&T, Seal<'_, Archived<V>>) -> U + Clone + Send + Sync + 'static,
     ) -> Stream<U> {
+        self.reduce_with_state(id, REDUCE_STATE, initial, update)
+    }
+
+    /// Like [`Self::reduce`], in a state of one's own: its [`StateSpec`] says what becomes of values that were stored with
+    /// a former type. What [`Self::reduce`] keeps is in the state `reduce`.
+    pub fn reduce_with_state<V: StateValue, U: Row>(
+        &self,
+        id: impl Into<OperatorId>,
+        state: impl Into<StateSpec<V>>,
+        initial: impl Fn(&T) -> V + Clone + Send + Sync + 'static,
+        update: impl Fn(&T, Seal<'_, Archived<V>>) -> U + Clone + Send + Sync + 'static,
+    ) -> Stream<U> {
         let key = self.key.clone();
+        let state = state.into();
         self.stream
             .then(id.into(), "reduce", &self.partitioning(), move || {
                 Ok(KeyedReduce::new(
-                    "reduce",
+                    state.clone(),
                     key.clone(),
                     initial.clone(),
                     update.clone(),

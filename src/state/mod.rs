@@ -63,6 +63,11 @@
 //! checked, and every archive is checked once (a checksum over the whole piece is the reader's affair); what is damaged
 //! is an error.
 //!
+//! **Schemas.** A checkpoint says how each state's keys and values are laid out, in words ([`StateSchema`]), and with which
+//! version the state was registered. What differs from what is registered now is read by a migration of the user's
+//! ([`StateSpec::with_migration`]) or not at all. A migration puts each stored record into the new state, so that the first
+//! delta holds all of it; an empty base goes with that delta, and says that nothing before it counts.
+//!
 //! # Memory
 //!
 //! All of it lies in memory-mapped files of 1 to 64 MiB, which all states of a subtask share. Blocks are reserved on the
@@ -130,6 +135,7 @@ mod base;
 mod cell;
 mod changes;
 mod chunk;
+mod compatibility;
 mod descriptor;
 mod entry_index;
 mod entry_state;
@@ -151,6 +157,7 @@ mod log;
 mod map_state;
 #[expect(unsafe_code, reason = "addresses within a mapped file are handed out")]
 mod memory;
+mod migration;
 pub mod operator_state;
 mod piece;
 mod pools;
@@ -158,6 +165,7 @@ mod records;
 mod reducing_state;
 mod registration;
 mod scan;
+mod schema;
 mod sealed;
 #[expect(
     unsafe_code,
@@ -191,6 +199,7 @@ pub use reducing_state::ReducingState;
 pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
+pub use schema::{SchemaFields, SchemaText, StateSchema};
 pub use sealed::{
     Epoch, LocalBarrier, RestoredPart, RestoredParts, RestoredState, SealedBase, SealedBytes,
     SealedState,

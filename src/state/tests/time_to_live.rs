@@ -241,12 +241,12 @@ fn a_time_to_live_cannot_be_given_to_a_stored_state_nor_taken_from_it() {
     check(
         NAME.into(),
         lasting(SECOND),
-        "state \"counts\" was stored without a time-to-live and is now registered with one",
+        "state \"counts\": it was stored without a time-to-live and is registered with one",
     );
     check(
         lasting(SECOND),
         NAME.into(),
-        "state \"counts\" was stored with a time-to-live and is now registered without one",
+        "state \"counts\": it was stored with a time-to-live and is registered without one",
     );
 }
 
