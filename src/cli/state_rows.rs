@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::model::OperatorId;
 use crate::snapshot::{KeyedEntry, OperatorEntry, Piece};
+use crate::state::state_name;
 use crate::storage::ObjectName;
 
 /// A keyed state of an operator, over all its subtasks.
@@ -13,7 +14,7 @@ use crate::storage::ObjectName;
 pub(super) struct StateRow {
     /// Whose state it is.
     pub operator: OperatorId,
-    /// The state's name.
+    /// The state's name. What belongs to the index of a map or a list is counted in.
     pub state: String,
     /// The version of its layout.
     pub version: u32,
@@ -31,7 +32,8 @@ pub(super) fn state_rows(operators: &BTreeMap<OperatorId, OperatorEntry>) -> Vec
     let mut seen = BTreeSet::new();
     for (operator, entry) in operators {
         for state in entry.subtasks.iter().flat_map(|subtask| &subtask.keyed) {
-            rows.entry((operator, &state.name))
+            // The records that go by the state's own name come before its parts.
+            rows.entry((operator, state_name::of_user(&state.name)))
                 .or_insert_with(|| StateRow::new(operator, state))
                 .add(state, &mut seen);
         }
@@ -103,6 +105,11 @@ mod tests {
         let first = [
             state("total", base.clone(), std::slice::from_ref(&shared)),
             state("other", Value::Null, &[]),
+            state(
+                "other/slots",
+                Value::Null,
+                &[piece("1-sum-0-0000000000000001-1.delta", 0, 7)],
+            ),
         ];
         let own = piece("1-sum-0-0000000000000001-0.delta", 100, 10);
         let second = [state("total", base, &[shared, own])];
@@ -113,7 +120,7 @@ mod tests {
             .iter()
             .map(|row| (row.state.as_str(), row.base_bytes, row.delta_bytes))
             .collect();
-        assert_eq!(bytes, [("other", 0, 0), ("total", 1000, 110)]);
+        assert_eq!(bytes, [("other", 0, 7), ("total", 1000, 110)]);
         assert_eq!(rows[1].operator.as_str(), "sum");
         assert_eq!((rows[1].version, &*rows[1].value_schema), (3, "i64"));
     }

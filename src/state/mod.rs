@@ -57,7 +57,7 @@
 //! It is fuzzy: slices are from different moments. That is mended by the deltas from its first epoch on, which hold whole
 //! values.
 //!
-//! **Timers.** [`Timers`] are map states, in which an entry is a key and a time, with an index by time beside them.
+//! **Timers.** [`Timers`] are entry states, in which an entry is a key and a time, with an index by time beside them.
 //!
 //! **Restore.** Base, then deltas, in order; of each piece only the records whose key group counts. Every length is
 //! checked, and every archive is checked once (a checksum over the whole piece is the reader's affair); what is damaged
@@ -66,7 +66,9 @@
 //! **Schemas.** A checkpoint says how each state's keys and values are laid out, in words ([`StateSchema`]), and with which
 //! version the state was registered. What differs from what is registered now is read by a migration of the user's
 //! ([`StateSpec::with_migration`]) or not at all. A migration puts each stored record into the new state, so that the first
-//! delta holds all of it; an empty base goes with that delta, and says that nothing before it counts.
+//! delta holds all of it; an empty base goes with that delta, and says that nothing before it counts. A value with a
+//! time-to-live is migrated and keeps its end. The parts of a map or a list are of Floodmark's own making, and are never
+//! migrated. A state that is migrated is read from the checkpoint, even if the segments of a killed process are there.
 //!
 //! # Memory
 //!
@@ -173,7 +175,7 @@ mod sealed;
 )]
 mod segment;
 mod spec;
-mod state_name;
+pub(crate) mod state_name;
 mod store;
 mod sweep;
 mod table;

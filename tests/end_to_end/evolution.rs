@@ -189,8 +189,8 @@ fn check_refusal(sums: &Sums) {
         assert!(text.starts_with("operator sums: "), "{text}");
         let expected = format!(
             "state \"totals\": it was stored with version 1 as u64 (8 bytes, alignment 8) and is registered with version \
-             {is} as f64 (8 bytes, alignment 8): {way_out} (StateSpec::with_version, StateSpec::with_migration), bring \
-             the former type back, give the new state another name, or start without the checkpoint"
+             {is} as f64 (8 bytes, alignment 8): {way_out} (StateSpec::with_version, StateSpec::with_migration), register \
+             it as it was stored, give the new state another name, or start without the checkpoint"
         );
         assert!(text.ends_with(&expected), "{text}");
     };

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod folder;
+mod kinds;
 mod states;
 
 use std::fs;
@@ -122,6 +123,9 @@ fn a_checkpoint_of_format_version_1_is_restored_record_by_record() {
     let expected = write_checkpoint(&Folder::new());
     assert!(expected.totals.len() > 10 && expected.readings.len() > 10);
     assert!(expected.steps.len() > 10 && expected.slots.len() > 10);
+    assert!(
+        expected.prices.len() > 10 && expected.waiting.len() > 5 && expected.sessions.len() > 3
+    );
     let folder = Folder::new();
     write_files(&folder.job(), &files(&kept()));
     let recovery = block_on(folder.store.load_newest_valid()).unwrap();

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use floodmark::model::{KeyGroup, KeyGroupRange, SystemClock, hash_key};
+use floodmark::model::{KeyGroup, KeyGroupRange, hash_key};
 use floodmark::snapshot::SealedOperator;
 use floodmark::state::{EntryState, KeyedStateBackend, RestoredState, StateSettings, ValueState};
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::kinds::{Kinds, StoppedClock};
 use crate::{MAX_PARALLELISM, OPERATOR};
 
 /// How many keys each state has at most.
@@ -39,9 +41,12 @@ pub(crate) struct Content {
     pub(crate) readings: BTreeMap<String, Reading>,
     pub(crate) steps: BTreeMap<(u64, String), u32>,
     pub(crate) slots: BTreeMap<(u32, u32), i64>,
+    pub(crate) prices: BTreeMap<(u64, String), f64>,
+    pub(crate) waiting: BTreeMap<u64, Vec<i64>>,
+    pub(crate) sessions: BTreeMap<u64, i64>,
 }
 
-/// The states of one subtask: fixed and variable, of values and of maps.
+/// The states of one subtask: fixed and variable, of all sorts of keys and values.
 pub(crate) struct States {
     backend: KeyedStateBackend,
     own: KeyGroupRange,
@@ -49,6 +54,7 @@ pub(crate) struct States {
     readings: ValueState<String, Reading>,
     steps: EntryState<u64, String, u32>,
     slots: EntryState<u32, u32, i64>,
+    kinds: Kinds,
 }
 
 impl States {
@@ -59,7 +65,7 @@ impl States {
             key_groups: own,
             incremental: true,
             local_recovery: None,
-            clock: SystemClock::shared(),
+            clock: Arc::new(StoppedClock),
         };
         let mut backend = KeyedStateBackend::new(settings, restored);
         Self {
@@ -68,6 +74,7 @@ impl States {
             readings: backend.value_state("readings").unwrap(),
             steps: backend.entry_state("steps").unwrap(),
             slots: backend.entry_state("slots").unwrap(),
+            kinds: Kinds::open(&mut backend),
             backend,
         }
     }
@@ -79,6 +86,7 @@ impl States {
 
     /// Changes what is this subtask's of the keys that an epoch touches.
     fn change(&self, epoch: u64, content: &mut Content) {
+        self.kinds.change(epoch, |key| self.owns(key), content);
         for key in (0..KEYS).filter(|key| (key + epoch).is_multiple_of(5)) {
             let is_deletion = (key + epoch).is_multiple_of(7);
             if self.owns(&key.to_le_bytes()) {
@@ -163,6 +171,7 @@ impl States {
 
     /// Adds what this subtask holds.
     pub(crate) fn collect(&self, content: &mut Content) {
+        self.kinds.collect(|key| self.owns(key), content);
         let mut numbers = Vec::new();
         self.totals
             .for_each(|key, value| {
