@@ -8,8 +8,8 @@ use super::subject::{MAX_PARALLELISM, NAME, all_groups};
 use crate::error::{Error, ErrorKind};
 use crate::model::SystemClock;
 use crate::state::{
-    KeyedStateBackend, LocalBarrier, LocalRecovery, RestoredParts, RestoredState, StateSettings,
-    StateSpec, StateValue, ValueState,
+    KeyedStateBackend, LocalBarrier, LocalRecovery, MapState, RestoredParts, RestoredState,
+    StateSettings, StateSpec, StateValue, ValueState,
 };
 
 const KEYS: u64 = 50;
@@ -38,18 +38,7 @@ impl<V: StateValue + Copy> Life<V> {
         resumed: Option<&Checkpoint>,
         parts: impl Fn(&Checkpoint) -> RestoredParts,
     ) -> Self {
-        let settings = StateSettings {
-            directory: directory.to_path_buf(),
-            max_parallelism: MAX_PARALLELISM,
-            key_groups: all_groups(),
-            incremental: true,
-            local_recovery: Some(LocalRecovery {
-                lineage: LINEAGE,
-                boot: BOOT,
-                take_back: resumed.map(|checkpoint| checkpoint.barrier),
-            }),
-            clock: SystemClock::shared(),
-        };
+        let settings = settings(directory, resumed.map(|checkpoint| checkpoint.barrier));
         let restored = resumed.map(|checkpoint| RestoredState {
             name: NAME.into(),
             descriptor: checkpoint.chain.descriptor.clone().unwrap(),
@@ -75,6 +64,21 @@ impl<V: StateValue + Copy> Life<V> {
 
     fn values(&self) -> Vec<Option<V>> {
         (0..KEYS).map(|key| self.state.get(&key).unwrap()).collect()
+    }
+}
+
+fn settings(directory: &Path, take_back: Option<LocalBarrier>) -> StateSettings {
+    StateSettings {
+        directory: directory.to_path_buf(),
+        max_parallelism: MAX_PARALLELISM,
+        key_groups: all_groups(),
+        incremental: true,
+        local_recovery: Some(LocalRecovery {
+            lineage: LINEAGE,
+            boot: BOOT,
+            take_back,
+        }),
+        clock: SystemClock::shared(),
     }
 }
 
@@ -114,4 +118,43 @@ fn a_migration_that_no_checkpoint_holds_is_done_again() {
         RestoredParts::deferred(|| Err(Error::new(ErrorKind::Bug, "the store was asked")))
     });
     assert_eq!(fourth.values(), migrated);
+}
+
+#[test]
+fn the_index_of_a_map_is_taken_up_where_its_values_are_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = |name: &str| folder.path().join(name);
+    let mut backend = KeyedStateBackend::new(settings(&directory("a"), None), Vec::new());
+    let map: MapState<u64, u64, u32> = backend.map_state(NAME).unwrap();
+    for map_key in 0..3 {
+        map.put(&7, &map_key, &(map_key as u32)).unwrap();
+    }
+    let restored = backend.seal().unwrap().into_iter().map(|sealed| {
+        let mut chain = Chain::default();
+        let (name, descriptor) = (sealed.name.clone(), sealed.descriptor.clone());
+        chain.add(sealed);
+        let is_index = &*name != NAME;
+        let part = chain.part(all_groups());
+        let parts = RestoredParts::deferred(move || match is_index {
+            true => Err(Error::new(ErrorKind::Bug, "the store was asked")),
+            false => Ok(vec![part.clone()]),
+        });
+        RestoredState {
+            name,
+            descriptor,
+            parts,
+        }
+    });
+    let restored = restored.collect();
+    let barrier = backend.local_barrier();
+    // The process is killed in the next epoch.
+    map.put(&7, &3, &3).unwrap();
+    map.remove(&7, &0).unwrap();
+    copy(&directory("a"), &directory("b"));
+
+    let mut backend = KeyedStateBackend::new(settings(&directory("b"), barrier), restored);
+    let map: MapState<u64, u64, i64> = backend.map_state(migrating()).unwrap();
+    assert_eq!(map.entries(&7).unwrap(), [(0, 0), (1, -1), (2, -2)]);
+    assert!(map.remove(&7, &0).unwrap());
+    assert_eq!(map.entries(&7).unwrap(), [(2, -2), (1, -1)]);
 }
