@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use super::ledger::Owner;
+use super::ledger::{Ledger, Owner};
 use super::piece::corrupt;
 use super::segment::{Region, SegmentPool};
 use crate::error::{Error, ErrorKind, Result};
@@ -110,20 +110,22 @@ impl Arena {
         Ok(in_use)
     }
 
-    /// Does what must be whole for a later process: one that is killed in the midst of it leaves segments that are of no
-    /// use.
-    pub(super) fn change(&self, change: impl FnOnce()) {
-        let pool = &self.segments;
-        if let Ok(mut pool) = pool.try_borrow_mut()
+    /// What follows must be whole for a later process: one that is killed before [`Arena::end_change`] leaves segments
+    /// that are of no use.
+    pub(super) fn begin_change(&self) {
+        self.with_ledger(Ledger::begin_change);
+    }
+
+    /// The structure is whole again.
+    pub(super) fn end_change(&self) {
+        self.with_ledger(Ledger::end_change);
+    }
+
+    fn with_ledger(&self, change: impl FnOnce(&mut Ledger)) {
+        if let Ok(mut pool) = self.segments.try_borrow_mut()
             && let Some(ledger) = pool.ledger()
         {
-            ledger.begin_change();
-        }
-        change();
-        if let Ok(mut pool) = pool.try_borrow_mut()
-            && let Some(ledger) = pool.ledger()
-        {
-            ledger.end_change();
+            change(ledger);
         }
     }
 

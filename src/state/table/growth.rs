@@ -24,7 +24,7 @@ impl<K, V> Table<K, V> {
             return Ok(());
         }
         let fits = |bytes: usize, records: u64| {
-            records <= u64::from(SubTable::<K, V>::slots_in(bytes)) / 10 * 7
+            records <= u64::from(SubTable::<K, V>::slots_in(bytes)) / 10 * 6
         };
         let mut bytes = SUB_TABLE_BYTES_MIN;
         while bytes < SUB_TABLE_BYTES_MAX && !fits(bytes, in_group) {
@@ -180,12 +180,12 @@ impl<K, V> Table<K, V> {
     /// The records of `old` are in `new` now.
     fn replace(&mut self, old: SubTable<K, V>, block: BlockRef, new: &[SubTable<K, V>]) {
         // Between the two, some records are there twice.
-        self.arena.change(|| {
-            for new in new {
-                new.set_in_use(true);
-            }
-            old.set_in_use(false);
-        });
+        self.arena.begin_change();
+        for new in new {
+            new.set_in_use(true);
+        }
+        old.set_in_use(false);
+        self.arena.end_change();
         self.slots -= u64::from(old.slots());
         self.arena.free(block, old.bytes());
         self.generation += 1;

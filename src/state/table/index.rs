@@ -116,11 +116,15 @@ impl<K, V> Table<K, V> {
         self.generation
     }
 
-    /// Where a record with this hash belongs, if its key group has any room yet; asks for its bucket.
+    /// Where a record with this hash belongs, if its key group has any room yet; asks for what finding and
+    /// touching it will read.
     #[inline(always)]
     pub(in crate::state) fn prefetch(&self, group: KeyGroup, hash: u64) -> Option<Home<K, V>> {
         let home = self.home(group, hash)?;
         home.bucket.prefetch();
+        if self.notes_touches() {
+            home.sub_table.prefetch_touched(self.parity);
+        }
         Some(home)
     }
 
@@ -174,7 +178,7 @@ impl<K, V> Table<K, V> {
             };
             let sub_table = home.sub_table;
             let description = &self.descriptions[sub_table.number as usize];
-            if description.records >= sub_table.slots() / 5 * 4 {
+            if description.records >= sub_table.slots() / 3 * 2 {
                 self.grow(group, hash, sub_table, &hash_of)?;
             } else if description.removed > sub_table.slots() {
                 self.rebuild(group, hash, sub_table, sub_table.bytes(), &hash_of)?;

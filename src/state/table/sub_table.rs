@@ -75,9 +75,11 @@ impl<K, V> SubTable<K, V> {
         number: u32,
     ) -> Result<(Self, BlockRef)> {
         let block = arena.allocate(bytes)?;
+        arena.begin_change();
         let content = arena.slice_mut(block, 0, bytes);
         content.fill(0);
         content[..32].copy_from_slice(&header_line(bytes, place));
+        arena.end_change();
         // SAFETY: the block was just allocated with so many bytes, and filled.
         let sub_table = unsafe { Self::at(arena.pointer(block), bytes, number) };
         Ok((sub_table, block))

@@ -1,29 +1,11 @@
-//! Exactly once through `kill -9`: a real process on real flights is killed at random moments and started again, until
-//! it is done. What it has committed must equal, byte for byte after sorting, what one plain pass over the input gives.
-//!
-//! `FLOODMARK_SEED` sets the seed of the kill moments; it is printed in every failure.
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it did"
-)]
+//! Aggregates over real flights: few keys, many results.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
-/// How often each job is killed at least. There are three jobs of each kind.
-const KILLS: usize = 9;
+use super::process::{kill_again_and_again, seed};
 
 /// How many times the month of flights is repeated, so that a run outlives its kills: with a result for every flight,
 /// and with results at the end only, which takes much less time.
@@ -113,6 +95,8 @@ impl Job {
              interval = '{interval_millis}ms'\n\
              retain = 2\n\
              storage = '{folder_text}/checkpoints'\n\
+             [state]\n\
+             directory = '{folder_text}/state'\n\
              [[source]]\n\
              id = 'flights'\n\
              type = 'file'\n\
@@ -148,12 +132,7 @@ impl Job {
 }
 
 fn check(job: Job) {
-    let seed = std::env::var("FLOODMARK_SEED").map_or_else(
-        |_| 20_130_101 + job.parallelism as u64,
-        |seed| seed.parse().expect("FLOODMARK_SEED is a whole number"),
-    );
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let seed = seed(20_130_101 + job.parallelism as u64);
     let folder = tempfile::tempdir().unwrap();
     let months = if job.in_a_map {
         MONTHS_IN_A_MAP
@@ -163,22 +142,7 @@ fn check(job: Job) {
     let rows = write_input(folder.path(), months);
     let expected = single_pass(&rows, job.in_a_map);
     let path = job.write(folder.path());
-    let (mut kills, mut resumed) = (0, 0);
-    // A fast machine may be done with the job before it was killed often enough: then it is done once more.
-    while kills < KILLS {
-        loop {
-            // Once it has been killed often enough, it may run to its end.
-            let moment = (kills < KILLS).then(|| Moment {
-                checkpoints: random.usize(0..4),
-                then: Duration::from_millis(random.u64(0..2 * job.interval_millis)),
-            });
-            let (ending, log) = run(&path, moment);
-            resumed += usize::from(log.contains("resumed from a checkpoint"));
-            match ending {
-                Ending::Killed => kills += 1,
-                Ending::Done => break,
-            }
-        }
+    kill_again_and_again(folder.path(), &path, job.interval_millis, seed, || {
         let found = committed(&folder.path().join("out"));
         if let Some(difference) = expected
             .iter()
@@ -188,91 +152,7 @@ fn check(job: Job) {
             panic!("seed {seed}: first difference between expected and found: {difference:?}");
         }
         assert_eq!(expected.len(), found.len(), "seed {seed}: lines");
-        println!("{} lines after {kills} kills", found.len());
-        fs::remove_dir_all(folder.path().join("out")).unwrap();
-        fs::remove_dir_all(folder.path().join("checkpoints")).unwrap();
-    }
-    // Else the kills came too early to try anything but the start.
-    assert!(
-        resumed >= KILLS / 2,
-        "seed {seed}: only {resumed} runs began from a checkpoint"
-    );
-}
-
-/// When a run is killed.
-struct Moment {
-    /// After it has completed so many checkpoints,
-    checkpoints: usize,
-    /// and then so much later.
-    then: Duration,
-}
-
-enum Ending {
-    Killed,
-    Done,
-}
-
-/// Runs the job until it ends, or kills it at a moment. Gives its log too.
-fn run(path: &Path, moment: Option<Moment>) -> (Ending, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_floodmark"))
-        .args(["run", "-v"])
-        .arg(path)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
-    let (sender, lines) = mpsc::sync_channel(1024);
-    let log = thread::scope(|scope| {
-        // Reads until the process is gone, whatever way it goes.
-        scope.spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                sender.send(line).unwrap();
-            }
-        });
-        let mut log = String::new();
-        if let Some(moment) = moment
-            && wait_for_checkpoints(&lines, moment.checkpoints, &mut log)
-        {
-            wait(moment.then);
-            kill(&mut child);
-        }
-        log.extend(lines.iter().map(|line| line + "\n"));
-        log
     });
-    let status = child.wait().unwrap();
-    if status.success() {
-        return (Ending::Done, log);
-    }
-    assert_eq!(status.signal(), Some(9), "{status}:\n{log}");
-    (Ending::Killed, log)
-}
-
-/// Whether the process has completed so many checkpoints; if not, it has ended before.
-fn wait_for_checkpoints(lines: &mpsc::Receiver<String>, count: usize, log: &mut String) -> bool {
-    let mut completed = 0;
-    while completed < count {
-        let Ok(line) = lines.recv() else {
-            return false;
-        };
-        completed += usize::from(line.contains("checkpoint completed"));
-        log.push_str(&line);
-        log.push('\n');
-    }
-    true
-}
-
-/// Lets the process run on for a while. This decides only where it is hit, not what the test expects.
-fn wait(duration: Duration) {
-    let (_sender, nothing) = mpsc::sync_channel::<()>(1);
-    // Nobody ever sends: the end of the wait is the event.
-    let _ = nothing.recv_timeout(duration);
-}
-
-/// SIGKILL: the process has no chance to do anything about it.
-fn kill(child: &mut Child) {
-    child.kill().unwrap();
 }
 
 type Row = (String, String, Option<i64>);

@@ -1,0 +1,177 @@
+//! The same sum through the state API.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use floodmark::error::{Error, Result};
+use floodmark::model::{Clock, KeyGroupRange, MAX_PARALLELISM_DEFAULT, SystemClock};
+use floodmark::state::{KeyedStateBackend, LocalRecovery, StateSettings, ValueState};
+
+use crate::disk::Disk;
+use crate::drive::{BATCH_ROWS, Figures, drive};
+
+const SLICE_BYTES: usize = 32 << 10;
+const GATHER_BYTES: usize = 64 << 10;
+const GATHER_BYTES_AT_BARRIER: usize = 8 << 10;
+
+/// How the state is kept.
+#[derive(Clone, Copy)]
+pub(crate) struct Mode {
+    /// Nothing: no checkpoint is taken, and nothing noted for one.
+    pub(crate) interval: Option<Duration>,
+    pub(crate) local_recovery: bool,
+}
+
+/// The running sum in a value state. Segments lie in `segments`, checkpoints in `store`.
+pub(crate) fn run(keys: u64, mode: Mode, segments: &Path, store: &Path) -> Result<Figures> {
+    let (mut backend, sums, _folder) = open(mode, segments)?;
+    fill(&mut backend, &sums, keys)?;
+    let folder = temporary(store)?;
+    let mut disk = Disk::start(folder.path().to_path_buf());
+    let clock = SystemClock::default();
+    let (mut barriers, mut late, mut epoch) = (Vec::new(), 0, None);
+    let mut due = mode.interval;
+    let mut figures = drive(keys, |rows, now| {
+        if let (Some(at), Some(interval)) = (due, mode.interval)
+            && now >= at
+        {
+            due = Some(at + interval);
+            let gathered = backend.gather(usize::MAX)?;
+            late += usize::from(gathered.is_some() || !disk.is_done());
+            if let Some(sealed) = gathered {
+                disk.send(sealed);
+            }
+            if let Some(epoch) = epoch.take() {
+                // The checkpoint before is complete by now.
+                backend.release(epoch)?;
+            }
+            let start = clock.elapsed();
+            backend.end_epoch()?;
+            let gathered = backend.gather(GATHER_BYTES_AT_BARRIER)?;
+            barriers.push(clock.elapsed() - start);
+            epoch = backend.local_barrier().map(|barrier| barrier.epoch);
+            if let Some(sealed) = gathered {
+                disk.send(sealed);
+            }
+        }
+        sums.update_batch(
+            rows.iter().map(|row| &row.0),
+            |_| 0,
+            |index, sum| *sum.unseal() += rows[index].1,
+        )?;
+        if let Some(sealed) = backend.gather(GATHER_BYTES)? {
+            disk.send(sealed);
+        }
+        backend.copy_base_slice(SLICE_BYTES)?;
+        Ok(())
+    })?;
+    barriers.sort_unstable();
+    figures.barriers = barriers;
+    figures.late = late;
+    figures.bytes_written = disk.finish()?;
+    let table_bytes: u64 = backend
+        .statistics()
+        .iter()
+        .map(|state| state.table_bytes)
+        .sum();
+    figures.bytes_per_key = table_bytes as f64 / keys as f64;
+    Ok(figures)
+}
+
+/// From empty to `keys` keys, with a barrier every 100 ms: the longest batch tells whether growing ever makes one wait.
+pub(crate) fn grow(keys: u64, segments: &Path, store: &Path) -> Result<Figures> {
+    let mode = Mode {
+        interval: Some(Duration::from_millis(100)),
+        local_recovery: false,
+    };
+    let (mut backend, sums, _folder) = open(mode, segments)?;
+    let folder = temporary(store)?;
+    let mut disk = Disk::start(folder.path().to_path_buf());
+    let clock = SystemClock::default();
+    let mut figures = Figures::default();
+    let mut batch = Vec::with_capacity(BATCH_ROWS);
+    let start = clock.elapsed();
+    let (mut now, mut barrier, mut next) = (start, start, 0_u64);
+    let mut batches = Vec::with_capacity((keys / BATCH_ROWS as u64) as usize + 1);
+    while next < keys {
+        batch.clear();
+        batch.extend(next..keys.min(next + BATCH_ROWS as u64));
+        next += BATCH_ROWS as u64;
+        if now - barrier > Duration::from_millis(100) {
+            barrier = now;
+            if let Some(sealed) = backend.gather(usize::MAX)? {
+                figures.late += 1;
+                disk.send(sealed);
+            }
+            backend.end_epoch()?;
+        }
+        let begun = clock.elapsed();
+        sums.update_batch(&batch, |_| 1, |_, _| ())?;
+        if let Some(sealed) = backend.gather(GATHER_BYTES)? {
+            disk.send(sealed);
+        }
+        backend.copy_base_slice(SLICE_BYTES)?;
+        now = clock.elapsed();
+        batches.push(now - begun);
+    }
+    batches.sort_unstable();
+    figures.rows_per_second = keys as f64 / (now - start).as_secs_f64();
+    figures.batch_max = batches.last().copied().unwrap_or_default();
+    figures.barriers = batches;
+    figures.bytes_written = disk.finish()?;
+    let table_bytes: u64 = backend
+        .statistics()
+        .iter()
+        .map(|state| state.table_bytes)
+        .sum();
+    figures.bytes_per_key = table_bytes as f64 / keys as f64;
+    Ok(figures)
+}
+
+type Opened = (KeyedStateBackend, ValueState<u64, i64>, tempfile::TempDir);
+
+fn open(mode: Mode, segments: &Path) -> Result<Opened> {
+    let folder = temporary(segments)?;
+    let settings = StateSettings {
+        directory: folder.path().to_path_buf(),
+        max_parallelism: MAX_PARALLELISM_DEFAULT,
+        key_groups: KeyGroupRange::of_subtask(0, 1, MAX_PARALLELISM_DEFAULT),
+        incremental: mode.interval.is_some(),
+        clock: SystemClock::shared(),
+        local_recovery: mode.local_recovery.then_some(LocalRecovery {
+            lineage: 1,
+            boot: 1,
+            take_back: None,
+        }),
+    };
+    let mut backend = KeyedStateBackend::new(settings, Vec::new());
+    let sums = backend.value_state("sum")?;
+    Ok((backend, sums, folder))
+}
+
+/// All keys once, and a checkpoint of them that nobody keeps.
+fn fill(backend: &mut KeyedStateBackend, sums: &ValueState<u64, i64>, keys: u64) -> Result<()> {
+    for start in (0..keys).step_by(BATCH_ROWS) {
+        let batch: Vec<u64> = (start..keys.min(start + BATCH_ROWS as u64)).collect();
+        sums.update_batch(&batch, |_| 0, |_, _| ())?;
+    }
+    drop(backend.seal()?);
+    if let Some(barrier) = backend.local_barrier() {
+        backend.release(barrier.epoch)?;
+    }
+    Ok(())
+}
+
+fn temporary(folder: &Path) -> Result<tempfile::TempDir> {
+    tempfile::tempdir_in(folder).map_err(|error| Error::io("make a folder", error))
+}
+
+/// Where working segments lie unless told otherwise.
+pub(crate) fn default_segments() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() {
+        memory
+    } else {
+        std::env::temp_dir()
+    }
+}
