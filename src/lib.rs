@@ -111,6 +111,8 @@
 //! - **checkpoint**: what the job resumes from; **manifest**: the file that says what belongs to it
 //! - **epoch**: the time between two barriers, as a state counts it
 //! - **delta**: the records touched in an epoch; **base**: a copy of all records; **segment**: the memory they lie in
+//! - **schema**: how a state's keys and values are laid out, in words; **migration**: what makes values of the present type
+//!   out of stored ones of a former type
 //! - **seal**: to end an epoch, after which its delta never changes
 //! - **time-to-live**: how long a value lasts in state; **sweep**: the removal of those whose time is over
 //! - **acknowledgement**: a subtask's word that its part of a checkpoint is durable

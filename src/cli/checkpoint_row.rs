@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::state_rows::StateRow;
 use crate::model::{CheckpointId, EventTime, OperatorId};
 use crate::snapshot::SnapshotKind;
 
@@ -52,6 +53,8 @@ pub(super) struct CheckpointDetail {
     pub parallelism: usize,
     /// The number of key groups.
     pub max_parallelism: u16,
+    /// The keyed states, by operator and name.
+    pub states: Vec<StateRow>,
     /// Everything that a restore reads, in the order of the manifest.
     pub pieces: Vec<PieceRow>,
 }

@@ -6,6 +6,7 @@ use super::checkpoints_list::render_rows;
 use super::connections;
 use super::load::load_job;
 use super::output::{print, print_json};
+use super::state_rows::StateRow;
 use super::text_table::{Align, render_table};
 use crate::error::Result;
 use crate::telemetry::format_bytes;
@@ -27,6 +28,7 @@ fn render_detail(detail: &CheckpointDetail) -> String {
         detail.job, detail.parallelism, detail.max_parallelism
     );
     let row = render_rows(std::slice::from_ref(&detail.row));
+    let states = render_states(&detail.states);
     let columns = [
         ("OPERATOR", Align::Left),
         ("SUBTASK", Align::Right),
@@ -36,7 +38,37 @@ fn render_detail(detail: &CheckpointDetail) -> String {
         ("OBJECT", Align::Left),
     ];
     let pieces: Vec<Vec<String>> = detail.pieces.iter().map(cells).collect();
-    format!("{job}\n\n{row}\n\n{}", render_table(&columns, &pieces))
+    format!(
+        "{job}\n\n{row}\n\n{states}{}",
+        render_table(&columns, &pieces)
+    )
+}
+
+/// A table, with an empty line after it; nothing when there is no state.
+fn render_states(states: &[StateRow]) -> String {
+    if states.is_empty() {
+        return String::new();
+    }
+    let columns = [
+        ("OPERATOR", Align::Left),
+        ("STATE", Align::Left),
+        ("VERSION", Align::Right),
+        ("BASES", Align::Right),
+        ("DELTAS", Align::Right),
+        ("VALUE", Align::Left),
+    ];
+    let cells = |state: &StateRow| {
+        vec![
+            state.operator.to_string(),
+            state.state.clone(),
+            state.version.to_string(),
+            format_bytes(state.base_bytes),
+            format_bytes(state.delta_bytes),
+            state.value_schema.clone(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = states.iter().map(cells).collect();
+    format!("{}\n\n", render_table(&columns, &rows))
 }
 
 fn cells(piece: &PieceRow) -> Vec<String> {
@@ -86,6 +118,14 @@ mod tests {
             job: "flights".to_owned(),
             parallelism: 1,
             max_parallelism: 128,
+            states: vec![StateRow {
+                operator: OperatorId::new("by_carrier"),
+                state: "aggregate".to_owned(),
+                version: 1,
+                value_schema: "list<u64>".to_owned(),
+                base_bytes: 1500,
+                delta_bytes: 0,
+            }],
             pieces: vec![
                 piece("in", "list", None, None),
                 piece("by_carrier", "base", Some((0, 128)), Some("shared/1.base")),
@@ -100,6 +140,9 @@ job flights, parallelism 1, 128 key groups
 
 ID  STATUS     KIND        COMPLETED AT          DURATION  WRITTEN  FULL SIZE
  3  completed  checkpoint  1970-01-01T00:00:00Z     2.0 s   3.0 kB     3.0 kB
+
+OPERATOR    STATE      VERSION   BASES  DELTAS  VALUE
+by_carrier  aggregate        1  1.5 kB     0 B  list<u64>
 
 OPERATOR    SUBTASK  PIECE  KEY GROUPS    SIZE  OBJECT
 in                0  list   -           1.5 kB  -

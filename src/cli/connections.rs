@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::checkpoint_row::{CheckpointDetail, CheckpointRow, CheckpointStatus, PieceRow};
 use super::running_job::RunningJob;
+use super::state_rows::state_rows;
 use crate::config::JobFile;
 use crate::engine::{Engine, EngineSettings};
 use crate::error::{Error, ErrorKind, Result};
@@ -123,6 +124,7 @@ fn detail(row: CheckpointRow, manifest: &Manifest) -> CheckpointDetail {
         job: manifest.job.clone(),
         parallelism: operators.max().unwrap_or_default(),
         max_parallelism: manifest.max_parallelism,
+        states: state_rows(&manifest.operators),
         pieces: entries
             .flat_map(|(operator, entry)| {
                 let subtasks = entry.subtasks.iter();
@@ -194,8 +196,8 @@ mod tests {
                 name: "rules".to_owned(),
                 descriptor: OperatorStateDescriptor {
                     kind: OperatorStateKind::Broadcast,
-                    key_type: Some("u64".to_owned()),
-                    value_type: "u8".to_owned(),
+                    key_schema: Some("u64".to_owned()),
+                    value_schema: "u8".to_owned(),
                 },
                 piece: Piece {
                     object: ObjectName::try_from(object.to_owned()).unwrap(),

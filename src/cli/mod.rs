@@ -14,6 +14,7 @@ mod output;
 mod report;
 mod run;
 mod running_job;
+mod state_rows;
 mod text_table;
 mod validate;
 

@@ -96,7 +96,8 @@ pub struct StateSection {
     pub backing: StateBacking,
     /// The folder of the working segments.
     pub directory: Option<PathBuf>,
-    /// Whether the working segments of a process that was killed are taken up by the next one.
+    /// Whether the working segments of a process that was killed are taken up by the next one instead of reading keyed
+    /// state from the store.
     pub local_recovery: bool,
 }
 

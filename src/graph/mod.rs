@@ -5,10 +5,12 @@ mod component_types;
 mod exchange;
 mod from_config;
 mod job_graph;
+mod keyed_stream;
 mod plan;
 
-pub use builder::{KeyedStream, Stream, StreamBuilder};
+pub use builder::{Stream, StreamBuilder};
 pub use exchange::{ExchangeTargets, Partitioner, PartitionerFactory};
 pub use from_config::build;
 pub use job_graph::{Component, Edge, Factory, JobGraph, Node, Partitioning};
+pub use keyed_stream::KeyedStream;
 pub use plan::{Chain, PhysicalPlan};

@@ -1,24 +1,14 @@
 //! The operators of one subtask, chained: each hands its output to the next by a plain call.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::model::{CheckpointId, EventTime, OperatorId};
-use crate::operator::{
-    Emission, FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output,
-    RestoredOperatorState, Sink, Source, SourceStatus,
-};
-use crate::state::{
-    Epoch, KeyedStateBackend, LocalBarrier, OperatorStateBackend, SealedOperatorState, SealedState,
-};
+use crate::operator::{Emission, FinishStatus, SourceStatus};
+use crate::state::StateStatistics;
 
 use super::background::OperatorWork;
 use super::output::Outputs;
 use super::setting::Setting;
-
-/// How many bytes of a base are copied after each batch: about one sub-table, so that no batch waits long for it.
-const BASE_SLICE_BYTES: usize = 32 * 1024;
+use super::slot::{Instance, OperatorPart, Slot};
 
 /// The operators of one subtask, in the order in which a record passes them.
 pub(super) struct Chain {
@@ -36,47 +26,6 @@ pub(super) struct Chain {
     gathered: Vec<OperatorPart>,
 }
 
-/// One operator of a chain, with what belongs to it alone.
-pub(super) struct Slot {
-    /// The operator's id.
-    pub(super) operator: OperatorId,
-    /// The instance itself.
-    pub(super) component: Instance,
-    /// The keyed state that the instance registers.
-    pub(super) keyed_state: KeyedStateBackend,
-    /// The operator state that the instance registers.
-    pub(super) operator_state: OperatorStateBackend,
-    /// The items that the job resumes from.
-    pub(super) restored: Option<Arc<RestoredOperatorState>>,
-    /// What it emitted. Something stays in it only while the slot behind it has more to do for a watermark.
-    output: Output,
-    watermark: EventTime,
-    /// Whether the operator has more to do for the watermark.
-    is_advancing: bool,
-    /// What belongs to the last barrier, as long as that is being gathered.
-    begun: Option<Begun>,
-    /// The checkpoints that are not known to be complete, oldest first, and the epochs that their barriers ended.
-    barriers: VecDeque<(CheckpointId, Epoch)>,
-}
-
-/// What a barrier gives at once.
-#[derive(Default)]
-struct Begun {
-    snapshot: OperatorSnapshot,
-    operator_state: Vec<SealedOperatorState>,
-    local: Option<LocalBarrier>,
-}
-
-/// An instance of a component.
-pub(super) enum Instance {
-    /// The first of its chain.
-    Source(Box<dyn Source>),
-    /// Anywhere in a chain.
-    Operator(Box<dyn Operator>),
-    /// The last of its chain.
-    Sink(Box<dyn Sink>),
-}
-
 /// How much keyed state there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct StateSize {
@@ -86,176 +35,8 @@ pub(super) struct StateSize {
     pub(super) bytes: u64,
 }
 
-/// What one operator of a chain adds to a checkpoint.
-pub(super) struct OperatorPart {
-    /// The operator's id.
-    pub(super) operator: OperatorId,
-    /// Its items and the work that must precede the acknowledgement.
-    pub(super) snapshot: OperatorSnapshot,
-    /// Its operator state.
-    pub(super) operator_state: Vec<SealedOperatorState>,
-    /// Its keyed state.
-    pub(super) keyed: Vec<SealedState>,
-    /// What a later process can go back to, should this one be killed.
-    pub(super) local: Option<LocalBarrier>,
-}
-
-impl Slot {
-    /// A slot that is not open yet.
-    pub(super) fn new(
-        operator: OperatorId,
-        component: Instance,
-        keyed_state: KeyedStateBackend,
-        operator_state: OperatorStateBackend,
-        restored: Option<Arc<RestoredOperatorState>>,
-    ) -> Self {
-        Self {
-            operator,
-            component,
-            keyed_state,
-            operator_state,
-            restored,
-            output: Output::default(),
-            watermark: EventTime::MIN,
-            is_advancing: false,
-            begun: None,
-            barriers: VecDeque::new(),
-        }
-    }
-
-    fn open(&mut self, subtask: usize, setting: &Setting) -> Result<()> {
-        let restored = self.restored.take();
-        let mut context = OperatorContext {
-            operator: &self.operator,
-            subtask,
-            parallelism: setting.targets.parallelism,
-            clock: &setting.clock,
-            status: &setting.status,
-            restored: restored.as_deref(),
-            keyed_state: &mut self.keyed_state,
-            operator_state: &mut self.operator_state,
-        };
-        match &mut self.component {
-            Instance::Source(source) => source.open(&mut context),
-            Instance::Operator(operator) => operator.open(&mut context),
-            Instance::Sink(sink) => sink.open(&mut context),
-        }?;
-        let mut unclaimed = self.keyed_state.unclaimed();
-        unclaimed.extend(self.operator_state.unclaimed());
-        refuse_unclaimed(&unclaimed)
-    }
-
-    fn take(&mut self, emission: Emission, records_out: &mut u64) -> Result<()> {
-        match (&mut self.component, emission) {
-            (Instance::Operator(operator), Emission::Batch(batch)) => {
-                operator.process(batch, &mut self.output)?;
-                self.keyed_state.copy_base_slice(BASE_SLICE_BYTES)?;
-                self.keyed_state.sweep_slice()?;
-            }
-            (Instance::Operator(_), Emission::Watermark(watermark)) => {
-                if watermark > self.watermark {
-                    self.watermark = watermark;
-                    self.advance()?;
-                }
-            }
-            (Instance::Sink(sink), Emission::Batch(batch)) => {
-                let rows = batch.len() as u64;
-                sink.write(batch)?;
-                *records_out += rows;
-            }
-            (Instance::Sink(_), Emission::Watermark(watermark)) => self.watermark = watermark,
-            (Instance::Source(_), _) => {}
-        }
-        Ok(())
-    }
-
-    /// One portion of what the operator does for its watermark.
-    fn advance(&mut self) -> Result<()> {
-        if let Instance::Operator(operator) = &mut self.component {
-            let status = operator.on_watermark(self.watermark, &mut self.output)?;
-            self.is_advancing = status == FinishStatus::More;
-            self.keyed_state.copy_base_slice(BASE_SLICE_BYTES)?;
-            self.keyed_state.sweep_slice()?;
-        }
-        Ok(())
-    }
-
-    fn next_processing_time(&self) -> Option<i64> {
-        match &self.component {
-            Instance::Operator(operator) => operator.next_processing_time(),
-            Instance::Source(_) | Instance::Sink(_) => None,
-        }
-    }
-
-    fn begin_snapshot(&mut self, checkpoint: CheckpointId) -> Result<()> {
-        let snapshot = match &mut self.component {
-            Instance::Source(source) => source.snapshot(checkpoint),
-            Instance::Operator(operator) => operator.snapshot(checkpoint),
-            Instance::Sink(sink) => sink.snapshot(checkpoint),
-        }?;
-        let operator_state = self.operator_state.seal()?;
-        self.keyed_state.end_epoch()?;
-        let local = self.keyed_state.local_barrier();
-        if let Some(local) = local {
-            self.barriers.push_back((checkpoint, local.epoch));
-        }
-        self.begun = Some(Begun {
-            snapshot,
-            operator_state,
-            local,
-        });
-        Ok(())
-    }
-
-    fn gather(&mut self, bytes_max: usize) -> Result<Option<OperatorPart>> {
-        let Some(keyed) = self.keyed_state.gather(bytes_max)? else {
-            return Ok(None);
-        };
-        let Begun {
-            snapshot,
-            operator_state,
-            local,
-        } = self.begun.take().unwrap_or_default();
-        Ok(Some(OperatorPart {
-            operator: self.operator.clone(),
-            snapshot,
-            operator_state,
-            keyed,
-            local,
-        }))
-    }
-
-    /// The checkpoint is complete: state need not be able to go back behind it.
-    fn release(&mut self, checkpoint: CheckpointId) -> Result<()> {
-        let mut covered = None;
-        while self
-            .barriers
-            .front()
-            .is_some_and(|(id, _)| *id <= checkpoint)
-        {
-            covered = self.barriers.pop_front();
-        }
-        match covered {
-            Some((id, epoch)) if id == checkpoint => self.keyed_state.release(epoch),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// State that no operator registers would be lost with the next checkpoint: better to stop here.
-fn refuse_unclaimed(unclaimed: &[&str]) -> Result<()> {
-    if unclaimed.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Configuration,
-        format!(
-            "the checkpoint holds state that this operator no longer registers: {}; bring the former operator back, or \
-             start with --fresh",
-            unclaimed.join(", ")
-        ),
-    ))
-}
+/// An operator, and the figures of one of its states.
+pub(super) type StateFigures = (OperatorId, StateStatistics);
 
 impl Chain {
     /// A chain of slots, in the order in which a record passes them.
@@ -377,12 +158,7 @@ impl Chain {
             return Ok(false);
         };
         self.running = index;
-        let slot = &mut self.slots[index];
-        if let Instance::Operator(operator) = &mut slot.component {
-            operator.on_processing_time(now_unix_millis, &mut slot.output)?;
-            slot.keyed_state.copy_base_slice(BASE_SLICE_BYTES)?;
-            slot.keyed_state.sweep_slice()?;
-        }
+        self.slots[index].advance_processing_time(now_unix_millis)?;
         self.pass_on(index, outputs)?;
         Ok(true)
     }
@@ -499,6 +275,16 @@ impl Chain {
             size.bytes += state.table_bytes;
         }
         size
+    }
+
+    /// The figures of every named state, with the operator that it belongs to.
+    pub(super) fn state_figures(&self) -> Vec<StateFigures> {
+        let of_slot = |slot: &Slot| {
+            let operator = slot.operator.clone();
+            let states = slot.keyed_state.statistics().into_iter();
+            states.map(move |state| (operator.clone(), state))
+        };
+        self.slots.iter().flat_map(of_slot).collect()
     }
 
     /// Gives slot `index` something to take. Gives whether all of its effect has gone through the chain; if not, a

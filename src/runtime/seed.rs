@@ -16,11 +16,12 @@ use crate::snapshot::{RestorePlan, SnapshotWriter};
 use crate::state::{KeyedStateBackend, OperatorStateBackend};
 
 use super::background::{BACKGROUND_JOBS_MAX, Background};
-use super::chain::{Chain, Instance, Slot};
+use super::chain::Chain;
 use super::inputs::Inputs;
 use super::message::{Report, ReportBody};
 use super::panic::catch_panic;
 use super::setting::Setting;
+use super::slot::{Instance, Slot};
 use super::subtask::{Head, Subtask};
 use super::subtask_actor::SubtaskActor;
 use super::wiring::SubtaskWiring;

@@ -7,11 +7,13 @@ use crate::error::Result;
 use crate::model::{CheckpointId, OperatorId, SubtaskId};
 use crate::operator::{Emission, SourceStatus};
 
-use super::chain::{Chain, OperatorPart};
+use super::chain::{Chain, StateFigures};
+use super::figures::{StateReport, SubtaskFigures};
 use super::inputs::Inputs;
 use super::output::Outputs;
 use super::setting::Setting;
-use super::subtask_event::{SealedSubtask, SubtaskEvent, SubtaskFigures};
+use super::slot::OperatorPart;
+use super::subtask_event::{SealedSubtask, SubtaskEvent};
 
 /// How many records a source is asked for at a time.
 const SOURCE_ROWS_MAX: usize = 1024;
@@ -47,6 +49,8 @@ pub(super) struct Subtask {
     sealing: Option<SealedSubtask>,
     events: Vec<SubtaskEvent>,
     records_in: u64,
+    /// When the figures of named states are to be reported again.
+    state_report: StateReport,
 }
 
 /// Where a subtask's records come from.
@@ -103,6 +107,7 @@ impl Subtask {
             sealing: None,
             events: Vec::new(),
             records_in: 0,
+            state_report: StateReport::default(),
         }
     }
 
@@ -233,6 +238,16 @@ impl Subtask {
             records_sent: self.outputs.take_records_out(),
             records_sunk: self.chain.take_records_out(),
             watermark: self.chain.watermark(),
+            unix_millis: self.setting.clock.unix_millis(),
+        }
+    }
+
+    /// The figures of every named state, after a checkpoint and once a second.
+    pub(super) fn take_state_figures(&mut self) -> Vec<StateFigures> {
+        if self.state_report.is_due(self.setting.clock.elapsed()) {
+            self.chain.state_figures()
+        } else {
+            Vec::new()
         }
     }
 
@@ -425,6 +440,7 @@ impl Subtask {
         if let Some(operators) = gathered
             && let Some(sealing) = self.sealing.take()
         {
+            self.state_report.on_snapshot();
             self.events.push(SubtaskEvent::Snapshot(SealedSubtask {
                 operators,
                 ..sealing

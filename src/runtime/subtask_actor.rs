@@ -9,7 +9,9 @@ use actix::{
 use tokio::sync::mpsc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::telemetry::{JobStatus, Metric, WatermarkGauge, count};
+use crate::model::OperatorId;
+use crate::state::StateStatistics;
+use crate::telemetry::{JobStatus, Metric, WatermarkGauge, count, set_gauge, set_state_gauge};
 
 use super::background::BackgroundJob;
 use super::message::{Control, Report, ReportBody, WakeUp};
@@ -149,6 +151,7 @@ impl SubtaskActor {
     /// Once a step, not once a record.
     fn report_figures(&mut self) {
         let figures = self.subtask.take_figures();
+        let states = self.subtask.take_state_figures();
         let (operator, index) = (&self.subtask.id().operator, self.subtask.id().index);
         if figures.is_source {
             self.status.add_records_in(figures.records_in);
@@ -157,6 +160,12 @@ impl SubtaskActor {
         count(Metric::RecordsIn, operator, index, figures.records_in);
         let records_out = figures.records_sent + figures.records_sunk;
         count(Metric::RecordsOut, operator, index, records_out);
+        for (operator, state) in &states {
+            report_state(operator, index, state);
+        }
+        if let Some(lag) = figures.watermark_lag_seconds() {
+            set_gauge(Metric::WatermarkLag, operator, index, lag);
+        }
         if figures.is_last {
             let gauge = &mut self.watermark;
             gauge
@@ -170,6 +179,20 @@ impl SubtaskActor {
             subtask: self.subtask.id().clone(),
             body,
         });
+    }
+}
+
+fn report_state(operator: &OperatorId, subtask: usize, state: &StateStatistics) {
+    let gauges = [
+        (Metric::StateRecords, state.records as f64),
+        (Metric::StateLiveBytes, state.live_bytes as f64),
+        (Metric::StateSpareBytes, state.spare_bytes as f64),
+        (Metric::StateTableLoad, state.table_load),
+        (Metric::StateDeltaBytes, state.last_delta_bytes as f64),
+        (Metric::StateBaseBytes, state.last_base_bytes as f64),
+    ];
+    for (metric, value) in gauges {
+        set_state_gauge(metric, operator, subtask, &state.name, value);
     }
 }
 

@@ -1,12 +1,13 @@
-//! What a subtask tells: events for the coordinator and the background, and figures.
+//! What a subtask tells: events for the coordinator and the background.
 
 use std::time::Duration;
 
 use crate::channel::{Alignment, DeclineReason};
-use crate::model::{CheckpointId, EventTime};
+use crate::model::CheckpointId;
 
 use super::background::OperatorWork;
-use super::chain::{OperatorPart, StateSize};
+use super::chain::StateSize;
+use super::slot::OperatorPart;
 
 /// What a subtask has to tell the coordinator, or to have done in the background.
 pub(super) enum SubtaskEvent {
@@ -34,21 +35,4 @@ pub(super) struct SealedSubtask {
     pub(super) state_size: StateSize,
     /// The state of each operator of the chain.
     pub(super) operators: Vec<OperatorPart>,
-}
-
-/// What passed a subtask since it was last asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SubtaskFigures {
-    /// Whether it has a source at its head.
-    pub(super) is_source: bool,
-    /// Whether no other subtask reads from it.
-    pub(super) is_last: bool,
-    /// Records that came out of its source or in over its links.
-    pub(super) records_in: u64,
-    /// Records that it gave to other subtasks.
-    pub(super) records_sent: u64,
-    /// Records that its sink took.
-    pub(super) records_sunk: u64,
-    /// The last watermark that its last operator was given.
-    pub(super) watermark: EventTime,
 }

@@ -46,6 +46,8 @@ pub struct Upload {
 struct ChainBase {
     first_epoch: Epoch,
     sealed_epoch: Epoch,
+    /// Whether it was sealed without a delta: it alone says then what its epoch has changed.
+    stands_alone: bool,
     content: Content,
 }
 
@@ -106,6 +108,7 @@ impl StateChain {
             self.bases.push(ChainBase {
                 first_epoch: base.first_epoch,
                 sealed_epoch: state.epoch,
+                stands_alone: state.delta.is_empty() && base.first_epoch == state.epoch,
                 content: if base.bytes.is_empty() {
                     Content::Empty
                 } else {
@@ -164,6 +167,9 @@ impl StateChain {
         if !(self.released..=self.last_sealed.unwrap_or_default()).contains(&epoch) {
             return None;
         }
+        if self.lacks_base(epoch) {
+            return None;
+        }
         let base = self.base_at(epoch);
         let first_epoch = base.map_or(Epoch(0), |base| base.first_epoch);
         let deltas = self
@@ -190,6 +196,11 @@ impl StateChain {
         Some(parts)
     }
 
+    /// Whether the last barrier gave a base without a delta, and that base is not durable: nothing else can stand for it.
+    pub fn lacks_base_at_last_barrier(&self) -> bool {
+        self.lacks_base(self.last_sealed.unwrap_or_default())
+    }
+
     /// The parts at the last barrier; see [`StateChain::parts`].
     pub fn parts_at_last_barrier(&self) -> Option<Vec<Part>> {
         self.parts(self.last_sealed.unwrap_or_default())
@@ -210,6 +221,15 @@ impl StateChain {
     /// Like [`StateChain::release_before`] the last barrier.
     pub fn release_before_last_barrier(&mut self) {
         self.release_before(self.last_sealed.unwrap_or_default());
+    }
+
+    fn lacks_base(&self, epoch: Epoch) -> bool {
+        let newest = self
+            .bases
+            .iter()
+            .rev()
+            .find(|base| base.sealed_epoch <= epoch);
+        newest.is_some_and(|base| base.stands_alone && !base.content.is_stored())
     }
 
     /// The newest base that counts at the barrier that ended `epoch`.

@@ -251,8 +251,8 @@ mod tests {
                 name: "rules".to_owned(),
                 descriptor: OperatorStateDescriptor {
                     kind: OperatorStateKind::UnionList,
-                    key_type: None,
-                    value_type: "u64 (8 bytes, alignment 8)".to_owned(),
+                    key_schema: None,
+                    value_schema: "u64 (8 bytes, alignment 8)".to_owned(),
                 },
                 piece: Piece {
                     object: ObjectName::try_from("chk-7/sum-1.state".to_owned()).unwrap(),
@@ -266,7 +266,7 @@ mod tests {
         let written = serde_json::to_value(&entry).unwrap();
         let expected = json!([{
             "name": "rules",
-            "descriptor": { "kind": "union-list", "value_type": "u64 (8 bytes, alignment 8)" },
+            "descriptor": { "kind": "union-list", "value_schema": "u64 (8 bytes, alignment 8)" },
             "piece": {
                 "object": "chk-7/sum-1.state",
                 "offset": 16,

@@ -54,7 +54,8 @@
 //! `checksum` is the XXH3-64, with seed 0, of the exact text of the inner document: from its opening brace to its closing
 //! brace, white space included. The inner document is a [`Manifest`]; its first field is `format_version`, in this and in
 //! every later version. A reader refuses a version that it does not know, and a `state_encoding` that is not its own.
-//! An example of every released version is kept in `src/snapshot/fixtures/`, and a test reads them.
+//! An example of every version is kept, and read and written again byte for byte by a test: a manifest in
+//! `src/snapshot/fixtures`, a whole checkpoint with its objects in `tests/data`.
 //!
 //! | field | what it says |
 //! |---|---|
@@ -70,6 +71,7 @@
 //! | `operators` | for each operator id `subtasks`: `index`, `finished`, `items`, `operator_state`, `keyed` |
 //! | `operator_state` | for each state `name`, `descriptor`, `piece`; left out when there is none |
 //! | `keyed` | for each state `name`, `descriptor`, `parts` |
+//! | `descriptor` | `kind`, `version`, `key_schema`, `map_key_schema` (of a map), `value_schema`, `record_format` |
 //! | `parts` | `key_groups` (`end` excluded), `base` (a piece or null), `deltas` (pieces, oldest first) |
 //! | a piece | `object`, `offset`, `length`, `checksum` of a section |
 //!

@@ -32,10 +32,11 @@ pub(super) fn key_groups(start: u16, end: u16) -> KeyGroupRange {
 pub(super) fn descriptor() -> StateDescriptor {
     StateDescriptor {
         kind: StateKind::Value,
+        version: 1,
+        key_schema: "u64 (8 bytes, alignment 8)".to_owned(),
+        map_key_schema: None,
+        value_schema: "i64 (8 bytes, alignment 8)".to_owned(),
         time_to_live: false,
-        key_type: "u64/8/8".to_owned(),
-        map_key_type: None,
-        value_type: "i64/8/8".to_owned(),
         record_format: RecordFormat::Fixed,
     }
 }

@@ -141,7 +141,8 @@ impl SnapshotWriter {
     /// the future is dropped, the bytes stay in the chains and go with the next checkpoint.
     ///
     /// All deltas go into one object, to sync one file only; each base has its own, because it lives longer; operator
-    /// state has one in the checkpoint's own folder, since it is whole and nobody else needs it. A base that cannot be stored does not fail the checkpoint: the pieces before it still count.
+    /// state has one in the checkpoint's own folder, since it is whole and nobody else needs it. A base that cannot be
+    /// stored does not fail the checkpoint, unless it has no delta beside it: the pieces before it still count.
     ///
     /// # Errors
     /// Those of the store.
@@ -164,17 +165,15 @@ impl SnapshotWriter {
             join3(delta_object, join_all(base_objects), operator_state).await;
 
         let mut uploaded_bytes = 0;
+        let mut failures = Vec::new();
         for base in base_objects {
             match base {
                 Ok(uploaded) => uploaded_bytes += self.uploaded(uploaded),
-                Err(error) => {
-                    let error = Error::from(error);
-                    let reason = error.full_message();
-                    warn!(subtask = %self.subtask, %checkpoint, reason, "a base could not be stored");
-                }
+                Err(error) => failures.push(Error::from(error)),
             }
         }
         uploaded_bytes += self.uploaded(delta_object?);
+        self.pass_over(checkpoint, failures)?;
         let (operator_state, operator_state_bytes) = operator_state?;
         uploaded_bytes += operator_state_bytes;
         let operators = operators
@@ -190,6 +189,20 @@ impl SnapshotWriter {
             uploaded_bytes,
             stored: std::mem::take(&mut self.stored),
         })
+    }
+
+    /// Passes over bases that could not be stored, if the checkpoint can do without them.
+    fn pass_over(&self, checkpoint: CheckpointId, failures: Vec<Error>) -> Result<()> {
+        let mut chains = self.chains.values();
+        let is_needed = chains.any(|named| named.chain.lacks_base_at_last_barrier());
+        for error in failures {
+            if is_needed {
+                return Err(error.context("a base that the checkpoint needs"));
+            }
+            let reason = error.full_message();
+            warn!(subtask = %self.subtask, %checkpoint, reason, "a base could not be stored");
+        }
+        Ok(())
     }
 
     fn uploads(&self) -> (Vec<KeyedUpload>, Vec<KeyedUpload>) {
@@ -274,6 +287,8 @@ impl SnapshotWriter {
     }
 }
 
+#[cfg(test)]
+mod migration_tests;
 mod operator_state;
 #[cfg(test)]
 mod tests;

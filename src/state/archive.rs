@@ -14,16 +14,18 @@ use rkyv::util::AlignedVec;
 use rkyv::{Archive, Archived, Deserialize, Portable, Serialize};
 
 use super::piece::corrupt;
+use super::schema::StateSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::hash_key;
 
 /// Archives start at multiples of this, the largest alignment that an archived type can have here.
 pub(super) const ARCHIVE_ALIGNMENT: usize = 16;
 
-/// What a value in state must be: a type that rkyv can archive, check and bring back. Every type with rkyv's three
-/// derives is one.
+/// What a value in state must be: a type that rkyv can archive, check and bring back, and that says how it is laid out.
+/// Every type with rkyv's three derives that is defined in [`state_schema!`](crate::state_schema) is one.
 pub trait StateValue:
-    Archive<
+    StateSchema
+    + Archive<
         Archived: Portable
                       + for<'a> CheckBytes<HighValidator<'a, ArchiveError>>
                       + Deserialize<Self, HighDeserializer<ArchiveError>>,
@@ -34,7 +36,8 @@ pub trait StateValue:
 }
 
 impl<T> StateValue for T where
-    T: Archive<
+    T: StateSchema
+        + Archive<
             Archived: Portable
                           + for<'a> CheckBytes<HighValidator<'a, ArchiveError>>
                           + Deserialize<T, HighDeserializer<ArchiveError>>,
@@ -341,7 +344,8 @@ impl<K: StateKey, M: StateKey> RecordKey for EntryKey<K, M> {
     }
 }
 
-fn split_entry_key(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The key's archive and the map key's of an entry's key in a variable record.
+pub(super) fn split_entry_key(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (parts, length) = bytes.split_last_chunk()?;
     let length = u32::from_le_bytes(*length) as usize;
     let map_key_start = length.checked_next_multiple_of(ARCHIVE_ALIGNMENT)?;

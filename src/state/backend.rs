@@ -1,22 +1,21 @@
 //! The keyed state of one operator subtask: what registers states, seals them at a barrier, and copies their bases.
 
-use std::any::type_name;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use rkyv::Archived;
 use tracing::warn;
 
 use super::archive::{RecordKey, StateValue};
-use super::cell::{AnyState, StateCell, StateStatistics};
+use super::cell::{AnyState, Restored, StateCell, StateStatistics};
 use super::descriptor::{RecordFormat, StateDescriptor};
+use super::migration::{Migration, StoredKey};
 use super::pools::Pools;
-use super::sealed::{Epoch, LocalBarrier, RestoredParts, RestoredState, SealedState};
+use super::sealed::{Epoch, LocalBarrier, RestoredState, SealedState};
 use super::spec::StateSpec;
 use super::state_name;
-use super::store::{Store, has_fixed_layout};
+use super::store::{Ownership, Store, has_fixed_layout};
 use super::sweep::Sweeper;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{KeyGroupRange, SharedClock, hash_key};
@@ -234,7 +233,7 @@ impl KeyedStateBackend {
     }
 
     /// Registers one set of records, and loads it if it was restored.
-    pub(super) fn register<R: RecordKey, V: StateValue>(
+    pub(super) fn register<R: StoredKey, V: StateValue>(
         &mut self,
         spec: &StateSpec<V>,
         descriptor: StateDescriptor,
@@ -246,14 +245,34 @@ impl KeyedStateBackend {
                 format!("state \"{name}\" is registered twice: give one of the two another name"),
             ));
         }
-        let restored = match self.restored.iter().position(|state| *state.name == *name) {
-            Some(index) => {
-                let restored = self.restored.swap_remove(index);
-                check_descriptor(name, &restored.descriptor, &descriptor)?;
-                Some(restored.parts)
-            }
+        named(name, spec.check())?;
+        let position = self.restored.iter().position(|state| *state.name == *name);
+        let restored = position.map(|index| self.restored.swap_remove(index));
+        let migration = match &restored {
+            Some(restored) => named(name, spec.migration_for(&restored.descriptor, &descriptor))?,
             None => None,
         };
+        let hash = hash_key(format!("{name} {descriptor:?}").as_bytes());
+        // What survives in a new layout was never part of the checkpoint that is migrated.
+        let (mut store, survived) = self.store::<R, V>(name, hash, migration.is_none())?;
+        debug_assert_eq!(store.format(), descriptor.record_format);
+        let mut origin = Restored::default();
+        if let Some(restored) = restored.filter(|_| !survived) {
+            origin.migrated = migration.is_some();
+            origin.base_bytes = named(name, self.load(&mut store, &restored, migration))?;
+        }
+        let state = Rc::new(StateCell::new(name, descriptor, store, origin));
+        self.states.push(Rc::clone(&state) as Rc<dyn AnyState>);
+        Ok(state)
+    }
+
+    /// The store of the state with this hash of name and types, and whether it survived an earlier process.
+    fn store<R: RecordKey, V: StateValue>(
+        &mut self,
+        name: &str,
+        hash: u64,
+        may_survive: bool,
+    ) -> Result<(Store<R, V>, bool)> {
         let pools = match &mut self.pools {
             Some(pools) => pools,
             pools => {
@@ -262,42 +281,43 @@ impl KeyedStateBackend {
                 pools.insert(opened)
             }
         };
-        let hash = hash_key(format!("{name} {}", descriptor_text(&descriptor)).as_bytes());
-        let store = match pools.resume_store::<R, V>(&self.settings, self.epoch, hash) {
-            Ok(Some(store)) => store,
-            outcome => {
-                if let Err(error) = outcome {
+        if may_survive {
+            match pools.resume_store(&self.settings, self.epoch, hash) {
+                Ok(Some(store)) => return Ok((store, true)),
+                Ok(None) => {}
+                Err(error) => {
                     let reason = error.full_message();
                     warn!(state = name, reason, "surviving segments are of no use");
                 }
-                let mut store = pools.new_store::<R, V>(&self.settings, self.epoch, hash)?;
-                if let Some(parts) = restored {
-                    named(name, restore(&mut store, &parts))?;
-                }
-                store
             }
-        };
-        debug_assert_eq!(store.format(), descriptor.record_format);
-        let state = Rc::new(StateCell {
-            name: name.into(),
-            descriptor,
-            store: RefCell::new(store),
-        });
-        self.states.push(Rc::clone(&state) as Rc<dyn AnyState>);
-        Ok(state)
+        }
+        let store = pools.new_store(&self.settings, self.epoch, hash)?;
+        Ok((store, false))
     }
-}
 
-fn restore<R: RecordKey, V: StateValue>(
-    store: &mut Store<R, V>,
-    parts: &RestoredParts,
-) -> Result<()> {
-    for (number, part) in parts.fetch()?.iter().enumerate() {
-        store
-            .restore(part)
+    /// Fills a store with what was restored, after a migration if there is one. Gives the bytes of the bases.
+    fn load<R: StoredKey, V: StateValue>(
+        &self,
+        store: &mut Store<R, V>,
+        restored: &RestoredState,
+        migration: Option<&Migration<V>>,
+    ) -> Result<u64> {
+        let ownership = Ownership {
+            max_parallelism: self.settings.max_parallelism,
+            key_groups: self.settings.key_groups,
+        };
+        let format = restored.descriptor.record_format;
+        let mut base_bytes = 0;
+        for (number, part) in restored.parts.fetch()?.iter().enumerate() {
+            match migration {
+                None => store.restore(part),
+                Some(migration) => migration.restore(store, part, format, ownership),
+            }
             .map_err(|error| error.context(format!("part {number}")))?;
+            base_bytes += part.base.as_ref().map_or(0, |base| base.len() as u64);
+        }
+        Ok(base_bytes)
     }
-    Ok(())
 }
 
 fn named<T>(name: &str, result: Result<T>) -> Result<T> {
@@ -311,63 +331,4 @@ pub(super) fn record_format<R: RecordKey, V: StateValue>() -> RecordFormat {
     } else {
         RecordFormat::Variable
     }
-}
-
-/// A type as the descriptor names it.
-pub(super) fn type_text<T: StateValue>() -> String {
-    format!(
-        "{} ({} bytes, alignment {})",
-        type_name::<T>(),
-        size_of::<Archived<T>>(),
-        align_of::<Archived<T>>()
-    )
-}
-
-fn check_descriptor(
-    name: &str,
-    stored: &StateDescriptor,
-    registered: &StateDescriptor,
-) -> Result<()> {
-    if stored == registered {
-        return Ok(());
-    }
-    let (before, now) = match (stored.time_to_live, registered.time_to_live) {
-        (false, true) => ("without a time-to-live".into(), "with one".into()),
-        (true, false) => ("with a time-to-live".into(), "without one".into()),
-        _ => (
-            format!("as {}", descriptor_text(stored)),
-            format!("as {}", descriptor_text(registered)),
-        ),
-    };
-    Err(Error::new(
-        ErrorKind::Configuration,
-        format!(
-            "{} was stored {before} and is now registered {now}: restore it as it was stored, give the new state \
-             another name, or start without the checkpoint",
-            state_name::for_people(name),
-        ),
-    ))
-}
-
-fn descriptor_text(descriptor: &StateDescriptor) -> String {
-    let StateDescriptor {
-        kind,
-        key_type,
-        map_key_type,
-        value_type,
-        time_to_live,
-        record_format,
-    } = descriptor;
-    let map_key = map_key_type
-        .as_ref()
-        .map(|map_key| format!(", map key {map_key}"))
-        .unwrap_or_default();
-    let time_to_live = if *time_to_live {
-        " with a time-to-live"
-    } else {
-        ""
-    };
-    format!(
-        "{kind:?} with key {key_type}{map_key}, value {value_type}, {record_format:?} records{time_to_live}"
-    )
 }

@@ -22,21 +22,24 @@ pub enum StateKind {
     Index,
 }
 
-/// The kind and the types of a named state, as they stand in the manifest.
+/// The kind, the version and the schemas of a named state, as they stand in the manifest.
 ///
-/// A restore compares it with what the operator registers, and fails on any difference.
+/// A restore compares it with what the operator registers. Schemas are texts as [`super::SchemaText`] writes them, with
+/// the size and the alignment of the archive.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StateDescriptor {
     /// The kind of state.
     pub kind: StateKind,
-    /// The key's type: its name, and the size and alignment of its archived form.
-    pub key_type: String,
-    /// For records of more than one for each key, the type of what tells those of one key apart.
+    /// The version that the user gave the value's layout.
+    pub version: u32,
+    /// The schema of the key.
+    pub key_schema: String,
+    /// For records of more than one for each key, the schema of what tells those of one key apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub map_key_type: Option<String>,
-    /// The value's type: its name, and the size and alignment of its archived form.
-    pub value_type: String,
-    /// Whether each value lies with the moment at which its time is over.
+    pub map_key_schema: Option<String>,
+    /// The schema of the value; with a time-to-live, that of the value with its end.
+    pub value_schema: String,
+    /// Whether each value lies with its end: the moment at which its time is over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub time_to_live: bool,
     /// How a record lies in bases and deltas.

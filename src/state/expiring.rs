@@ -11,6 +11,7 @@ use rkyv::util::AlignedVec;
 use rkyv::{Archive, Archived, Deserialize, Place, Portable, Serialize};
 
 use super::archive::{self, StateValue};
+use super::schema::{SchemaText, StateSchema};
 use crate::error::Result;
 
 /// A value and its end. The order of the fields is fixed, so that a value that can lie in a slot can do so with its end.
@@ -29,6 +30,23 @@ impl<V> Expiring<V> {
             expires: expires_unix_millis.to_le_bytes(),
             value,
         }
+    }
+
+    /// Another value with the same end.
+    ///
+    /// # Errors
+    /// Those of `map`.
+    pub(super) fn try_map<W>(self, map: impl FnOnce(V) -> Result<W>) -> Result<Expiring<W>> {
+        Ok(Expiring {
+            expires: self.expires,
+            value: map(self.value)?,
+        })
+    }
+}
+
+impl<V: StateSchema> StateSchema for Expiring<V> {
+    fn describe(schema: &mut SchemaText) {
+        schema.generic("expiring", &[V::describe]);
     }
 }
 

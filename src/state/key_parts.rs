@@ -1,16 +1,17 @@
 //! What states of every kind need of their records' keys, beyond what the stores need.
 
-use super::archive::{EntryKey, RecordKey, SingleKey, StateKey, deserialise};
-use super::backend::type_text;
+use super::archive::{EntryKey, SingleKey, StateKey, deserialise};
+use super::migration::StoredKey;
+use super::schema::schema_text;
 use crate::error::Result;
 
-/// A record's key that can be brought back from where it lies, and whose types can be named.
-pub(super) trait KeyParts: RecordKey {
+/// A record's key that can be brought back from where it lies, and whose schemas are known.
+pub(super) trait KeyParts: StoredKey {
     /// The key as a value of its own.
     type Owned: 'static;
 
-    /// The type of the key, and of the map key if it has one, as descriptors name them.
-    fn type_texts() -> (String, Option<String>);
+    /// The schema of the key, and of the map key if it has one, as descriptors have them.
+    fn schemas() -> (String, Option<String>);
 
     /// Brings a key back.
     ///
@@ -25,8 +26,8 @@ pub(super) trait KeyParts: RecordKey {
 impl<K: StateKey> KeyParts for SingleKey<K> {
     type Owned = K;
 
-    fn type_texts() -> (String, Option<String>) {
-        (type_text::<K>(), None)
+    fn schemas() -> (String, Option<String>) {
+        (schema_text::<K>(), None)
     }
 
     fn to_owned(view: Self::View<'_>) -> Result<K> {
@@ -41,8 +42,8 @@ impl<K: StateKey> KeyParts for SingleKey<K> {
 impl<K: StateKey, M: StateKey> KeyParts for EntryKey<K, M> {
     type Owned = (K, M);
 
-    fn type_texts() -> (String, Option<String>) {
-        (type_text::<K>(), Some(type_text::<M>()))
+    fn schemas() -> (String, Option<String>) {
+        (schema_text::<K>(), Some(schema_text::<M>()))
     }
 
     fn to_owned((key, map_key): Self::View<'_>) -> Result<(K, M)> {

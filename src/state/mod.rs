@@ -57,11 +57,18 @@
 //! It is fuzzy: slices are from different moments. That is mended by the deltas from its first epoch on, which hold whole
 //! values.
 //!
-//! **Timers.** [`Timers`] are map states, in which an entry is a key and a time, with an index by time beside them.
+//! **Timers.** [`Timers`] are entry states, in which an entry is a key and a time, with an index by time beside them.
 //!
 //! **Restore.** Base, then deltas, in order; of each piece only the records whose key group counts. Every length is
 //! checked, and every archive is checked once (a checksum over the whole piece is the reader's affair); what is damaged
 //! is an error.
+//!
+//! **Schemas.** A checkpoint says how each state's keys and values are laid out, in words ([`StateSchema`]), and with which
+//! version the state was registered. What differs from what is registered now is read by a migration of the user's
+//! ([`StateSpec::with_migration`]) or not at all. A migration puts each stored record into the new state, so that the first
+//! delta holds all of it; an empty base goes with that delta, and says that nothing before it counts. A value with a
+//! time-to-live is migrated and keeps its end. The parts of a map or a list are of Floodmark's own making, and are never
+//! migrated. A state that is migrated is read from the checkpoint, even if the segments of a killed process are there.
 //!
 //! # Memory
 //!
@@ -130,6 +137,7 @@ mod base;
 mod cell;
 mod changes;
 mod chunk;
+mod compatibility;
 mod descriptor;
 mod entry_index;
 mod entry_state;
@@ -151,6 +159,7 @@ mod log;
 mod map_state;
 #[expect(unsafe_code, reason = "addresses within a mapped file are handed out")]
 mod memory;
+mod migration;
 pub mod operator_state;
 mod piece;
 mod pools;
@@ -158,6 +167,7 @@ mod records;
 mod reducing_state;
 mod registration;
 mod scan;
+mod schema;
 mod sealed;
 #[expect(
     unsafe_code,
@@ -165,7 +175,7 @@ mod sealed;
 )]
 mod segment;
 mod spec;
-mod state_name;
+pub(crate) mod state_name;
 mod store;
 mod sweep;
 mod table;
@@ -191,6 +201,7 @@ pub use reducing_state::ReducingState;
 pub use rkyv::Archived;
 pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
+pub use schema::{SchemaFields, SchemaText, StateSchema};
 pub use sealed::{
     Epoch, LocalBarrier, RestoredPart, RestoredParts, RestoredState, SealedBase, SealedBytes,
     SealedState,

@@ -4,16 +4,17 @@ use std::rc::Rc;
 
 use super::aggregating_state::{AggregateFunction, AggregatingState};
 use super::archive::{EntryKey, StateKey, StateValue};
-use super::backend::{KeyedStateBackend, record_format, type_text};
+use super::backend::{KeyedStateBackend, record_format};
+use super::cell::StateCell;
 use super::descriptor::{StateDescriptor, StateKind};
 use super::entry_index::EntryIndex;
 use super::entry_state::EntryState;
-use super::expiring::Expiring;
 use super::key_parts::KeyParts;
 use super::list_state::ListState;
 use super::map_state::MapState;
 use super::records::{ExpiringRecords, Records};
 use super::reducing_state::ReducingState;
+use super::schema::schema_text;
 use super::spec::StateSpec;
 use super::state_name;
 use super::sweep::Sweep;
@@ -24,11 +25,12 @@ impl KeyedStateBackend {
     /// Registers a state with one value for each key, and loads it if it was restored.
     ///
     /// # Errors
-    /// [`ErrorKind::Operator`](crate::error::ErrorKind::Operator) when the name is taken or has a `/`;
-    /// [`ErrorKind::Configuration`](crate::error::ErrorKind::Configuration) when the restored state has another kind,
-    /// other types, or a time-to-live where this one has none or the reverse, and when the time-to-live is below a
-    /// millisecond; [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt) when the restored bytes are damaged;
-    /// [`ErrorKind::Environment`](crate::error::ErrorKind::Environment) when there is no room.
+    /// [`ErrorKind::Operator`](crate::error::ErrorKind::Operator) when the name is taken or has a `/`, or the migrations
+    /// contradict each other; [`ErrorKind::Configuration`](crate::error::ErrorKind::Configuration) when the restored state
+    /// has another kind, other keys, or a time-to-live where this one has none or the reverse, when it has another version
+    /// or another schema and there is no migration for it, and when the time-to-live is below a millisecond;
+    /// [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt) when the restored bytes are damaged;
+    /// [`ErrorKind::Environment`](crate::error::ErrorKind::Environment) when there is no room. Those of a migration.
     pub fn value_state<K: StateKey, V: StateValue>(
         &mut self,
         spec: impl Into<StateSpec<V>>,
@@ -125,22 +127,12 @@ impl KeyedStateBackend {
         kind: StateKind,
     ) -> Result<Records<R, V>> {
         state_name::check(spec.name())?;
-        let (key_type, map_key_type) = R::type_texts();
-        let mut descriptor = StateDescriptor {
-            kind,
-            key_type,
-            map_key_type,
-            value_type: type_text::<V>(),
-            time_to_live: spec.time_to_live().is_some(),
-            record_format: record_format::<R, V>(),
-        };
         let Some(time_to_live) = spec.time_to_live() else {
-            return Ok(Records::Lasting(self.register(spec, descriptor)?));
+            return Ok(Records::Lasting(self.cell(spec, kind)?));
         };
-        descriptor.record_format = record_format::<R, Expiring<V>>();
         Ok(Records::Expiring(ExpiringRecords {
             lifetime: time_to_live.lifetime(spec.name())?,
-            cell: self.register(&spec.of_expiring(), descriptor)?,
+            cell: self.cell(&spec.of_expiring(), kind)?,
             now: Rc::clone(&self.now),
         }))
     }
@@ -163,17 +155,27 @@ impl KeyedStateBackend {
         name: &str,
         part: &str,
     ) -> Result<Records<R, V>> {
-        let (key_type, map_key_type) = R::type_texts();
+        let spec = StateSpec::<V>::new(state_name::of_part(name, part));
+        Ok(Records::Lasting(self.cell(&spec, StateKind::Index)?))
+    }
+
+    /// One set of records, of values as they lie in it.
+    fn cell<R: KeyParts, V: StateValue>(
+        &mut self,
+        spec: &StateSpec<V>,
+        kind: StateKind,
+    ) -> Result<Rc<StateCell<R, V>>> {
+        let (key_schema, map_key_schema) = R::schemas();
         let descriptor = StateDescriptor {
-            kind: StateKind::Index,
-            key_type,
-            map_key_type,
-            value_type: type_text::<V>(),
-            time_to_live: false,
+            kind,
+            version: spec.version(),
+            key_schema,
+            map_key_schema,
+            value_schema: schema_text::<V>(),
+            time_to_live: spec.time_to_live().is_some(),
             record_format: record_format::<R, V>(),
         };
-        let spec = StateSpec::<V>::new(state_name::of_part(name, part));
-        Ok(Records::Lasting(self.register(&spec, descriptor)?))
+        self.register(spec, descriptor)
     }
 
     /// Has `remove` called with the key of each record whose time is over.

@@ -1,15 +1,50 @@
 //! What a named state is registered with.
 
-use std::marker::PhantomData;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use super::archive::StateValue;
+use super::compatibility;
+use super::descriptor::StateDescriptor;
 use super::expiring::Expiring;
+use super::migration::Migration;
 use super::time_to_live::StateTtl;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The version of a state that was given none.
+const FIRST_VERSION: u32 = 1;
 
 /// The name of a state, and what else it is registered with. A name alone is enough: `"sums".into()`.
+///
+/// # When a value's type changes
+///
+/// A checkpoint says with which version and with which [schema](super::StateSchema) each state was written. When both are
+/// still the same, a restore takes the state up as it is. Otherwise it needs a migration from just the version that the
+/// checkpoint holds: a function from the old type, which is kept for it, to the new one. Without one, the restore fails and
+/// says so. Keys cannot be migrated.
+///
+/// ```
+/// use floodmark::state::StateSpec;
+///
+/// // Version 1 had whole euros. Version 2 had cents as 32 bits, and this one has them as 64.
+/// let balances = StateSpec::<i64>::new("balances")
+///     .with_version(3)
+///     .with_migration(1, |euros: i32| i64::from(euros) * 100)
+///     .with_migration(2, |cents: i32| i64::from(cents));
+/// assert_eq!(balances.name(), "balances");
+/// ```
+///
+/// Each migration leads from its version straight to the present one; one that goes by way of a version in between calls
+/// the function of that one itself. All records are migrated while the state is registered. The first checkpoint after it
+/// holds them all in the new layout, and refers to nothing that was written in the old one; until it is complete, a
+/// restart migrates again.
 pub struct StateSpec<V> {
     name: String,
+    version: u32,
     time_to_live: Option<StateTtl>,
-    _value: PhantomData<fn() -> V>,
+    migrations: Vec<Migration<V>>,
+    /// The same for values that lie with their end.
+    expiring_migrations: Vec<Migration<Expiring<V>>>,
 }
 
 impl<V> StateSpec<V> {
@@ -17,8 +52,10 @@ impl<V> StateSpec<V> {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            version: FIRST_VERSION,
             time_to_live: None,
-            _value: PhantomData,
+            migrations: Vec::new(),
+            expiring_migrations: Vec::new(),
         }
     }
 
@@ -40,19 +77,121 @@ impl<V> StateSpec<V> {
     pub(super) fn of_expiring(&self) -> StateSpec<Expiring<V>> {
         StateSpec {
             name: self.name.clone(),
+            version: self.version,
             time_to_live: self.time_to_live,
-            _value: PhantomData,
+            migrations: self.expiring_migrations.clone(),
+            expiring_migrations: Vec::new(),
         }
+    }
+
+    /// Gives the value's layout a version; without it the version is 1. A change in meaning alone needs a new one too:
+    /// the schema is the same before and after it.
+    #[must_use]
+    pub fn with_version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
     }
 
     /// The state's name, in which there must be no `/`.
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The version of the value's layout.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl<V: StateValue> StateSpec<V> {
+    /// Makes values out of those that were stored with another version.
+    ///
+    /// `migrate` is called for every stored record that counts for the subtask, also for those that a later change in the
+    /// same checkpoint replaces.
+    #[must_use]
+    pub fn with_migration<Old: StateValue>(
+        self,
+        from_version: u32,
+        migrate: impl Fn(Old) -> V + Send + Sync + 'static,
+    ) -> Self {
+        self.with_fallible_migration(from_version, move |old| Ok(migrate(old)))
+    }
+
+    /// As [`StateSpec::with_migration`], with a function that can fail. Its error fails the restore.
+    #[must_use]
+    pub fn with_fallible_migration<Old: StateValue>(
+        mut self,
+        from_version: u32,
+        migrate: impl Fn(Old) -> Result<V> + Send + Sync + 'static,
+    ) -> Self {
+        let migrate = Arc::new(migrate);
+        let of_value = Arc::clone(&migrate);
+        self.expiring_migrations
+            .push(Migration::new(from_version, move |old: Expiring<Old>| {
+                old.try_map(&*of_value)
+            }));
+        let migration = Migration::new(from_version, move |old| migrate(old));
+        self.migrations.push(migration);
+        self
+    }
+
+    /// Checks that no two migrations are from one version, and none from the present one.
+    pub(super) fn check(&self) -> Result<()> {
+        let mut versions = BTreeSet::from([self.version]);
+        for migration in &self.migrations {
+            let version = migration.reads_version();
+            if !versions.insert(version) {
+                let message = format!(
+                    "its version is {}, and the migration from version {version} is one too many: register one for each \
+                     former version",
+                    self.version
+                );
+                return Err(Error::new(ErrorKind::Operator, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The migration that a state needs that was stored as `stored`; nothing when it can be taken up as it is.
+    pub(super) fn migration_for(
+        &self,
+        stored: &StateDescriptor,
+        registered: &StateDescriptor,
+    ) -> Result<Option<&Migration<V>>> {
+        compatibility::check_unchangeable(stored, registered)?;
+        if stored == registered {
+            return Ok(None);
+        }
+        let migration = self
+            .migrations
+            .iter()
+            .find(|migration| migration.reads_version() == stored.version)
+            .ok_or_else(|| compatibility::no_migration(stored, registered))?;
+        compatibility::check_old_schema(stored, migration.old_schema())?;
+        Ok(Some(migration))
+    }
+}
+
+impl<V> Clone for StateSpec<V> {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            version: self.version,
+            time_to_live: self.time_to_live,
+            migrations: self.migrations.clone(),
+            expiring_migrations: self.expiring_migrations.clone(),
+        }
+    }
 }
 
 impl<V> From<&str> for StateSpec<V> {
     fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+impl<V> From<String> for StateSpec<V> {
+    fn from(name: String) -> Self {
         Self::new(name)
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn of_part(name: &str, part: &str) -> String {
 }
 
 /// The user's name, given that or the name of a part.
-pub(super) fn of_user(name: &str) -> &str {
+pub(crate) fn of_user(name: &str) -> &str {
     name.split_once(SEPARATOR).map_or(name, |(user, _)| user)
 }
 

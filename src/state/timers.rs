@@ -1,6 +1,6 @@
 //! Timers: for each key any number of times at which it wants to be called, in event time and in processing time.
 //!
-//! A timer is an entry of a map state, so it is in every snapshot, belongs to the key group of its key, and moves with it
+//! A timer is an entry of an entry state, so it is in every snapshot, belongs to the key group of its key, and moves with it
 //! when the parallelism changes. What the state has no order for is kept beside it: an index of all timers by time, made
 //! anew by a scan when the state was restored. It holds a copy of every key.
 
@@ -163,7 +163,7 @@ impl<K: StateKey + Ord + Clone> TimerQueue<K> {
 }
 
 impl KeyedStateBackend {
-    /// Registers timers, and loads them if they were restored. They are kept in the two map states
+    /// Registers timers, and loads them if they were restored. They are kept in the two entry states
     /// `<name>.event_time` and `<name>.processing_time`.
     ///
     /// # Errors

@@ -17,10 +17,18 @@ pub enum Metric {
     RecordsDeadLettered,
     /// Wall-clock time minus the watermark of a subtask, in seconds (gauge).
     WatermarkLag,
-    /// Records in the keyed state of a subtask (gauge).
+    /// Records in a named state of a subtask (gauge).
     StateRecords,
-    /// Bytes that the working segments of a subtask take up (gauge).
-    StateBytes,
+    /// Bytes that these records would take in a base (gauge).
+    StateLiveBytes,
+    /// Bytes of memory beyond that: room for growth, and what the table needs for itself (gauge).
+    StateSpareBytes,
+    /// Which share of the table's slots is taken, from 0 to 1 (gauge).
+    StateTableLoad,
+    /// Bytes of the delta that the last barrier sealed (gauge).
+    StateDeltaBytes,
+    /// Bytes of the last base (gauge).
+    StateBaseBytes,
     /// The sync part of a checkpoint: how long a subtask processed nothing because of a barrier, in seconds, without
     /// the alignment (histogram).
     BarrierStall,
@@ -47,14 +55,18 @@ pub enum MetricKind {
 
 impl Metric {
     /// All metrics, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::RecordsIn,
         Self::RecordsOut,
         Self::RecordsSkipped,
         Self::RecordsDeadLettered,
         Self::WatermarkLag,
         Self::StateRecords,
-        Self::StateBytes,
+        Self::StateLiveBytes,
+        Self::StateSpareBytes,
+        Self::StateTableLoad,
+        Self::StateDeltaBytes,
+        Self::StateBaseBytes,
         Self::BarrierStall,
         Self::CheckpointsCompleted,
         Self::CheckpointsFailed,
@@ -71,7 +83,11 @@ impl Metric {
             Self::RecordsDeadLettered => "floodmark_records_dead_lettered_total",
             Self::WatermarkLag => "floodmark_watermark_lag_seconds",
             Self::StateRecords => "floodmark_state_records",
-            Self::StateBytes => "floodmark_state_bytes",
+            Self::StateLiveBytes => "floodmark_state_live_bytes",
+            Self::StateSpareBytes => "floodmark_state_spare_bytes",
+            Self::StateTableLoad => "floodmark_state_table_load",
+            Self::StateDeltaBytes => "floodmark_state_delta_bytes",
+            Self::StateBaseBytes => "floodmark_state_base_bytes",
             Self::BarrierStall => "floodmark_barrier_stall_seconds",
             Self::CheckpointsCompleted => "floodmark_checkpoints_completed_total",
             Self::CheckpointsFailed => "floodmark_checkpoints_failed_total",
@@ -88,8 +104,12 @@ impl Metric {
             Self::RecordsSkipped => "unreadable rows passed over",
             Self::RecordsDeadLettered => "unreadable rows written to the dead-letter file",
             Self::WatermarkLag => "wall-clock time minus the watermark",
-            Self::StateRecords => "records in keyed state",
-            Self::StateBytes => "bytes of working segments",
+            Self::StateRecords => "records in a named state",
+            Self::StateLiveBytes => "bytes that the records would take in a base",
+            Self::StateSpareBytes => "bytes of memory beyond that",
+            Self::StateTableLoad => "share of the table's slots that is taken, from 0 to 1",
+            Self::StateDeltaBytes => "bytes of the delta that the last barrier sealed",
+            Self::StateBaseBytes => "bytes of the last base",
             Self::BarrierStall => "processing time lost to one barrier, without alignment",
             Self::CheckpointsCompleted => "completed checkpoints",
             Self::CheckpointsFailed => "checkpoints given up",
@@ -102,12 +122,17 @@ impl Metric {
     pub fn unit(self) -> Unit {
         match self {
             Self::WatermarkLag | Self::BarrierStall | Self::CheckpointDuration => Unit::Seconds,
-            Self::StateBytes | Self::CheckpointBytes => Unit::Bytes,
+            Self::StateLiveBytes
+            | Self::StateSpareBytes
+            | Self::StateDeltaBytes
+            | Self::StateBaseBytes
+            | Self::CheckpointBytes => Unit::Bytes,
             Self::RecordsIn
             | Self::RecordsOut
             | Self::RecordsSkipped
             | Self::RecordsDeadLettered
             | Self::StateRecords
+            | Self::StateTableLoad
             | Self::CheckpointsCompleted
             | Self::CheckpointsFailed => Unit::Count,
         }
@@ -122,7 +147,13 @@ impl Metric {
             | Self::RecordsDeadLettered
             | Self::CheckpointsCompleted
             | Self::CheckpointsFailed => MetricKind::Counter,
-            Self::WatermarkLag | Self::StateRecords | Self::StateBytes => MetricKind::Gauge,
+            Self::WatermarkLag
+            | Self::StateRecords
+            | Self::StateLiveBytes
+            | Self::StateSpareBytes
+            | Self::StateTableLoad
+            | Self::StateDeltaBytes
+            | Self::StateBaseBytes => MetricKind::Gauge,
             Self::BarrierStall | Self::CheckpointDuration | Self::CheckpointBytes => {
                 MetricKind::Histogram
             }
@@ -160,6 +191,24 @@ pub fn set_gauge(metric: Metric, operator: &OperatorId, subtask: usize, value: f
         metric.name(),
         "operator" => operator.to_string(),
         "subtask" => subtask.to_string()
+    )
+    .set(value);
+}
+
+/// Sets a gauge of one named state of one operator subtask.
+#[expect(clippy::disallowed_macros, reason = "the one place that sets gauges")]
+pub fn set_state_gauge(
+    metric: Metric,
+    operator: &OperatorId,
+    subtask: usize,
+    state: &str,
+    value: f64,
+) {
+    metrics::gauge!(
+        metric.name(),
+        "operator" => operator.to_string(),
+        "subtask" => subtask.to_string(),
+        "state" => state.to_owned()
     )
     .set(value);
 }
@@ -315,18 +364,34 @@ mod tests {
     }
 
     #[test]
+    fn every_metric_stands_in_the_readme() {
+        let readme = include_str!("../../README.md");
+        for metric in Metric::ALL {
+            let kind = match metric.kind() {
+                MetricKind::Counter => "counter",
+                MetricKind::Gauge => "gauge",
+                MetricKind::Histogram => "histogram",
+            };
+            let line = format!("| `{}` | {kind} | {} |", metric.name(), metric.help());
+            assert!(readme.contains(&line), "no {line}");
+        }
+    }
+
+    #[test]
     fn values_carry_the_subtask_that_they_belong_to() {
         let operator = OperatorId::new("sum");
         let lines = noted(|| {
             count(Metric::RecordsIn, &operator, 1, 5);
-            set_gauge(Metric::StateBytes, &operator, 0, 7.0);
+            set_gauge(Metric::WatermarkLag, &operator, 0, 7.0);
+            set_state_gauge(Metric::StateRecords, &operator, 0, "total", 8.0);
             observe(Metric::BarrierStall, &operator, 0, 0.5);
             count_in_job(Metric::CheckpointsFailed, 1);
             observe_in_job(Metric::CheckpointBytes, 10.0);
         });
         let expected = [
             "floodmark_records_in_total operator=sum subtask=1 + 5",
-            "floodmark_state_bytes operator=sum subtask=0 = 7",
+            "floodmark_watermark_lag_seconds operator=sum subtask=0 = 7",
+            "floodmark_state_records operator=sum subtask=0 state=total = 8",
             "floodmark_barrier_stall_seconds operator=sum subtask=0 <- 0.5",
             "floodmark_checkpoints_failed_total + 1",
             "floodmark_checkpoint_bytes <- 10",

@@ -14,6 +14,7 @@ pub use figures::{format_bytes, format_count, format_duration};
 pub use logging::{LogFormat, LogSettings, init_logging};
 pub use metric::{
     Metric, MetricKind, count, count_in_job, describe_all, observe, observe_in_job, set_gauge,
+    set_state_gauge,
 };
 pub use progress::Progress;
 pub use progress_line::render_progress;

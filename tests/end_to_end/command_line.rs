@@ -204,9 +204,23 @@ fn checkpoints_are_listed_and_inspected() {
         pieces.iter().any(|piece| is_it(&piece))
     };
     assert!(
-        has("numbers", "list") && has("sums", "delta") && has("out", "list"),
+        has("numbers", "list") && has("sums", "base") && has("out", "list"),
         "{newest}"
     );
+    let states = newest["states"].as_array().unwrap();
+    assert_eq!(states.len(), 1, "{newest}");
+    assert_eq!(states[0]["operator"], "sums");
+    assert_eq!(states[0]["state"], "aggregate");
+    assert_eq!(states[0]["version"], 1);
+    let bytes_of = |kind: &str| -> u64 {
+        let of_kind = pieces
+            .iter()
+            .filter(|piece| piece["kind"] == format!("{kind} of aggregate"));
+        of_kind.map(|piece| piece["bytes"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(states[0]["base_bytes"], bytes_of("base"));
+    assert_eq!(states[0]["delta_bytes"], bytes_of("delta"));
+    assert!(bytes_of("base") > 0, "{newest}");
     let ended = folder.floodmark(&["checkpoints", "inspect", "job.toml", "1"]);
     ended.expect_code(0);
     assert!(

@@ -8,6 +8,7 @@ mod operator;
 mod pass;
 mod plan;
 mod portion;
+mod schema;
 mod state;
 mod text;
 

@@ -246,8 +246,8 @@ fn unexpected_input(aggregate: &Aggregate) -> Error {
     Error::new(
         ErrorKind::Bug,
         format!(
-            "aggregates.{}: {aggregate} has no state of numbers",
-            aggregate.name
+            "aggregates.{}: {} has no state of numbers",
+            aggregate.name, aggregate.call
         ),
     )
 }

@@ -67,18 +67,9 @@ impl AggregateOperator {
     }
 
     fn take_up(&mut self, restored: &RestoredOperatorState) -> Result<()> {
-        let layout = self.plan.layout();
+        let schema = self.plan.state_schema();
         for item in restored.items() {
-            let found = item["layout"].as_str().unwrap_or("an unknown layout");
-            if found != layout {
-                return Err(Error::new(
-                    ErrorKind::Configuration,
-                    format!(
-                        "the checkpoint holds the state of {found}, the job asks for {layout}; bring the former \
-                         aggregates and keys back, or start with --fresh"
-                    ),
-                ));
-            }
+            schema.check(&item["schema"])?;
         }
         self.emitted = restored.items().next().is_some()
             && restored.items().all(|item| item["emitted"] == true);
@@ -150,7 +141,7 @@ impl Operator for AggregateOperator {
     }
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> Result<OperatorSnapshot> {
-        let item = json!({ "layout": self.plan.layout(), "emitted": self.emitted });
+        let item = json!({ "schema": self.plan.state_schema(), "emitted": self.emitted });
         Ok(OperatorSnapshot {
             items: vec![item],
             ..OperatorSnapshot::default()

@@ -1,12 +1,12 @@
 //! An aggregate operator's settings, checked against the schema of its input.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
 
 use super::config::AggregateConfig;
 use super::function::{Function, parse_call};
+use super::schema::AggregateSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ColumnType;
 use crate::operator::column_key::KeyEncoder;
@@ -33,6 +33,8 @@ pub(super) struct Plan {
 pub(super) struct Aggregate {
     pub(super) name: String,
     pub(super) function: Function,
+    /// The function with the column and its type, as in `max(delay float64)`.
+    pub(super) call: String,
     /// The column it is over; nothing for `count()`.
     pub(super) input: Option<ColumnRef>,
     pub(super) output_type: ColumnType,
@@ -89,21 +91,19 @@ impl Plan {
         })
     }
 
-    /// What decides how the state is to be read, as in `max(int64), count() by string, string; map key int64`.
-    ///
-    /// Names are not in it: columns may be renamed between two runs.
-    pub(super) fn layout(&self) -> String {
-        let aggregates: Vec<String> = self.aggregates.iter().map(Aggregate::to_string).collect();
-        let types: Vec<String> = self
-            .key_columns
-            .iter()
-            .map(|column| column.column_type.to_string())
+    /// What decides how the state is to be read.
+    pub(super) fn state_schema(&self) -> AggregateSchema {
+        let fields = self.output_schema.fields().iter();
+        let mut key: Vec<String> = fields
+            .zip(&self.key_columns)
+            .map(|(field, column)| format!("{} {}", field.name(), column.column_type))
             .collect();
-        let (key, map_key) = types.split_at(self.key_len());
-        let layout = format!("{} by {}", aggregates.join(", "), key.join(", "));
-        match map_key {
-            [map_key] => format!("{layout}; map key {map_key}"),
-            _ => layout,
+        let map_key = key.split_off(self.key_len()).pop();
+        let aggregates = self.aggregates.iter();
+        AggregateSchema {
+            key,
+            map_key,
+            aggregates: aggregates.map(|aggregate| aggregate.call.clone()).collect(),
         }
     }
 
@@ -150,6 +150,10 @@ impl Aggregate {
             }
             _ => ColumnType::Int64,
         };
+        let call = match (input, column) {
+            (Some(input), Some(column)) => format!("{function}({column} {})", input.column_type),
+            _ => format!("{function}()"),
+        };
         let (place, taken) = if output_type == ColumnType::String {
             (Place::Text(*texts), texts)
         } else {
@@ -159,20 +163,11 @@ impl Aggregate {
         Ok(Self {
             name: name.to_owned(),
             function,
+            call,
             input,
             output_type,
             place,
         })
-    }
-}
-
-/// The function and the type of its input, as in `max(int64)`: what decides how its state is to be read.
-impl fmt::Display for Aggregate {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.input {
-            Some(input) => write!(formatter, "{}({})", self.function, input.column_type),
-            None => write!(formatter, "{}()", self.function),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Batch, Row};
 use crate::operator::contract::{Operator, OperatorContext, Output};
-use crate::state::{Archived, Seal, StateKey, StateValue, ValueState};
+use crate::state::{Archived, Seal, StateKey, StateSpec, StateValue, ValueState};
 
 /// Keeps one value for each key, lets a closure change it in place for each row, and passes on what that returns.
 ///
@@ -29,7 +29,7 @@ use crate::state::{Archived, Seal, StateKey, StateValue, ValueState};
 /// # is_operator(sums);
 /// ```
 pub struct KeyedReduce<T, K: StateKey, V: StateValue, U, KeyOf, Initial, Update> {
-    name: String,
+    spec: StateSpec<V>,
     key_of: KeyOf,
     initial: Initial,
     update: Update,
@@ -47,13 +47,19 @@ where
     Initial: FnMut(&T) -> V,
     Update: FnMut(&T, Seal<'_, Archived<V>>) -> U,
 {
-    /// An operator that keeps its values in the state `name`, which must never change while there are checkpoints.
+    /// An operator that keeps its values in the state of this name, which must never change while there are checkpoints.
+    /// A [`StateSpec`] in the name's place also says what becomes of values of a former type.
     ///
     /// A key that is met for the first time is given the value `initial` makes of that row; `update` is then called for
     /// that row as well.
-    pub fn new(name: impl Into<String>, key_of: KeyOf, initial: Initial, update: Update) -> Self {
+    pub fn new(
+        state: impl Into<StateSpec<V>>,
+        key_of: KeyOf,
+        initial: Initial,
+        update: Update,
+    ) -> Self {
         Self {
-            name: name.into(),
+            spec: state.into(),
             key_of,
             initial,
             update,
@@ -76,7 +82,7 @@ where
     Update: FnMut(&T, Seal<'_, Archived<V>>) -> U,
 {
     fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
-        self.state = Some(context.keyed_state.value_state(&self.name)?);
+        self.state = Some(context.keyed_state.value_state(self.spec.clone())?);
         Ok(())
     }
 
@@ -84,7 +90,7 @@ where
         let Some(state) = &self.state else {
             return Err(Error::new(
                 ErrorKind::Bug,
-                format!("state {} was used before it was opened", self.name),
+                format!("state {} was used before it was opened", self.spec.name()),
             ));
         };
         let rows: Vec<T> = batch.into_rows()?;

@@ -220,3 +220,25 @@ fn what_a_failed_checkpoint_stored_is_named_by_the_next_one() {
         assert!(!named.contains(&base.to_owned()), "{named:?}");
     });
 }
+
+/// As above, but without a delta there is nothing that could stand for the base.
+#[test]
+fn a_base_without_a_delta_fails_the_checkpoint_when_it_cannot_be_stored() {
+    let fixture = StoreFixture::new();
+    let mut writer = fixture.writer(0, 1);
+    let write = |writer: &mut SnapshotWriter, epoch| {
+        let base = format!("base {epoch}");
+        let state = sealed_state("a", epoch, "", Some((epoch, &base)));
+        block_on(writer.write(CheckpointId(epoch), &[sealed_operator("sum", vec![state])]))
+    };
+    write(&mut writer, 1).unwrap();
+    fs::create_dir(fixture.path("shared/2-sum-0-0000000000000abc-0.base")).unwrap();
+    let text = write(&mut writer, 2).unwrap_err().to_string();
+    assert!(
+        text.starts_with("a base that the checkpoint needs: "),
+        "{text}"
+    );
+    let snapshot = write(&mut writer, 3).unwrap();
+    let newest = section("3-sum-0-0000000000000abc-0.base", 0, 6);
+    assert_eq!(sections(&snapshot), [newest]);
+}

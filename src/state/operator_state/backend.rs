@@ -10,7 +10,7 @@ use super::list::OperatorListState;
 use super::restored::{Claimant, RestoredSections, SealedOperatorState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::archive::{StateKey, StateValue};
-use crate::state::backend::type_text;
+use crate::state::schema::schema_text;
 
 /// The operator state of one operator subtask. It belongs to one thread, with the handles that it gives out.
 pub struct OperatorStateBackend {
@@ -61,8 +61,8 @@ impl OperatorStateBackend {
     ) -> Result<BroadcastState<K, V>> {
         let descriptor = OperatorStateDescriptor {
             kind: OperatorStateKind::Broadcast,
-            key_type: Some(type_text::<K>()),
-            value_type: type_text::<V>(),
+            key_schema: Some(schema_text::<K>()),
+            value_schema: schema_text::<V>(),
         };
         let cell =
             self.register::<BTreeMap<K, V>>(name, descriptor, RestoredSections::broadcast)?;
@@ -89,8 +89,8 @@ impl OperatorStateBackend {
     ) -> Result<OperatorListState<T>> {
         let descriptor = OperatorStateDescriptor {
             kind,
-            key_type: None,
-            value_type: type_text::<T>(),
+            key_schema: None,
+            value_schema: schema_text::<T>(),
         };
         let cell = self.register::<Vec<T>>(name, descriptor, RestoredSections::list)?;
         Ok(OperatorListState::new(cell))

@@ -23,11 +23,11 @@ pub enum OperatorStateKind {
 pub struct OperatorStateDescriptor {
     /// The kind of state.
     pub kind: OperatorStateKind,
-    /// For a broadcast state, the key's type: its name, and the size and alignment of its archived form.
+    /// For a broadcast state, the schema of the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_type: Option<String>,
-    /// The type of an item, or of what a key leads to: as for the key.
-    pub value_type: String,
+    pub key_schema: Option<String>,
+    /// The schema of an item, or of what a key leads to.
+    pub value_schema: String,
 }
 
 impl OperatorStateKind {
@@ -45,12 +45,12 @@ impl fmt::Display for OperatorStateDescriptor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             kind,
-            key_type,
-            value_type,
+            key_schema,
+            value_schema,
         } = self;
-        write!(formatter, "{} state of {value_type}", kind.as_str())?;
-        match key_type {
-            Some(key_type) => write!(formatter, " by {key_type}"),
+        write!(formatter, "{} state of {value_schema}", kind.as_str())?;
+        match key_schema {
+            Some(key_schema) => write!(formatter, " by {key_schema}"),
             None => Ok(()),
         }
     }

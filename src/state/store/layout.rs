@@ -187,16 +187,18 @@ mod tests {
     use crate::state::archive::{EntryKey, SingleKey};
     use crate::state::{StateKey, StateValue};
 
-    #[derive(Archive, Serialize, Deserialize)]
-    struct Whole {
-        sum: i64,
-        count: u64,
-    }
+    crate::state_schema! {
+        #[derive(Archive, Serialize, Deserialize)]
+        struct Whole {
+            sum: i64,
+            count: u64,
+        }
 
-    #[derive(Archive, Serialize, Deserialize)]
-    struct Padded {
-        sum: i64,
-        flag: bool,
+        #[derive(Archive, Serialize, Deserialize)]
+        struct Padded {
+            sum: i64,
+            flag: bool,
+        }
     }
 
     fn value_is_fixed<K: StateKey, V: StateValue>() -> bool {

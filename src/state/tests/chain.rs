@@ -21,7 +21,8 @@ impl Chain {
         self.descriptor = Some(sealed.descriptor);
         self.deltas.push((sealed.epoch, joined(&sealed.delta)));
         if let Some(base) = sealed.base {
-            self.base = Some(joined(&base.bytes));
+            // A base of no bytes says that nothing before it counts.
+            self.base = (!base.bytes.is_empty()).then(|| joined(&base.bytes));
             self.deltas.retain(|(epoch, _)| *epoch >= base.first_epoch);
             self.bases += 1;
         }

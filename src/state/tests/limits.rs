@@ -304,29 +304,6 @@ fn a_name_can_be_registered_once() {
 }
 
 #[test]
-fn a_restored_state_of_other_types_is_refused_with_both_descriptions() {
-    let folder = tempfile::tempdir().unwrap();
-    let (mut backend, state) = open::<Numbers>(folder.path(), all_groups(), None).unwrap();
-    state.put(&1, &1).unwrap();
-    let mut chain = Chain::default();
-    chain.add(backend.seal().unwrap().remove(0));
-    let restored = Some((
-        chain.descriptor.clone().unwrap(),
-        vec![chain.part(all_groups())],
-    ));
-    let error = open::<Texts>(folder.path(), all_groups(), restored)
-        .err()
-        .unwrap();
-    assert_eq!(error.kind(), ErrorKind::Configuration);
-    let text = error.to_string();
-    assert!(
-        text.contains("value i64 (8 bytes, alignment 8), Fixed records"),
-        "{text}"
-    );
-    assert!(text.contains("value alloc::string::String"), "{text}");
-}
-
-#[test]
 fn a_restored_state_that_nothing_registers_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let (mut first, state) = open::<Numbers>(&folder.path().join("a"), all_groups(), None).unwrap();

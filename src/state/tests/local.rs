@@ -18,8 +18,8 @@ use crate::state::{
 
 type Content<S> = BTreeMap<<S as Subject>::Key, <S as Subject>::Value>;
 
-const BOOT: u64 = 3;
-const LINEAGE: u64 = 7;
+pub(super) const BOOT: u64 = 3;
+pub(super) const LINEAGE: u64 = 7;
 
 /// A barrier that was gathered: what the state was, and what the store has of it.
 struct Barrier<S: Subject> {
@@ -209,7 +209,7 @@ fn open<S: Subject>(
     Ok((backend, state))
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

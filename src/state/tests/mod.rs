@@ -2,9 +2,12 @@
 
 mod chain;
 mod damage;
+mod evolution;
 mod kinds;
 mod limits;
 mod local;
+mod local_migration;
+mod migration;
 mod model;
 mod rescale;
 mod subject;

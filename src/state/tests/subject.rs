@@ -73,11 +73,13 @@ impl TestValue for String {
     }
 }
 
-/// A value with a part that can be changed in place, and a part that varies in size.
-#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
-pub(super) struct Reading {
-    pub(super) count: i64,
-    pub(super) label: String,
+crate::state_schema! {
+    /// A value with a part that can be changed in place, and a part that varies in size.
+    #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+    pub(super) struct Reading {
+        pub(super) count: i64,
+        pub(super) label: String,
+    }
 }
 
 impl TestValue for Reading {

@@ -241,12 +241,12 @@ fn a_time_to_live_cannot_be_given_to_a_stored_state_nor_taken_from_it() {
     check(
         NAME.into(),
         lasting(SECOND),
-        "state \"counts\" was stored without a time-to-live and is now registered with one",
+        "state \"counts\": it was stored without a time-to-live and is registered with one",
     );
     check(
         lasting(SECOND),
         NAME.into(),
-        "state \"counts\" was stored with a time-to-live and is now registered without one",
+        "state \"counts\": it was stored with a time-to-live and is registered without one",
     );
 }
 
@@ -262,4 +262,39 @@ fn another_duration_counts_from_the_next_write() {
     second.pass(SECOND);
     assert_eq!(state.get(&1).unwrap(), None);
     assert_eq!(state.get(&2).unwrap(), Some(3));
+}
+
+#[test]
+fn a_migrated_value_keeps_its_end() {
+    let mut first = Subtask::new(Vec::new(), Duration::ZERO);
+    let fixed: ValueState<u64, u32> = first.backend.value_state(lasting(SECOND)).unwrap();
+    let map = StateSpec::<u32>::new("map").with_time_to_live(StateTtl::new(SECOND));
+    let map: MapState<u64, String, u32> = first.backend.map_state(map).unwrap();
+    let name = "seven".to_owned();
+    for time in [0, 500] {
+        fixed.put(&time, &7).unwrap();
+        map.put(&time, &name, &7).unwrap();
+        first.pass(SECOND / 2);
+    }
+    let migrating = |spec: StateSpec<String>| {
+        spec.with_version(2)
+            .with_time_to_live(StateTtl::new(SECOND * 9))
+            .with_migration(1, |old: u32| format!("number {old}"))
+    };
+    let mut second = Subtask::new(first.checkpoint(), SECOND);
+    let texts = migrating(NAME.into());
+    let texts: ValueState<u64, String> = second.backend.value_state(texts).unwrap();
+    let map = migrating("map".into());
+    let map: MapState<u64, String, String> = second.backend.map_state(map).unwrap();
+    let expected = Some("number 7".to_owned());
+    let check = |time, expected: &Option<String>| {
+        assert_eq!(texts.get(&time).unwrap(), *expected, "{time}");
+        assert_eq!(map.get(&time, &name).unwrap(), *expected, "{time}");
+    };
+    check(0, &None);
+    check(500, &expected);
+    second.pass(Duration::from_millis(499));
+    check(500, &expected);
+    second.pass(Duration::from_millis(1));
+    check(500, &None);
 }

@@ -2,6 +2,8 @@
 
 mod census_job;
 mod fault;
+mod gauges;
+mod halves;
 mod job_folder;
 mod numbers;
 mod process;
@@ -10,6 +12,8 @@ mod typed_job;
 
 pub(crate) use census_job::{CensusJob, Registers};
 pub(crate) use fault::{Fault, FaultySink, Gate, How, Place, REASON};
+pub(crate) use gauges::Gauges;
+pub(crate) use halves::Halves;
 pub(crate) use job_folder::JobFolder;
 pub(crate) use numbers::{Hold, Numbers, NumbersPlan, SPLITS, Sight};
 pub(crate) use process::{Ended, Process};

@@ -5,7 +5,8 @@ use arrow_select::concat::concat_batches;
 
 use super::super::{AggregateConfig, AggregateOperator};
 use crate::error::Result;
-use crate::model::Batch;
+use crate::model::{Batch, CheckpointId};
+use crate::operator::contract::{Operator, RestoredOperatorState};
 use crate::operator::test_support::{finish, open, process};
 
 pub(super) fn config(settings: &str) -> AggregateConfig {
@@ -47,4 +48,16 @@ pub(super) fn join(operator: &AggregateOperator, batches: Vec<Batch>) -> RecordB
         .map(|batch| batch.into_columns().unwrap())
         .collect();
     concat_batches(operator.output_schema(), &batches).unwrap()
+}
+
+/// What the operator puts into a checkpoint beside its keyed state.
+pub(super) fn snapshot(operator: &mut AggregateOperator) -> serde_json::Value {
+    operator.snapshot(CheckpointId(1)).unwrap().items.remove(0)
+}
+
+/// What subtasks with one item each had put into a checkpoint.
+pub(super) fn restored(items: Vec<serde_json::Value>) -> RestoredOperatorState {
+    RestoredOperatorState {
+        subtasks: items.into_iter().map(|item| vec![item]).collect(),
+    }
 }

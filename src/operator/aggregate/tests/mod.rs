@@ -3,5 +3,6 @@
 mod harness;
 mod naive;
 mod results;
+mod schema;
 mod settings;
 mod time_to_live;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use serde_json::json;
 
-use super::harness::{config, finals, join, operator, updates};
+use super::harness::{config, finals, join, operator, restored, snapshot, updates};
 use super::naive::{self, Row, Value};
 use crate::error::ErrorKind;
-use crate::model::{Batch, CheckpointId};
+use crate::model::Batch;
 use crate::operator::aggregate::{AggregateConfig, AggregateOperator};
-use crate::operator::contract::{Operator, RestoredOperatorState};
 use crate::operator::test_support::{finish, open, process, random_batch, random_schema};
 
 /// Every function over every type that it takes: the function, and the column of `random_batch`.
@@ -310,40 +309,4 @@ fn final_results_that_only_some_subtasks_had_emitted_are_emitted() {
     let mut operator = AggregateOperator::new(&config, &random_schema()).unwrap();
     open(&mut operator, Some(&restored(Vec::new()))).unwrap();
     assert_eq!(snapshot(&mut operator)["emitted"], false);
-}
-
-#[test]
-fn state_of_another_layout_is_refused_and_renaming_is_not() {
-    let schema = random_schema();
-    let open_with = |settings: &str, item: &serde_json::Value| {
-        let mut operator = AggregateOperator::new(&config(settings), &schema).unwrap();
-        open(&mut operator, Some(&restored(vec![item.clone()])))
-    };
-    let settings = "key = ['s']\nmap_key = 'i'\n[aggregates]\nx = 'max(f)'\nrows = 'count()'";
-    let item = snapshot(&mut AggregateOperator::new(&config(settings), &schema).unwrap());
-    open_with(settings, &item).unwrap();
-    open_with(&settings.replace("rows =", "flights ="), &item).unwrap();
-
-    let error = open_with(&settings.replace("max", "min"), &item).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Configuration);
-    assert_eq!(
-        error.to_string(),
-        "the checkpoint holds the state of max(float64), count() by string; map key int64, \
-         the job asks for min(float64), count() by string; map key int64; bring the former aggregates and keys back, \
-         or start with --fresh"
-    );
-    open_with(&settings.replace("max(f)", "max(i)"), &item).unwrap_err();
-    open_with(&settings.replace("map_key = 'i'", ""), &item).unwrap_err();
-    open_with(&settings.replace("['s']", "['t']"), &item).unwrap_err();
-}
-
-fn snapshot(operator: &mut AggregateOperator) -> serde_json::Value {
-    operator.snapshot(CheckpointId(1)).unwrap().items.remove(0)
-}
-
-/// What subtasks with one item each had put into a checkpoint.
-fn restored(items: Vec<serde_json::Value>) -> RestoredOperatorState {
-    RestoredOperatorState {
-        subtasks: items.into_iter().map(|item| vec![item]).collect(),
-    }
 }

@@ -20,8 +20,8 @@ fn state(name: &str, kind: OperatorStateKind, section: &str) -> SealedOperatorSt
         name: name.into(),
         descriptor: OperatorStateDescriptor {
             kind,
-            key_type: None,
-            value_type: "u8".to_owned(),
+            key_schema: None,
+            value_schema: "u8".to_owned(),
         },
         section: Bytes::copy_from_slice(section.as_bytes()),
     }

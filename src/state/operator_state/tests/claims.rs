@@ -42,7 +42,7 @@ fn another_kind_or_another_type_under_the_same_name_is_refused() {
     check(
         |backend| backend.broadcast_state::<u64, String>("rules"),
         &[
-            "operator state \"rules\" was stored as broadcast state of alloc::string::String",
+            "operator state \"rules\" was stored as broadcast state of string",
             " by u32",
             " by u64",
         ],

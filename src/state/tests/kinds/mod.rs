@@ -4,6 +4,7 @@ mod folds;
 mod job;
 mod lists;
 mod maps;
+mod migration;
 mod registration;
 mod singles;
 mod timed;

@@ -4,7 +4,7 @@ use crate::error::ErrorKind;
 use crate::model::{KeyGroupRange, SystemClock};
 use crate::state::tests::chain::Chain;
 use crate::state::{
-    EntryState, KeyedStateBackend, ListState, MapState, RestoredState, test_backend,
+    EntryState, KeyedStateBackend, ListState, MapState, RestoredState, SealedState, test_backend,
     test_backend_at,
 };
 
@@ -52,11 +52,8 @@ fn a_state_cannot_come_back_as_another_kind() {
         .unwrap();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     let text = error.to_string();
-    assert!(
-        text.starts_with("state \"prices\" was stored as Map with key u64"),
-        "{text}"
-    );
-    assert!(text.contains("now registered as Entry with"), "{text}");
+    let expected = "state \"prices\": its kind was stored as Map and is registered as Entry";
+    assert!(text.starts_with(expected), "{text}");
 }
 
 #[test]
@@ -100,10 +97,28 @@ fn figures_count_the_parts_in_under_the_name_of_the_state() {
         list.add(&number, &4).unwrap();
         entries.put(&1, &number, &5).unwrap();
     }
+    let sealed = backend.seal().unwrap();
     let statistics = backend.statistics();
     let names: Vec<&str> = statistics.iter().map(|state| &*state.name).collect();
     assert_eq!(names, ["prices", "orders", "sums"]);
     assert!(statistics.iter().all(|state| state.records == 10));
+    for state in &statistics {
+        let of_state = |sealed: &&SealedState| sealed.name.starts_with(&*state.name);
+        let delta_bytes = sealed
+            .iter()
+            .filter(of_state)
+            .map(|sealed| sealed.delta.len());
+        assert_eq!(
+            state.last_delta_bytes,
+            delta_bytes.sum::<u64>(),
+            "{state:?}"
+        );
+        assert_eq!(
+            state.spare_bytes,
+            state.table_bytes - state.live_bytes,
+            "{state:?}"
+        );
+    }
     let [map, list, entries] = [0, 1, 2].map(|state| statistics[state].live_bytes);
     assert!(map > 3 * entries, "two records of the index for each entry");
     assert!(
