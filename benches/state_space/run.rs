@@ -70,7 +70,12 @@ pub(crate) fn watch(plan: &Plan, storage: &Path) -> Result<Watched> {
     };
     let handle = Engine::new(graph(plan)?, settings).start()?;
     let status = handle.status();
-    while status.snapshot().state_records < plan.keys {
+    while status.snapshot().records_out < plan.keys {
+        pass(SAMPLE_PAUSE);
+    }
+    // The figures of the state come with a checkpoint, and the one that is under way may have begun before.
+    let complete = status.snapshot().checkpoints_completed + 2;
+    while status.snapshot().checkpoints_completed < complete {
         pass(SAMPLE_PAUSE);
     }
     let samples = Samples::take(&handle, folder.path(), plan.duration)?;
