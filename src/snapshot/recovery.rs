@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::task::JoinError;
 
 use super::damage::Damage;
 use super::deferred::{Deferral, DeferredCheckpoint};
@@ -204,27 +205,36 @@ impl CheckpointStore {
     ) -> Result<LoadedCheckpoint, Damage> {
         // A missing or short object is noticed before gigabytes are read.
         self.check_objects(manifest).await?;
+        let mut pieces: BTreeMap<&ObjectName, Vec<Piece>> = BTreeMap::new();
+        for piece in manifest.pieces() {
+            pieces.entry(&piece.object).or_default().push(piece.clone());
+        }
         let reads = extents(manifest)
             .into_iter()
             .filter(|(object, _)| wanted(object))
-            .map(|(object, extent)| self.load_object(object, extent));
+            .map(|(object, extent)| {
+                let pieces = pieces.remove(&object).unwrap_or_default();
+                // A task each: copying and verifying gigabytes is work for all threads of the runtime.
+                let loading = tokio::spawn(self.clone().load_object(object, extent, pieces));
+                async move { loading.await.unwrap_or_else(|error| Err(given_up(&error))) }
+            });
         let objects = stream::iter(reads)
             .buffer_unordered(CONCURRENT_READS_MAX)
             .try_collect()
             .await?;
-        let loaded = LoadedCheckpoint {
+        Ok(LoadedCheckpoint {
             manifest: manifest.clone(),
             objects,
             deferred,
-        };
-        loaded.verify()?;
-        Ok(loaded)
+        })
     }
 
+    /// Reads what is needed of an object, and verifies the pieces in it.
     async fn load_object(
-        &self,
+        self,
         object: ObjectName,
         extent: Extent,
+        pieces: Vec<Piece>,
     ) -> Result<(ObjectName, LoadedObject), Damage> {
         let path = self.paths.object(&object);
         let length = extent.end - extent.start;
@@ -233,6 +243,7 @@ impl CheckpointStore {
             start: extent.start,
             bytes: read.map_err(unreadable)?,
         };
+        pieces.iter().try_for_each(|piece| loaded.verify(piece))?;
         Ok((object, loaded))
     }
 }
@@ -255,30 +266,34 @@ impl LoadedCheckpoint {
             .and_then(|object| object.section(piece))
             .unwrap_or_default()
     }
-
-    fn verify(&self) -> Result<(), Damage> {
-        let is_loaded = |piece: &&Piece| self.objects.contains_key(&piece.object);
-        for piece in self.manifest.pieces().filter(is_loaded) {
-            let found = Checksum::of(&self.bytes(piece));
-            if found != piece.checksum {
-                return Err(Damage::ObjectChecksum {
-                    object: piece.object.clone(),
-                    offset: piece.offset,
-                    expected: piece.checksum,
-                    found,
-                });
-            }
-        }
-        Ok(())
-    }
 }
 
 impl LoadedObject {
+    fn verify(&self, piece: &Piece) -> Result<(), Damage> {
+        let found = Checksum::of(&self.section(piece).unwrap_or_default());
+        if found == piece.checksum {
+            return Ok(());
+        }
+        Err(Damage::ObjectChecksum {
+            object: piece.object.clone(),
+            offset: piece.offset,
+            expected: piece.checksum,
+            found,
+        })
+    }
+
     fn section(&self, piece: &Piece) -> Option<Bytes> {
         let start = usize::try_from(piece.offset.checked_sub(self.start)?).ok()?;
         let length = usize::try_from(piece.length).ok()?;
         let end = start.checked_add(length)?;
         (end <= self.bytes.len()).then(|| self.bytes.slice(start..end))
+    }
+}
+
+/// The task that read an object has panicked, or its runtime has ended.
+fn given_up(error: &JoinError) -> Damage {
+    Damage::Unreadable {
+        reason: format!("reading it was given up: {error}"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use opendal::layers::{RetryEvent, RetryLayer, TimeoutLayer};
 use opendal::services::Fs;
 use opendal::{Operator, options};
@@ -201,13 +201,14 @@ impl BlobStore {
         length: u64,
     ) -> Result<Bytes, StorageError> {
         let end = offset.saturating_add(length);
-        let read = self.operator.read_with(path.as_str()).range(offset..end);
-        let bytes = read
-            .await
-            .map_err(|error| self.error("read", path, error))?
-            .to_bytes();
+        let failed = |error| self.error("read", path, error);
+        // Straight into one buffer: to collect all and then put it together would take the memory twice.
+        let mut bytes = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
+        let reader = self.operator.reader(path.as_str()).await.map_err(failed)?;
+        let read = reader.read_into(&mut bytes, offset..end).await;
+        read.map_err(failed)?;
         if bytes.len() as u64 == length {
-            Ok(bytes)
+            Ok(bytes.freeze())
         } else {
             let early = io::Error::from(io::ErrorKind::UnexpectedEof);
             Err(self.failed("read", path, early))
