@@ -60,7 +60,7 @@ pub(crate) struct States {
 impl States {
     pub(crate) fn open(directory: &Path, own: KeyGroupRange, restored: Vec<RestoredState>) -> Self {
         let settings = StateSettings {
-            directory: directory.to_path_buf(),
+            directory: Some(directory.to_path_buf()),
             max_parallelism: MAX_PARALLELISM,
             key_groups: own,
             incremental: true,

@@ -175,7 +175,7 @@ impl Model {
             states = plan.states;
         }
         let settings = StateSettings {
-            directory: self.fixture.folder.path().join(format!("state-{index}")),
+            directory: Some(self.fixture.folder.path().join(format!("state-{index}"))),
             max_parallelism: MAX_PARALLELISM,
             key_groups,
             incremental: self.incremental,

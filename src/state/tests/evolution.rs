@@ -72,7 +72,7 @@ fn trades() -> Register {
 fn restore(before: &Register, after: &Register) -> Result<()> {
     let folder = tempfile::tempdir().unwrap();
     let settings = |name: &str| StateSettings {
-        directory: folder.path().join(name),
+        directory: Some(folder.path().join(name)),
         max_parallelism: MAX_PARALLELISM,
         key_groups: all_groups(),
         incremental: true,

@@ -69,7 +69,7 @@ impl<V: StateValue + Copy> Life<V> {
 
 fn settings(directory: &Path, take_back: Option<LocalBarrier>) -> StateSettings {
     StateSettings {
-        directory: directory.to_path_buf(),
+        directory: Some(directory.to_path_buf()),
         max_parallelism: MAX_PARALLELISM,
         key_groups: all_groups(),
         incremental: true,

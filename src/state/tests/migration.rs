@@ -257,7 +257,7 @@ fn open<S: Numbers>(
     held: Option<&Held>,
 ) -> Result<(KeyedStateBackend, S)> {
     let settings = StateSettings {
-        directory: directory.to_path_buf(),
+        directory: Some(directory.to_path_buf()),
         max_parallelism: MAX_PARALLELISM,
         key_groups,
         incremental: true,
