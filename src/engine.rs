@@ -158,7 +158,14 @@ impl Engine {
                 let _ = outcome_sender.send(outcome);
             })
             .map_err(|error| Error::io("start the job's thread", error))?;
-        let control = started.recv().unwrap_or_else(|_| Err(job_is_gone()))?;
+        let control = match started.recv().unwrap_or_else(|_| Err(job_is_gone())) {
+            Ok(control) => control,
+            Err(error) => {
+                // The job's lock is given back by then: whoever mends what was wrong can start again at once.
+                let _ = outcome.recv();
+                return Err(error);
+            }
+        };
         Ok(JobHandle {
             control,
             status,
