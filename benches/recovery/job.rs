@@ -75,6 +75,7 @@ fn start(plan: &JobPlan, rows: Option<u64>, pace: Option<Pace>) -> Result<JobHan
         },
         state: StateSection {
             directory: Some(plan.segments.clone()),
+            local_recovery: true,
             ..StateSection::default()
         },
         ..EngineSettings::default()
