@@ -37,9 +37,8 @@ pub trait AggregateFunction: 'static {
 /// ```
 /// use floodmark::state::{AggregateFunction, AggregatingState, KeyedStateBackend, StateSettings};
 /// # use floodmark::model::{KeyGroupRange, SystemClock};
-/// # let folder = tempfile::tempdir()?;
 /// # let settings = StateSettings {
-/// #     directory: folder.path().to_path_buf(),
+/// #     directory: None,
 /// #     max_parallelism: 128,
 /// #     key_groups: KeyGroupRange { start: 0, end: 128 },
 /// #     incremental: true,

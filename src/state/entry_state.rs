@@ -19,9 +19,8 @@ use crate::error::Result;
 /// ```
 /// use floodmark::state::{EntryState, KeyedStateBackend, StateSettings};
 /// # use floodmark::model::{KeyGroupRange, SystemClock};
-/// # let folder = tempfile::tempdir()?;
 /// # let settings = StateSettings {
-/// #     directory: folder.path().to_path_buf(),
+/// #     directory: None,
 /// #     max_parallelism: 128,
 /// #     key_groups: KeyGroupRange { start: 0, end: 128 },
 /// #     incremental: true,

@@ -23,9 +23,8 @@ type PositionBytes = [u8; 8];
 /// ```
 /// use floodmark::state::{KeyedStateBackend, ListState, StateSettings};
 /// # use floodmark::model::{KeyGroupRange, SystemClock};
-/// # let folder = tempfile::tempdir()?;
 /// # let settings = StateSettings {
-/// #     directory: folder.path().to_path_buf(),
+/// #     directory: None,
 /// #     max_parallelism: 128,
 /// #     key_groups: KeyGroupRange { start: 0, end: 128 },
 /// #     incremental: true,
