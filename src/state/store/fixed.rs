@@ -105,7 +105,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         let key = R::checked_fixed(key)?;
         let hashes = R::fixed_hashes(&key);
         let group = self.ownership.group(hashes.group);
-        let is_own = key_groups.contains(group) && self.ownership.key_groups.contains(group);
+        let is_own = self.ownership.takes(group, key_groups);
         Ok(is_own.then(|| Self::wanted(key, group, hashes.record)))
     }
 
@@ -351,11 +351,8 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         const SAMPLE: usize = 1000;
         let (mut own, mut seen) = (0_u64, 0_u64);
         for key in piece.sample_keys(SAMPLE) {
-            let hashes = R::fixed_hashes(&R::checked_fixed(key)?);
-            let group = self.ownership.group(hashes.group);
             seen += 1;
-            own +=
-                u64::from(key_groups.contains(group) && self.ownership.key_groups.contains(group));
+            own += u64::from(self.wanted_own(key, key_groups)?.is_some());
         }
         Ok((piece.len() as u64 * own).div_ceil(seen.max(1)))
     }
@@ -417,12 +414,10 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
                 Ok(())
             })?;
         }
-        let (_, slot) =
-            self.table
-                .insert(wanted.group, wanted.hash, (&wanted.key, value), |key| {
-                    R::fixed_hashes(key).record
-                })?;
-        Ok(slot)
+        let record = (&wanted.key, value);
+        self.table.insert(wanted.group, wanted.hash, record, |key| {
+            R::fixed_hashes(key).record
+        })
     }
 
     /// To be called before a record is changed.

@@ -24,6 +24,13 @@ impl Ownership {
         }
     }
 
+    /// Whether a stored record of this group is to be taken: it counts in the piece, whose groups are `key_groups`, and is
+    /// an own one.
+    #[inline(always)]
+    pub(super) fn takes(self, group: KeyGroup, key_groups: KeyGroupRange) -> bool {
+        key_groups.contains(group) && self.key_groups.contains(group)
+    }
+
     /// The group of a key with this hash.
     #[inline(always)]
     pub(super) fn group(self, hash: u64) -> KeyGroup {

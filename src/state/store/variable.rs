@@ -294,7 +294,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             R::check(&buffer)?;
             let hashes = R::hashes(&buffer);
             let group = self.ownership.group(hashes.group);
-            if !key_groups.contains(group) || !self.ownership.key_groups.contains(group) {
+            if !self.ownership.takes(group, key_groups) {
                 return Ok(());
             }
             let located = Located {

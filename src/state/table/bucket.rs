@@ -14,6 +14,8 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use crate::error::Result;
+
 /// The size of a bucket: one cache line.
 pub(super) const BUCKET_BYTES: usize = 64;
 
@@ -202,6 +204,27 @@ impl<K, V> Bucket<K, V> {
             matches |= u32::from(found == wanted) << index;
         }
         matches
+    }
+
+    /// Calls `visit` with the slot of each record touched in the epoch of this parity, which then no longer counts as
+    /// touched.
+    #[inline(always)]
+    pub(super) fn take_touched(
+        self,
+        parity: Parity,
+        visit: &mut impl FnMut(Slot<K, V>) -> Result<()>,
+    ) -> Result<()> {
+        let flags = self.flags();
+        let mut touched = flags.touched(parity);
+        if touched == 0 {
+            return Ok(());
+        }
+        while touched != 0 {
+            visit(self.slot(touched.trailing_zeros()))?;
+            touched &= touched - 1;
+        }
+        self.set_flags(flags.without_any_touched(parity));
+        Ok(())
     }
 
     /// The slot with this number.

@@ -172,10 +172,10 @@ impl<K, V> Table<K, V> {
         hash: u64,
         (key, value): (&K, &V),
         hash_of: impl Fn(&K) -> u64,
-    ) -> Result<(Home<K, V>, Slot<K, V>)> {
-        let home = self.insert_untouched(group, hash, (key, value), hash_of)?;
-        self.note_touched(home.0, home.1);
-        Ok(home)
+    ) -> Result<Slot<K, V>> {
+        let (home, slot) = self.insert_untouched(group, hash, (key, value), hash_of)?;
+        self.note_touched(home, slot);
+        Ok(slot)
     }
 
     /// Adds a record that is not there yet and that no checkpoint needs: one that is restored.
@@ -305,6 +305,11 @@ impl<K, V> Table<K, V> {
         mut visit: impl FnMut(&K, &V) -> Result<()>,
     ) -> Result<()> {
         let pending = self.parity.other();
+        let access = &self.access;
+        let mut visit_slot = |slot| {
+            let (key, value) = access.record(slot);
+            visit(key, value)
+        };
         if let Some(number) = self.whole {
             // Splits go on meanwhile: what is new has a higher number.
             let Some(description) = self.descriptions.get(number as usize) else {
@@ -312,11 +317,7 @@ impl<K, V> Table<K, V> {
                 return Ok(());
             };
             self.whole = Some(number + 1);
-            let access = &self.access;
-            return description.sub_table.take_touched(pending, |slot| {
-                let (key, value) = access.record(slot);
-                visit(key, value)
-            });
+            return description.sub_table.take_touched(pending, visit_slot);
         }
         let list = &mut self.touched[pending.0 as usize];
         let portion = list.len().saturating_sub(GATHER_BUCKETS);
@@ -335,17 +336,9 @@ impl<K, V> Table<K, V> {
             if let Some(&ahead) = references.get(index + GATHER_AHEAD) {
                 bucket_of(ahead).inspect(|bucket| bucket.prefetch());
             }
-            let Some(bucket) = bucket_of(reference) else {
-                continue;
-            };
-            let flags = bucket.flags();
-            let mut touched = flags.touched(pending);
-            while touched != 0 {
-                let (key, value) = self.access.record(bucket.slot(touched.trailing_zeros()));
-                visit(key, value)?;
-                touched &= touched - 1;
+            if let Some(bucket) = bucket_of(reference) {
+                bucket.take_touched(pending, &mut visit_slot)?;
             }
-            bucket.set_flags(flags.without_any_touched(pending));
         }
         list.truncate(portion);
         Ok(())

@@ -230,17 +230,7 @@ impl<K, V> SubTable<K, V> {
         mut visit: impl FnMut(Slot<K, V>) -> Result<()>,
     ) -> Result<()> {
         for number in 0..self.buckets {
-            let bucket = self.bucket(number);
-            let flags = bucket.flags();
-            let mut touched = flags.touched(parity);
-            if touched == 0 {
-                continue;
-            }
-            while touched != 0 {
-                visit(bucket.slot(touched.trailing_zeros()))?;
-                touched &= touched - 1;
-            }
-            bucket.set_flags(flags.without_any_touched(parity));
+            self.bucket(number).take_touched(parity, &mut visit)?;
         }
         Ok(())
     }

@@ -354,8 +354,8 @@ fn a_damaged_sub_table_or_key_is_noticed() {
         change_file(directory, "segment", |content| {
             let header = find(content, b"FMst");
             // Every key of some buckets, whichever of them are occupied.
-            for bucket in 0..content.len().saturating_sub(header + 192).min(1 << 14) / 64 {
-                content[header + 192 + bucket * 64 + 3] ^= 0x40;
+            for bucket in 0..content.len().saturating_sub(header + 64).min(1 << 14) / 64 {
+                content[header + 64 + bucket * 64 + 3] ^= 0x40;
             }
         });
     });
