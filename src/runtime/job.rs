@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, AsyncContext};
 use actix_rt::{Arbiter, System};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -25,7 +25,9 @@ use crate::state::KeyedStateBackend;
 use crate::telemetry::JobStatus;
 
 use super::committer::{Committer, JobIdentity};
-use super::coordinator_actor::{CoordinatorActor, JobEnd, Request};
+use super::coordinator::{Coordinator, JobEnd, Request};
+use super::coordinator_actor::CoordinatorActor;
+use super::executor::{BackgroundThreads, SharedExecutor};
 use super::seed::{OperatorSeed, SharedParts, SubtaskParts, SubtaskSeed};
 use super::setting::{LocalRuns, Setting};
 use super::wiring::lay_links;
@@ -250,8 +252,9 @@ impl JobRun {
     ) -> JobOutcome {
         let (end_sender, end) = oneshot::channel();
         let plan = PhysicalPlan::of(&self.graph);
-        let coordinator = self.start_coordinator(&plan, &recovery, background, end_sender);
-        let seeds = match self.seeds(&plan, &recovery, background, &coordinator) {
+        let executor: SharedExecutor = Arc::new(BackgroundThreads(background.handle().clone()));
+        let coordinator = self.start_coordinator(&plan, &recovery, &executor, end_sender);
+        let seeds = match self.seeds(&plan, &recovery, &executor, &coordinator) {
             Ok(seeds) => seeds,
             Err(error) => {
                 let message = error.full_message();
@@ -266,7 +269,8 @@ impl JobRun {
             .map(|_| Arbiter::new())
             .collect();
         for seed in seeds {
-            workers[seed.parts.id.index].spawn_fn(move || seed.grow());
+            let coordinator = coordinator.clone();
+            workers[seed.parts.id.index].spawn_fn(move || seed.grow(coordinator));
         }
         let _ = started.send(Ok(JobControl(coordinator)));
         let end = end.await;
@@ -299,7 +303,7 @@ impl JobRun {
         &self,
         plan: &PhysicalPlan,
         recovery: &Recovery,
-        background: &Runtime,
+        executor: &SharedExecutor,
         end: oneshot::Sender<JobEnd>,
     ) -> Addr<CoordinatorActor> {
         let nodes = self.graph.nodes();
@@ -321,19 +325,22 @@ impl JobRun {
                 max_parallelism: self.graph.max_parallelism,
                 graph: graph.collect(),
             },
-            background.handle().clone(),
+            Arc::clone(executor),
             self.clock.clone(),
         );
-        CoordinatorActor::new(
-            self.checkpoints.clone(),
-            committer,
-            self.subtask_ids(plan).into_iter(),
-            recovery.next_id(),
-            self.clock.clone(),
-            self.status.clone(),
-            end,
-        )
-        .start()
+        CoordinatorActor::create(|context| {
+            let address = context.address();
+            let coordinator = Coordinator::new(
+                self.checkpoints.clone(),
+                committer,
+                self.subtask_ids(plan).into_iter(),
+                recovery.next_id(),
+                self.clock.clone(),
+                self.status.clone(),
+                Arc::new(move |written| address.do_send(written)),
+            );
+            CoordinatorActor::new(coordinator, self.clock.clone(), end)
+        })
     }
 
     fn setting(&self) -> Setting {
@@ -357,7 +364,7 @@ impl JobRun {
         &self,
         plan: &PhysicalPlan,
         recovery: &Recovery,
-        background: &Runtime,
+        executor: &SharedExecutor,
         coordinator: &Addr<CoordinatorActor>,
     ) -> Result<Vec<SubtaskSeed>> {
         if !recovery
@@ -370,8 +377,11 @@ impl JobRun {
         let (parallelism, max_parallelism) = (self.graph.parallelism, self.graph.max_parallelism);
         let shared = SharedParts {
             setting: self.setting(),
-            background: background.handle().clone(),
-            coordinator: coordinator.clone().recipient(),
+            executor: Arc::clone(executor),
+            reporter: {
+                let coordinator = coordinator.clone();
+                Arc::new(move |report| coordinator.do_send(report))
+            },
         };
         let mut seeds = Vec::new();
         let wiring = lay_links(&self.graph, plan, self.limits);
@@ -439,8 +449,7 @@ fn background_runtime() -> Result<Runtime> {
 async fn outcome(end: JobEnd) -> JobOutcome {
     let tasks = async {
         for task in end.tasks {
-            // A task that panicked has left nothing that the next start does not find.
-            let _ = task.await;
+            task.await;
         }
     };
     // The same holds for one that takes longer.
