@@ -1,10 +1,8 @@
 //! What a subtask has done off its worker: syncing, uploading and committing, one job after the other.
 
-use std::time::Duration;
-
 use tokio::sync::mpsc;
 
-use crate::channel::Alignment;
+use crate::coordinator::AcknowledgementFigures;
 use crate::error::{Error, Result};
 use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
 use crate::operator::BackgroundWork;
@@ -34,10 +32,8 @@ pub(super) type OperatorWork = (OperatorId, Vec<BackgroundWork>);
 pub(super) struct SubtaskAck {
     pub(super) snapshot: SubtaskSnapshot,
     pub(super) finished: bool,
-    pub(super) alignment: Alignment,
     pub(super) state_size: StateSize,
-    pub(super) sync_duration: Duration,
-    pub(super) async_duration: Duration,
+    pub(super) figures: AcknowledgementFigures,
 }
 
 /// The background of one subtask.
@@ -109,13 +105,19 @@ impl Background {
             .write(sealed.checkpoint, &operators)
             .await
             .map_err(Failure::Upload)?;
+        let figures = AcknowledgementFigures {
+            start_delay: sealed.alignment.start_delay,
+            alignment_duration: sealed.alignment.duration,
+            sync_duration: sealed.sync_duration,
+            async_duration: self.clock.elapsed().saturating_sub(begun),
+            uploaded_bytes: snapshot.uploaded_bytes,
+            ..AcknowledgementFigures::default()
+        };
         Ok(SubtaskAck {
             snapshot,
             finished: sealed.finished,
-            alignment: sealed.alignment,
             state_size: sealed.state_size,
-            sync_duration: sealed.sync_duration,
-            async_duration: self.clock.elapsed().saturating_sub(begun),
+            figures,
         })
     }
 }

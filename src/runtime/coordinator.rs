@@ -228,16 +228,17 @@ impl Coordinator {
         acknowledgement: Box<SubtaskAck>,
     ) {
         let (operator, index) = (&subtask.operator, subtask.index);
-        let stall = acknowledgement.sync_duration.as_secs_f64();
+        let figures = &acknowledgement.figures;
+        let stall = figures.sync_duration.as_secs_f64();
         observe(Metric::BarrierStall, operator, index, stall);
         debug!(
             %checkpoint,
             %subtask,
-            start_delay = ?acknowledgement.alignment.start_delay,
-            alignment = ?acknowledgement.alignment.duration,
-            sync = ?acknowledgement.sync_duration,
-            r#async = ?acknowledgement.async_duration,
-            bytes = acknowledgement.snapshot.uploaded_bytes,
+            start_delay = ?figures.start_delay,
+            alignment = ?figures.alignment_duration,
+            sync = ?figures.sync_duration,
+            r#async = ?figures.async_duration,
+            bytes = figures.uploaded_bytes,
             "acknowledged"
         );
         self.committer
