@@ -100,6 +100,8 @@
 //! - **batch**: the records that travel together; **row**: one record of a batch
 //! - **link**: the bounded channel from one subtask to another; **element**: what travels on it
 //! - **gate**: the inputs of one subtask, and the alignment over them
+//! - **attempt**: one life of all subtasks, from a recovery to the job's end or its failure; **restart**: another attempt
+//!   after a failure, within the process
 //! - **barrier**: the mark on a link between two checkpoints; **alignment**: the wait for it on all inputs
 //! - **back-pressure**: a full link that stops its producer
 //! - **event time**: when something happened, as its record says; **watermark**: nothing earlier will follow

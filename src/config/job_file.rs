@@ -7,6 +7,7 @@ use super::component::{ComponentRole, ComponentSection, judge_name};
 use super::components::Components;
 use super::diagnostic::{ConfigError, Problems};
 use super::fields::{Fields, Refusal, Verdict};
+use super::restart::{RestartSection, read_restart};
 use super::settings::{CheckpointSection, JobSettings, LinkSection, StateSection};
 use super::source_text::SourceText;
 use super::units::HumanDuration;
@@ -24,6 +25,8 @@ pub struct JobFile {
     pub checkpoint: CheckpointSection,
     /// `[state]`
     pub state: StateSection,
+    /// `[restart]`
+    pub restart: RestartSection,
     /// `[link]`
     pub link: LinkSection,
     /// `[[source]]`, in the file's order.
@@ -54,6 +57,7 @@ impl JobFile {
         let job = read_job(&mut document);
         let checkpoint = read_checkpoint(&mut document);
         let state = read_state(&mut document);
+        let restart = read_restart(&mut document);
         let link = read_link(&mut document);
         let mut components = Components::default();
         for role in [
@@ -71,6 +75,7 @@ impl JobFile {
             job,
             checkpoint,
             state,
+            restart,
             link,
             sources,
             operators,

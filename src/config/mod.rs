@@ -11,6 +11,7 @@ mod diagnostic;
 mod fields;
 mod job_file;
 mod key_path;
+mod restart;
 mod section;
 mod serde_message;
 mod settings;
@@ -22,6 +23,7 @@ mod wiring;
 pub use component::{ComponentRole, ComponentSection};
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use job_file::JobFile;
+pub use restart::{RestartSection, RestartStrategyKind};
 pub use section::Section;
 pub use settings::{
     CheckpointMode, CheckpointSection, JobSettings, LinkSection, StateBacking, StateSection,

@@ -157,13 +157,14 @@ fn the_default_file_is_the_defaults() {
     assert_eq!(file.job, JobSettings::named("default"));
     assert_eq!(file.checkpoint, CheckpointSection::default());
     assert_eq!(file.state, StateSection::default());
+    assert_eq!(file.restart, RestartSection::default());
     assert_eq!(file.link, LinkSection::default());
 }
 
 #[test]
 fn the_default_file_shows_every_setting() {
     let default_file = include_str!("../../configs/default.toml");
-    for section in ["job", "checkpoint", "state", "link"] {
+    for section in ["job", "checkpoint", "restart", "state", "link"] {
         // The hint of an unknown key names all known ones.
         let error = summary(&format!("[{section}]\nqqqqqqqqqqqqqqqqqqqqqq = 1\n{GRAPH}"));
         let (_, rest) = error.split_once("known keys: ").unwrap();
@@ -189,6 +190,22 @@ fn a_diagnostic_shows_the_line_and_underlines_the_part() {
     let error = Error::from(error);
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn restart_settings_that_cannot_work_are_found() {
+    check_settings(
+        "job.name = \"j\"\n[restart]\nattempts = 0\nmax_backoff = \"500ms\"",
+        "job.toml:3:12: restart.attempts: must be more than 0\n  hint: strategy = \"none\" ends the job with its first \
+         failure\n\
+         job.toml:4:15: restart.max_backoff: must not be less than initial_backoff",
+    );
+    check_settings(
+        "job.name = \"j\"\n[restart]\nbackoff_multiplier = 1\njitter_factor = 2",
+        "job.toml:3:22: restart.backoff_multiplier: must be more than 1\n  hint: strategy = \"fixed-delay\" waits the \
+         same time before each restart\n\
+         job.toml:4:17: restart.jitter_factor: must be from 0 to 1",
+    );
 }
 
 #[test]

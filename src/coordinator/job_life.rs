@@ -81,7 +81,7 @@ pub enum JobCommand {
     End(JobState),
 }
 
-/// The life of one run of a job: told what happens, it says what to do. The first failure decides; later ones are
+/// The life of one attempt at a job: told what happens, it says what to do. The first failure decides; later ones are
 /// kept as suppressed.
 #[derive(Debug)]
 pub struct JobLife {
@@ -89,6 +89,10 @@ pub struct JobLife {
     /// While [`JobState::Stopping`]: whether the stop checkpoint is complete and committed, so that the subtasks may
     /// end.
     may_end: bool,
+    /// Whether it ever was [`JobState::Running`].
+    has_run: bool,
+    /// Whether anybody has asked for its end, in whatever state.
+    end_requested: bool,
     failure: Option<JobFailure>,
     suppressed: Vec<JobFailure>,
 }
@@ -105,6 +109,8 @@ impl JobLife {
         Self {
             state: JobState::Created,
             may_end: false,
+            has_run: false,
+            end_requested: false,
             failure: None,
             suppressed: Vec::new(),
         }
@@ -113,6 +119,16 @@ impl JobLife {
     /// Where the job is in its life.
     pub fn state(&self) -> JobState {
         self.state
+    }
+
+    /// Whether all subtasks have begun to work.
+    pub fn has_run(&self) -> bool {
+        self.has_run
+    }
+
+    /// Whether a stop or a cancellation was asked for, even if the job had failed by then.
+    pub fn end_requested(&self) -> bool {
+        self.end_requested
     }
 
     /// What failed first, if anything did.
@@ -142,6 +158,7 @@ impl JobLife {
     pub fn restored(&mut self) -> Vec<JobCommand> {
         if self.state == JobState::Restoring {
             self.state = JobState::Running;
+            self.has_run = true;
         }
         Vec::new()
     }
@@ -169,6 +186,7 @@ impl JobLife {
 
     /// The job is to stop, with a last checkpoint if it has something to save.
     pub fn stop(&mut self) -> Vec<JobCommand> {
+        self.end_requested = true;
         match self.state {
             JobState::Created | JobState::Restoring => self.cancel(),
             JobState::Running => {
@@ -181,6 +199,7 @@ impl JobLife {
 
     /// The job is to end at once.
     pub fn cancel(&mut self) -> Vec<JobCommand> {
+        self.end_requested = true;
         match self.state {
             JobState::Created | JobState::Restoring | JobState::Running | JobState::Stopping => {
                 self.state = JobState::Cancelling;
@@ -389,6 +408,24 @@ mod tests {
             ],
             JobState::Failed,
         );
+    }
+
+    #[test]
+    fn a_job_that_failed_knows_whether_it_had_run_and_was_to_end() {
+        let stopped = JobLife::all_subtasks_stopped;
+        let commands = [ReportFailure, CancelAll, End(JobState::Failed)];
+        let life = check(
+            &[JobLife::start, FAILED, stopped],
+            &commands,
+            JobState::Failed,
+        );
+        assert_eq!((life.has_run(), life.end_requested()), (false, false));
+        let life = when_running(&[FAILED, stopped], &commands, JobState::Failed);
+        assert_eq!((life.has_run(), life.end_requested()), (true, false));
+        for asked in [JobLife::stop, JobLife::cancel] {
+            let life = when_running(&[FAILED, stopped, asked], &commands, JobState::Failed);
+            assert_eq!((life.has_run(), life.end_requested()), (true, true));
+        }
     }
 
     #[test]

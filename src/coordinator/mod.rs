@@ -11,6 +11,7 @@ mod failure_reason;
 mod history;
 mod job_life;
 mod pending_checkpoint;
+mod restart;
 mod schedule;
 mod settings;
 
@@ -20,4 +21,5 @@ pub use command::{CheckpointCommand, CheckpointKind};
 pub use failure_reason::FailureReason;
 pub use history::{CheckpointHistory, CheckpointRecord, CheckpointStatus};
 pub use job_life::{JobCommand, JobFailure, JobLife, JobState};
+pub use restart::{AttemptFailure, GivenUp, RestartDecision, RestartStrategy, Restarts};
 pub use settings::CheckpointSettings;
