@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use crate::channel::LinkLimits;
-use crate::config::{CheckpointSection, JobFile, LinkSection, StateBacking, StateSection};
+use crate::config::{
+    CheckpointSection, JobFile, LinkSection, RestartSection, StateBacking, StateSection,
+};
 use crate::coordinator::CheckpointSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::JobGraph;
@@ -23,6 +25,8 @@ pub use crate::runtime::JobOutcome;
 pub struct EngineSettings {
     /// When checkpoints are taken, how many are kept, and where.
     pub checkpoint: CheckpointSection,
+    /// What follows a failure.
+    pub restart: RestartSection,
     /// Where working state lies.
     pub state: StateSection,
     /// The bounds of the links between subtasks.
@@ -37,6 +41,7 @@ impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             checkpoint: CheckpointSection::default(),
+            restart: RestartSection::default(),
             state: StateSection::default(),
             link: LinkSection::default(),
             fresh: false,
@@ -58,6 +63,7 @@ impl From<&JobFile> for EngineSettings {
     fn from(file: &JobFile) -> Self {
         Self {
             checkpoint: file.checkpoint.clone(),
+            restart: file.restart.clone(),
             state: file.state.clone(),
             link: file.link.clone(),
             ..Self::default()
@@ -134,6 +140,7 @@ impl Engine {
                 tolerable_failures: section.tolerable_failures,
                 ..CheckpointSettings::default()
             },
+            restart: settings.restart,
             mode: section.mode,
             limits: LinkLimits {
                 rows_max: settings.link.rows_max,

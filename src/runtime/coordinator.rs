@@ -32,7 +32,7 @@ pub(super) struct Coordinator {
     committer: Committer,
     clock: SharedClock,
     status: Arc<JobStatus>,
-    /// The id of the first checkpoint of this run.
+    /// The id of the next checkpoint.
     next_id: CheckpointId,
     /// Every subtask of the job, and whether it is open.
     subtasks: BTreeMap<SubtaskId, bool>,
@@ -59,6 +59,10 @@ pub(super) struct JobEnd {
     pub(super) state: JobState,
     /// What failed first, with the operator it failed in.
     pub(super) failure: Option<Error>,
+    /// Whether all subtasks had begun to work.
+    pub(super) has_run: bool,
+    /// The id of the next checkpoint: all that were used are below.
+    pub(super) next_id: CheckpointId,
     /// The store's work that is left: manifests that are being written, superseded checkpoints that are being deleted.
     pub(super) tasks: Vec<BoxFuture<'static, ()>>,
 }
@@ -202,6 +206,11 @@ impl Coordinator {
         self.take_effects()
     }
 
+    /// Whether anybody has asked for the job's end, even if the job had failed by then.
+    pub(super) fn end_requested(&self) -> bool {
+        self.life.end_requested()
+    }
+
     /// The time has come that [`Effect::WakeAt`] gave.
     pub(super) fn tick(&mut self) -> Vec<Effect> {
         let commands = self.checkpoints.tick(self.now());
@@ -284,6 +293,7 @@ impl Coordinator {
             match command {
                 CheckpointCommand::Trigger { checkpoint, kind } => {
                     debug!(%checkpoint, %kind, "triggered");
+                    self.next_id = checkpoint.next();
                     self.committer.begin(checkpoint);
                     self.tell_all(Control::Trigger {
                         checkpoint,
@@ -421,7 +431,6 @@ impl Coordinator {
     }
 
     fn end(&mut self, state: JobState) {
-        self.status.set_phase(JobPhase::Ended);
         for suppressed in self.life.suppressed() {
             debug!(%suppressed, "failed after the first failure");
         }
@@ -432,6 +441,8 @@ impl Coordinator {
         self.effects.push(Effect::End(JobEnd {
             state,
             failure,
+            has_run: self.life.has_run(),
+            next_id: self.next_id,
             tasks: self.committer.take_tasks(),
         }));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle};
+use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
 use tokio::sync::oneshot;
 
 use crate::model::{SharedClock, SubtaskId};
@@ -20,6 +20,11 @@ pub(super) struct CoordinatorActor {
     timer: Option<SpawnHandle>,
     outcome: Option<oneshot::Sender<JobEnd>>,
 }
+
+/// Whether anybody has asked for the job's end. The answer counts in all that was asked for before this.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub(super) struct EndRequested;
 
 impl CoordinatorActor {
     pub(super) fn new(
@@ -117,5 +122,13 @@ impl Handler<Request> for CoordinatorActor {
     fn handle(&mut self, request: Request, context: &mut Self::Context) {
         let effects = self.coordinator.requested(request);
         self.carry_out(effects, context);
+    }
+}
+
+impl Handler<EndRequested> for CoordinatorActor {
+    type Result = bool;
+
+    fn handle(&mut self, _message: EndRequested, _context: &mut Self::Context) -> bool {
+        self.coordinator.end_requested()
     }
 }

@@ -64,18 +64,26 @@ impl CheckpointStore {
     ///   be whole, and to go on from an older one would repeat what is committed outside.
     /// - [`ErrorKind::Environment`] when the store refuses to hand one out.
     pub async fn load_newest_valid(&self) -> Result<Recovery> {
-        self.load_newest(None).await
+        self.load_newest(None, CheckpointId::default()).await
     }
 
-    /// The same; the keyed states of a checkpoint that `deferral` allows it for are not read yet.
+    /// The same; the keyed states of a checkpoint that `deferral` allows it for are not read yet, and checkpoints from
+    /// before `since` are passed over.
     ///
     /// # Errors
     /// As for [`CheckpointStore::load_newest_valid`].
-    pub async fn load_newest(&self, deferral: Option<&Deferral>) -> Result<Recovery> {
+    pub async fn load_newest(
+        &self,
+        deferral: Option<&Deferral>,
+        since: CheckpointId,
+    ) -> Result<Recovery> {
         let manifests = self.read_manifests().await?;
         let mut damaged = Vec::new();
         let mut loaded = None;
-        for (checkpoint, read) in manifests.iter().rev() {
+        let candidates = manifests
+            .iter()
+            .filter(|(checkpoint, _)| *checkpoint >= since);
+        for (checkpoint, read) in candidates.rev() {
             let outcome = match read {
                 Ok(manifest) => match deferral.filter(|deferral| deferral.allows(manifest)) {
                     Some(deferral) => self.load_deferred(manifest, deferral).await,

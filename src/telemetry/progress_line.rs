@@ -30,6 +30,11 @@ pub fn render_progress(
             format_bytes(checkpoint.bytes)
         ));
     }
+    match now.restarts {
+        0 => {}
+        1 => parts.push("1 restart".to_owned()),
+        restarts => parts.push(format!("{restarts} restarts")),
+    }
     match now.checkpoints_failed {
         0 => {}
         1 => parts.push("1 checkpoint failed".to_owned()),
@@ -98,11 +103,12 @@ mod tests {
         let troubled = StatusSnapshot {
             records_skipped: 3,
             checkpoints_failed: 2,
+            restarts: 4,
             watermark: Some(EventTime::MAX),
             phase: JobPhase::Stopping,
             ..running(10)
         };
-        let line = "stopping · 0 records/s · 10 records · 3 skipped · 2 checkpoints failed · watermark end";
+        let line = "stopping · 0 records/s · 10 records · 3 skipped · 4 restarts · 2 checkpoints failed · watermark end";
         check(10, &troubled, 1_000, line);
     }
 }

@@ -18,6 +18,9 @@ pub struct JobStatus {
     records_skipped: AtomicU64,
     checkpoints_completed: AtomicU64,
     checkpoints_failed: AtomicU64,
+    restarts: AtomicU64,
+    /// Set once a failure.
+    last_failure: Mutex<Option<String>>,
     state_records: AtomicU64,
     state_bytes: AtomicU64,
     /// Set once a checkpoint, so a lock costs nothing, and its parts always belong together.
@@ -38,6 +41,8 @@ pub enum JobPhase {
     Running,
     /// It takes its last checkpoint, because its sources have ended or because it was asked to stop.
     Stopping,
+    /// It has failed, and is tried again when its delay is over.
+    Restarting,
     /// It has ended.
     Ended,
 }
@@ -68,6 +73,10 @@ pub struct StatusSnapshot {
     pub checkpoints_completed: u64,
     /// Checkpoints given up since the start.
     pub checkpoints_failed: u64,
+    /// How often the job was started again after a failure (Flink's `numRestarts`).
+    pub restarts: u64,
+    /// What the job failed with last, if it did.
+    pub last_failure: Option<String>,
     /// Records in keyed state, over all subtasks.
     pub state_records: u64,
     /// Bytes of working segments, over all subtasks.
@@ -125,6 +134,15 @@ impl JobStatus {
         self.checkpoints_failed.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Notes that the job has failed and is to be started again. The subtasks of the failed attempt report no watermark
+    /// any more.
+    pub fn restarting(&self, failure: &str) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.last_failure) = Some(failure.to_owned());
+        lock(&self.watermarks).clear();
+        self.set_phase(JobPhase::Restarting);
+    }
+
     /// A place for one more subtask to report its watermark. Take one for each subtask at the end of the graph,
     /// before the job runs.
     pub fn add_watermark(&self) -> WatermarkGauge {
@@ -148,6 +166,8 @@ impl JobStatus {
             records_skipped: load(&self.records_skipped),
             checkpoints_completed: load(&self.checkpoints_completed),
             checkpoints_failed: load(&self.checkpoints_failed),
+            restarts: load(&self.restarts),
+            last_failure: lock(&self.last_failure).clone(),
             state_records: load(&self.state_records),
             state_bytes: load(&self.state_bytes),
             last_checkpoint: *lock(&self.last_checkpoint),
@@ -164,11 +184,12 @@ impl WatermarkGauge {
 }
 
 impl JobPhase {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Starting,
         Self::Restoring,
         Self::Running,
         Self::Stopping,
+        Self::Restarting,
         Self::Ended,
     ];
 
@@ -179,6 +200,7 @@ impl JobPhase {
             Self::Restoring => "restoring",
             Self::Running => "running",
             Self::Stopping => "stopping",
+            Self::Restarting => "restarting",
             Self::Ended => "ended",
         }
     }
@@ -220,6 +242,7 @@ mod tests {
         status.add_records_skipped(1);
         status.set_state_size(100, 2000);
         status.checkpoint_failed();
+        status.restarting("disk is full");
         let checkpoint = LastCheckpoint {
             id: CheckpointId(3),
             duration: Duration::from_millis(12),
@@ -227,12 +250,14 @@ mod tests {
         };
         status.checkpoint_completed(checkpoint);
         let expected = StatusSnapshot {
-            phase: JobPhase::Starting,
+            phase: JobPhase::Restarting,
             records_in: 11,
             records_out: 7,
             records_skipped: 1,
             checkpoints_completed: 1,
             checkpoints_failed: 1,
+            restarts: 1,
+            last_failure: Some("disk is full".to_owned()),
             state_records: 100,
             state_bytes: 2000,
             last_checkpoint: Some(checkpoint),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use floodmark::config::{CheckpointSection, StateSection};
+use floodmark::config::{CheckpointSection, RestartSection, RestartStrategyKind, StateSection};
 use floodmark::connectors::{MemoryOutput, MemorySink};
 use floodmark::engine::{Engine, EngineSettings, JobOutcome};
 use floodmark::error::Result;
@@ -156,6 +156,7 @@ fn settings(folder: &Path, interval: Option<Duration>) -> EngineSettings {
             directory: Some(folder.join("state")),
             ..StateSection::default()
         },
+        restart: RestartSection::of(RestartStrategyKind::None),
         ..EngineSettings::default()
     }
 }

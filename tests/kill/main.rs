@@ -14,4 +14,5 @@
 
 mod flights;
 mod growing;
+mod panics;
 mod process;

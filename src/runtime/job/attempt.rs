@@ -5,28 +5,35 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr, AsyncContext};
 use actix_rt::{Arbiter, System};
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use super::background_runtime::BackgroundRuntime;
+use super::control::Relay;
 use super::outcome::JobOutcome;
+use super::recovery::UsedIds;
 use super::run::{BACKGROUND_TIMEOUT, JobRun};
-use crate::coordinator::JobState;
+use crate::coordinator::{AttemptFailure, JobState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::PhysicalPlan;
 use crate::runtime::coordinator::JobEnd;
-use crate::runtime::coordinator_actor::CoordinatorActor;
+use crate::runtime::coordinator_actor::{CoordinatorActor, EndRequested};
 use crate::runtime::executor::{BackgroundThreads, SharedExecutor};
 use crate::runtime::seed::SubtaskSeed;
 use crate::snapshot::{LoadedCheckpoint, Recovery};
-
-/// How many threads do background work. Most of it waits for a disk.
-const BACKGROUND_THREADS: usize = 2;
 
 /// One attempt at a job, with the threads that do its background work.
 pub(super) struct Attempt<'run> {
     run: &'run JobRun,
     plan: PhysicalPlan,
-    background: Runtime,
+    background: BackgroundRuntime,
+}
+
+/// How an attempt ended.
+pub(super) enum AttemptEnd {
+    /// The job has come to its end.
+    Ended(JobOutcome),
+    /// It has failed.
+    Failed(AttemptFailure),
 }
 
 impl<'run> Attempt<'run> {
@@ -38,34 +45,41 @@ impl<'run> Attempt<'run> {
         Ok(Self {
             run,
             plan: PhysicalPlan::of(&run.graph),
-            background: background_runtime()?,
+            background: BackgroundRuntime::start()?,
         })
     }
 
-    /// Recovers the job and runs it to its end, on this thread. `started` is told of the coordinator when there is
-    /// one to control the job with.
+    /// Recovers the job and runs it to its end, on this thread. `started` is called when `relay` leads to somebody.
     ///
     /// # Errors
     /// When the subtasks could not be made, so that nothing has run.
     pub(super) fn perform(
         self,
-        started: impl FnOnce(Addr<CoordinatorActor>),
-    ) -> Result<JobOutcome> {
-        let recovery = self
-            .background
-            .block_on(self.run.recover(&self.background))?;
-        let outcome = System::new().block_on(self.run_actors(recovery, started));
+        used: &mut UsedIds,
+        relay: &Relay,
+        started: impl FnOnce(),
+    ) -> Result<AttemptEnd> {
+        let completed = self.run.status.snapshot().checkpoints_completed;
+        let recovered = self.run.recover(used, self.background.handle());
+        let recovery = self.background.block_on(recovered)?;
+        let mut end = System::new().block_on(self.run_actors(recovery, used, relay, started))?;
         // What has not begun is dropped: nobody waits for it any more. What has begun must come to its end while the
         // job is locked, or it would meddle with the files of the next run.
-        self.background.shutdown_timeout(BACKGROUND_TIMEOUT);
-        outcome
+        let all_ended = self.background.shut_down(BACKGROUND_TIMEOUT);
+        if let AttemptEnd::Failed(failure) = &mut end {
+            failure.is_torn_down = all_ended;
+            failure.has_progressed = self.run.status.snapshot().checkpoints_completed > completed;
+        }
+        Ok(end)
     }
 
     async fn run_actors(
         &self,
         recovery: Recovery,
-        started: impl FnOnce(Addr<CoordinatorActor>),
-    ) -> Result<JobOutcome> {
+        used: &mut UsedIds,
+        relay: &Relay,
+        started: impl FnOnce(),
+    ) -> Result<AttemptEnd> {
         let (end_sender, end) = oneshot::channel();
         let executor: SharedExecutor =
             Arc::new(BackgroundThreads(self.background.handle().clone()));
@@ -80,7 +94,8 @@ impl<'run> Attempt<'run> {
             let coordinator = coordinator.clone();
             workers[seed.parts.id.index].spawn_fn(move || seed.grow(coordinator));
         }
-        started(coordinator);
+        relay.attach(coordinator.clone());
+        started();
         let end = end.await;
         for worker in workers {
             worker.stop();
@@ -91,13 +106,23 @@ impl<'run> Attempt<'run> {
         if let Some(directory) = &self.run.directory {
             let _ = std::fs::remove_dir_all(directory);
         }
-        match end {
-            Ok(end) => Ok(outcome(end).await),
-            Err(_) => Ok(JobOutcome::Failed(Error::new(
-                ErrorKind::Bug,
-                "the coordinator is gone without an outcome",
-            ))),
-        }
+        relay.detach();
+        // Whoever asked before that was asking the coordinator, which can be past hearing it.
+        let end_requested = coordinator.send(EndRequested).await.unwrap_or_default();
+        let end = end.map_err(|_| {
+            let message = "the coordinator is gone without an outcome";
+            Error::new(ErrorKind::Bug, message)
+        })?;
+        used.note(end.next_id);
+        let has_run = end.has_run;
+        Ok(match outcome(end).await {
+            JobOutcome::Failed(error) => AttemptEnd::Failed(AttemptFailure {
+                has_run,
+                end_requested,
+                ..AttemptFailure::at_the_start(error)
+            }),
+            ended => AttemptEnd::Ended(ended),
+        })
     }
 
     fn start_coordinator(
@@ -168,13 +193,4 @@ async fn outcome(end: JobEnd) -> JobOutcome {
         JobState::Cancelled => JobOutcome::Cancelled,
         _ => JobOutcome::Failed(end.failure.unwrap_or_else(failure)),
     }
-}
-
-pub(super) fn background_runtime() -> Result<Runtime> {
-    Builder::new_multi_thread()
-        .worker_threads(BACKGROUND_THREADS)
-        .thread_name("floodmark-background")
-        .enable_all()
-        .build()
-        .map_err(|error| Error::io("start the background threads", error))
 }

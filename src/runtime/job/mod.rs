@@ -1,7 +1,13 @@
-//! The run of a job, on a thread of its own, as attempts: each recovers the job and runs its subtasks to their end.
+//! The run of a job, on a thread of its own, as attempts: each recovers the job and runs its subtasks to their end. After
+//! a failure the restart strategy decides whether there is another.
+//!
+//! Nothing outlives its attempt: the actors, the workers and the background threads are ended before the next begins,
+//! and state is read from the store again. So an attempt starts where another process would, and what is shown about a
+//! killed process holds for it as well.
 
 mod assembly;
 mod attempt;
+mod background_runtime;
 mod control;
 mod outcome;
 mod recovery;

@@ -2,26 +2,62 @@
 
 use std::sync::mpsc::sync_channel;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use super::run::JobRun;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::OperatorId;
+use crate::model::{CheckpointId, OperatorId};
 use crate::snapshot::{Deferral, LoadedCheckpoint, Manifest, Recovery, SubtaskEntry};
 use crate::state::KeyedStateBackend;
 
+/// The checkpoint ids that a run of the job has used, over all its attempts.
+#[derive(Debug, Default)]
+pub(super) struct UsedIds {
+    /// The least id that the run has used or will use. Nothing before the first attempt has recovered.
+    first: Option<CheckpointId>,
+    /// The last one. An attempt may have used ids that the store knows nothing of.
+    last: Option<CheckpointId>,
+}
+
+impl UsedIds {
+    /// An attempt has ended, and would have used this id next.
+    pub(super) fn note(&mut self, next: CheckpointId) {
+        self.last = self.last.max(Some(CheckpointId(next.0.saturating_sub(1))));
+    }
+
+    /// Sees to it that the next attempt uses none of them again.
+    fn exclude_from(&mut self, recovery: &mut Recovery) {
+        recovery.highest_id = recovery.highest_id.max(self.last);
+        self.first.get_or_insert(recovery.next_id());
+    }
+}
+
 impl JobRun {
     /// Finds the checkpoint to go on from, and says which were passed over.
-    pub(super) async fn recover(&self, background: &Runtime) -> Result<Recovery> {
+    ///
+    /// # Errors
+    /// When there is one and it cannot be used, or when the store cannot be.
+    pub(super) async fn recover(
+        &self,
+        used: &mut UsedIds,
+        background: &Handle,
+    ) -> Result<Recovery> {
         self.store.prepare().await?;
-        if self.fresh {
-            let recovery = self.store.start_fresh().await?;
-            self.store.sweep_orphans(None).await;
-            return Ok(recovery);
-        }
+        let since = match (self.fresh, used.first) {
+            (false, _) => CheckpointId::default(),
+            // A run that was started fresh goes on from its own checkpoints only.
+            (true, Some(first)) => first,
+            (true, None) => {
+                let mut recovery = self.store.start_fresh().await?;
+                self.store.sweep_orphans(None).await;
+                used.exclude_from(&mut recovery);
+                return Ok(recovery);
+            }
+        };
         let deferral = self.deferral(background);
-        let recovery = self.store.load_newest(Some(&deferral)).await?;
+        let mut recovery = self.store.load_newest(Some(&deferral), since).await?;
+        used.exclude_from(&mut recovery);
         for damaged in &recovery.damaged {
             warn!(
                 checkpoint = %damaged.checkpoint,
@@ -49,7 +85,7 @@ impl JobRun {
     }
 
     /// Keyed state need not be read when the working segments of the run that took the checkpoint may have survived.
-    fn deferral(&self, background: &Runtime) -> Deferral {
+    fn deferral(&self, background: &Handle) -> Deferral {
         let setting = self.setting();
         let directory = self.directory.clone();
         let allows = move |manifest: &Manifest| {
@@ -71,7 +107,7 @@ impl JobRun {
                         && settings.all(|settings| KeyedStateBackend::may_survive(&settings))
                 })
         };
-        let (store, handle) = (self.store.clone(), background.handle().clone());
+        let (store, handle) = (self.store.clone(), background.clone());
         Deferral::new(allows, move |manifest| {
             // Whoever asks is on a worker's thread, which must not drive the store's futures itself.
             let (sender, receiver) = sync_channel(1);

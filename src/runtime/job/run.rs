@@ -5,18 +5,23 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use super::attempt::Attempt;
-use super::control::JobControl;
+use tracing::warn;
+
+use super::attempt::{Attempt, AttemptEnd};
+use super::control::{JobControl, Relay};
 use super::outcome::JobOutcome;
+use super::recovery::UsedIds;
 use crate::channel::LinkLimits;
-use crate::config::CheckpointMode;
-use crate::coordinator::CheckpointSettings;
+use crate::config::{CheckpointMode, RestartSection};
+use crate::coordinator::{
+    AttemptFailure, CheckpointSettings, RestartDecision, RestartStrategy, Restarts,
+};
 use crate::error::{Error, Result};
 use crate::graph::{ExchangeTargets, JobGraph};
-use crate::model::SharedClock;
+use crate::model::{SharedClock, hash_key};
 use crate::runtime::setting::{LocalRuns, Setting};
 use crate::snapshot::CheckpointStore;
-use crate::telemetry::JobStatus;
+use crate::telemetry::{JobPhase, JobStatus};
 
 /// How long the end of a job waits for the store's work that is left, and then for what operators have begun in the
 /// background. It is meant for a disk that has stopped answering, and is not reached otherwise.
@@ -34,6 +39,8 @@ pub(crate) struct JobRun {
     pub fresh: bool,
     /// When checkpoints are taken.
     pub checkpoints: CheckpointSettings,
+    /// What follows a failure.
+    pub restart: RestartSection,
     /// What a barrier promises.
     pub mode: CheckpointMode,
     /// The bounds of each link.
@@ -44,7 +51,7 @@ pub(crate) struct JobRun {
     pub clock: SharedClock,
     /// Where figures go.
     pub status: Arc<JobStatus>,
-    /// A number that no other run of the job has drawn.
+    /// A number that no other attempt at the job has drawn.
     pub nonce: u64,
     /// A number that stands for this start of the machine; nothing when the next process is not to take up the working
     /// segments, should this one be killed.
@@ -54,19 +61,59 @@ pub(crate) struct JobRun {
 impl JobRun {
     /// Runs the job to its end, on this thread. `started` is told once, when the job can be controlled or when it
     /// could not be started.
-    pub(crate) fn run(self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
-        let tell = |message| {
-            // When the starter has gone there is nobody to tell.
-            let _ = started.send(message);
-        };
-        let ended = Attempt::new(&self)
-            .and_then(|attempt| attempt.perform(|coordinator| tell(Ok(JobControl(coordinator)))));
-        ended.unwrap_or_else(|error| {
-            let message = error.full_message();
-            let outcome = JobOutcome::Failed(Error::new(error.kind(), message));
-            tell(Err(error));
-            outcome
-        })
+    pub(crate) fn run(mut self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
+        let outcome = self.attempt_until_it_ends(started);
+        self.status.set_phase(JobPhase::Ended);
+        outcome
+    }
+
+    fn attempt_until_it_ends(&mut self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
+        let takes_checkpoints = self.checkpoints.interval.is_some();
+        let strategy = RestartStrategy::new(self.restart.clone(), takes_checkpoints);
+        let mut restarts = Restarts::new(strategy, self.restart.stop_on_repeat);
+        let relay = Arc::new(Relay::default());
+        let mut used = UsedIds::default();
+        let mut is_started = false;
+        loop {
+            let ended = Attempt::new(self).and_then(|attempt| {
+                attempt.perform(&mut used, &relay, || {
+                    if !is_started {
+                        is_started = true;
+                        // When the starter has gone there is nobody to tell.
+                        let _ = started.send(Ok(JobControl::over(&relay)));
+                    }
+                })
+            });
+            let failure = match ended {
+                Ok(AttemptEnd::Ended(outcome)) => return outcome,
+                Ok(AttemptEnd::Failed(failure)) => failure,
+                Err(error) if is_started => AttemptFailure::at_the_start(error),
+                Err(error) => {
+                    let outcome = Error::new(error.kind(), error.full_message());
+                    let _ = started.send(Err(error));
+                    return JobOutcome::Failed(outcome);
+                }
+            };
+            // No two attempts write to one name, nor take each other's working segments for their own.
+            self.nonce = hash_key(&self.nonce.to_le_bytes());
+            let cause = failure.error.full_message();
+            let random = self.nonce as f64 / u64::MAX as f64;
+            let decision = restarts.failed(failure, self.clock.elapsed(), random);
+            let (delay, restart) = match decision {
+                RestartDecision::GiveUp(error) => return JobOutcome::Failed(error),
+                RestartDecision::Restart { delay, number } => (delay, number),
+            };
+            warn!(
+                restart,
+                ?delay,
+                cause,
+                "the job is restarted after the delay; stop it to end this"
+            );
+            self.status.restarting(&cause);
+            if relay.wait(delay) {
+                return JobOutcome::Cancelled;
+            }
+        }
     }
 
     /// What the job sets for all its subtasks.

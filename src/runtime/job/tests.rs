@@ -6,10 +6,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::attempt::background_runtime;
+use super::background_runtime::BackgroundRuntime;
 use super::{JobOutcome, JobRun};
 use crate::channel::LinkLimits;
-use crate::config::CheckpointMode;
+use crate::config::{CheckpointMode, RestartSection};
 use crate::connectors::{MemoryOutput, MemorySink};
 use crate::coordinator::CheckpointSettings;
 use crate::error::Result;
@@ -99,6 +99,7 @@ impl Counting {
                 tolerable_failures: u32::MAX,
                 ..CheckpointSettings::default()
             },
+            restart: RestartSection::default(),
             mode: CheckpointMode::ExactlyOnce,
             limits: LinkLimits {
                 rows_max: 100,
@@ -190,7 +191,10 @@ fn a_fresh_start_sweeps_up_what_a_crash_left_behind() {
     let orphan = ObjectName::from_file_name("1-sums-0-2-0.delta").unwrap();
     let paths = StoragePaths::new("job").unwrap();
     let stored = async { disk.store().put(&paths.object(&orphan), &[]).await };
-    background_runtime().unwrap().block_on(stored).unwrap();
+    BackgroundRuntime::start()
+        .unwrap()
+        .block_on(stored)
+        .unwrap();
     let job = Counting::start(&disk, true);
     job.wait_for_checkpoints(1);
     job.finish();

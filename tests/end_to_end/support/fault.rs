@@ -1,7 +1,7 @@
 //! What is made to go wrong in a job, and where.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use floodmark::error::{Error, ErrorKind, Result};
 use floodmark::model::{Batch, CheckpointId};
@@ -16,6 +16,8 @@ pub(crate) const REASON: &str = "it is made to fail";
 #[derive(Clone, Default)]
 pub(crate) struct Fault {
     what: Option<(Place, How)>,
+    /// How often it still goes wrong; without a number, always.
+    left: Option<Arc<AtomicUsize>>,
     /// Open when the source is held no more. What does not go wrong at the start goes wrong only then, when there is a
     /// complete checkpoint.
     late: Gate,
@@ -110,8 +112,25 @@ impl Fault {
     pub(crate) fn at(place: Place, how: How) -> Self {
         Self {
             what: Some((place, how)),
-            late: Gate::default(),
+            ..Self::default()
         }
+    }
+
+    /// The same, but only so often.
+    pub(crate) fn so_often(place: Place, how: How, times: usize) -> Self {
+        Self {
+            left: Some(Arc::new(AtomicUsize::new(times))),
+            ..Self::at(place, how)
+        }
+    }
+
+    fn is_spent(&self) -> bool {
+        let take = |left: usize| left.checked_sub(1);
+        let left = self.left.as_ref();
+        left.is_some_and(|left| {
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+                .is_err()
+        })
     }
 
     /// The source is held no more.
@@ -125,6 +144,9 @@ impl Fault {
             Some((here, how))
                 if here == place && (here.is_at_the_start() || self.late.is_open()) =>
             {
+                if self.is_spent() {
+                    return Ok(());
+                }
                 match how {
                     How::Error => Err(Error::new(ErrorKind::Operator, REASON)),
                     How::Panic => panic!("{REASON}"),

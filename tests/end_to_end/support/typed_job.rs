@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use floodmark::config::{CheckpointMode, CheckpointSection, StateSection};
+use floodmark::config::{
+    CheckpointMode, CheckpointSection, RestartSection, RestartStrategyKind, StateSection,
+};
 use floodmark::connectors::{MemoryOutput, MemorySink};
 use floodmark::engine::{Engine, EngineSettings, JobHandle, JobOutcome};
 use floodmark::error::Error;
@@ -54,6 +56,10 @@ pub(crate) struct Run {
     pub(crate) hold: Hold,
     pub(crate) fault: Fault,
     pub(crate) tolerable_failures: u32,
+    /// What follows a failure.
+    pub(crate) restart: RestartSection,
+    /// Whether checkpoints of earlier runs are passed over.
+    pub(crate) fresh: bool,
     pub(crate) mode: CheckpointMode,
     /// Whether there is a second source, which is never held, and an operator behind it that has a last word. The
     /// hold's gate opens when it ends.
@@ -77,6 +83,8 @@ impl Run {
             hold: Hold::No,
             fault: Fault::default(),
             tolerable_failures: 0,
+            restart: RestartSection::of(RestartStrategyKind::None),
+            fresh: false,
             mode: CheckpointMode::ExactlyOnce,
             union: false,
             fan_out: false,
@@ -141,6 +149,8 @@ impl TypedJob {
                 directory: Some(self.folder.path().join("state")),
                 ..StateSection::default()
             },
+            restart: run.restart.clone(),
+            fresh: run.fresh,
             ..EngineSettings::default()
         }
     }
