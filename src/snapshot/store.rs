@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tracing::warn;
 
 use super::damage::Damage;
@@ -16,6 +17,9 @@ use crate::model::CheckpointId;
 use crate::storage::{
     BlobStore, ObjectName, StorageError, StoragePaths, StoreLocation, StoredSection,
 };
+
+/// How many objects are looked at at a time.
+const CONCURRENT_LOOKS_MAX: usize = 32;
 
 /// The checkpoints of one job. Clones share the store.
 #[derive(Clone, Debug)]
@@ -267,21 +271,28 @@ impl CheckpointStore {
 
     /// Whether all objects are there and long enough.
     pub(super) async fn check_objects(&self, manifest: &Manifest) -> Result<(), Damage> {
-        for (object, extent) in extents(manifest) {
-            let length = match self.blobs.length(&self.paths.object(&object)).await {
-                Ok(length) => length,
-                Err(StorageError::NotFound { .. }) => {
-                    return Err(Damage::MissingObject { object });
-                }
-                Err(error) => return Err(unreadable(error)),
-            };
-            if length < extent.end {
-                return Err(Damage::TruncatedObject {
-                    object,
-                    length,
-                    expected: extent.end,
-                });
-            }
+        let looks = extents(manifest)
+            .into_iter()
+            .map(|(object, extent)| self.check_object(object, extent));
+        // In their order: of several that are wrong it is always the same that is named.
+        stream::iter(looks)
+            .buffered(CONCURRENT_LOOKS_MAX)
+            .try_collect()
+            .await
+    }
+
+    async fn check_object(&self, object: ObjectName, extent: Extent) -> Result<(), Damage> {
+        let length = match self.blobs.length(&self.paths.object(&object)).await {
+            Ok(length) => length,
+            Err(StorageError::NotFound { .. }) => return Err(Damage::MissingObject { object }),
+            Err(error) => return Err(unreadable(error)),
+        };
+        if length < extent.end {
+            return Err(Damage::TruncatedObject {
+                object,
+                length,
+                expected: extent.end,
+            });
         }
         Ok(())
     }
