@@ -4,6 +4,8 @@
 //! <root>/<job>/shared/<id>.{base,delta}     objects, referred to by any number of manifests
 //! <root>/<job>/chk-<id>/<id>.state          objects that belong to this checkpoint alone
 //! <root>/<job>/chk-<id>/manifest.json       written last, and there whole or not at all: this is the commit
+//! <savepoint>/<id>.{base,delta,state}       all objects of a savepoint lie beside its manifest, so it can be moved
+//! <savepoint>/manifest.json
 //! ```
 //!
 //! Everything is written by an exclusive create and never changed afterwards; the manifest gets its name only when its
@@ -20,6 +22,8 @@ mod object_name;
 mod paths;
 #[cfg(test)]
 mod simulated_disk;
+mod snapshot_location;
+mod snapshot_paths;
 
 pub use blob_store::{BlobStore, FolderEntry, StoredSection};
 pub use checksum::{Checksum, ChecksumBuilder};
@@ -30,3 +34,5 @@ pub use object_name::{ObjectKind, ObjectName};
 pub use paths::{BlobPath, StoragePaths};
 #[cfg(test)]
 pub(crate) use simulated_disk::{Fault, SimulatedDisk};
+pub use snapshot_location::SnapshotLocation;
+pub use snapshot_paths::SnapshotPaths;

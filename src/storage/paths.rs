@@ -3,17 +3,18 @@
 use std::fmt;
 
 use super::object_name::{ObjectName, SHARED_FOLDER};
+use super::snapshot_paths::SnapshotPaths;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
 
 const CHECKPOINT_PREFIX: &str = "chk-";
-const MANIFEST_FILE: &str = "manifest.json";
-const PENDING_MANIFEST_FILE: &str = "manifest.json.pending";
+pub(super) const MANIFEST_FILE: &str = "manifest.json";
+pub(super) const PENDING_MANIFEST_FILE: &str = "manifest.json.pending";
 const JOB_NAME_LENGTH_MAX: usize = 128;
 
-/// A path relative to the root of the store. Only [`StoragePaths`] makes them.
+/// A path relative to the root of the store. Only [`StoragePaths`] and [`super::SnapshotPaths`] make them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlobPath(String);
+pub struct BlobPath(pub(super) String);
 
 impl BlobPath {
     /// The path as text, without a slash at either end.
@@ -83,6 +84,12 @@ impl StoragePaths {
     pub fn checkpoint_folder(&self, checkpoint: CheckpointId) -> BlobPath {
         let folder = checkpoint_folder_name(checkpoint);
         BlobPath(format!("{}/{folder}", self.job))
+    }
+
+    /// All paths of a checkpoint.
+    pub fn snapshot(&self, checkpoint: CheckpointId) -> SnapshotPaths {
+        let folder = checkpoint_folder_name(checkpoint);
+        SnapshotPaths::new(format!("{}/{folder}", self.job), &self.job)
     }
 
     /// A checkpoint's manifest.

@@ -1,17 +1,26 @@
 //! Whole jobs whose checkpoints lie on a simulated disk.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use super::*;
+use super::attempt::background_runtime;
+use super::{JobOutcome, JobRun};
+use crate::channel::LinkLimits;
+use crate::config::CheckpointMode;
 use crate::connectors::{MemoryOutput, MemorySink};
-use crate::graph::StreamBuilder;
+use crate::coordinator::CheckpointSettings;
+use crate::error::Result;
+use crate::graph::{JobGraph, StreamBuilder};
 use crate::model::{Batch, CheckpointId, SystemClock};
 use crate::operator::{
     BackgroundWork, OperatorContext, OperatorSnapshot, Output, Source, SourceStatus,
 };
+use crate::snapshot::CheckpointStore;
 use crate::storage::{ObjectName, SimulatedDisk, StoragePaths};
+use crate::telemetry::JobStatus;
 
 /// How many sights can wait for the test, far more than a run has.
 const SIGHTS_MAX: usize = 1 << 16;

@@ -1,0 +1,15 @@
+//! The run of a job, on a thread of its own, as attempts: each recovers the job and runs its subtasks to their end.
+
+mod assembly;
+mod attempt;
+mod control;
+mod outcome;
+mod recovery;
+mod run;
+
+pub use control::JobControl;
+pub use outcome::JobOutcome;
+pub(crate) use run::JobRun;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! What a job goes on from: the checkpoint, and what of it is still in the working segments.
+
+use std::sync::mpsc::sync_channel;
+
+use tokio::runtime::Runtime;
+use tracing::{info, warn};
+
+use super::run::JobRun;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::OperatorId;
+use crate::snapshot::{Deferral, LoadedCheckpoint, Manifest, Recovery, SubtaskEntry};
+use crate::state::KeyedStateBackend;
+
+impl JobRun {
+    /// Finds the checkpoint to go on from, and says which were passed over.
+    pub(super) async fn recover(&self, background: &Runtime) -> Result<Recovery> {
+        self.store.prepare().await?;
+        if self.fresh {
+            let recovery = self.store.start_fresh().await?;
+            self.store.sweep_orphans(None).await;
+            return Ok(recovery);
+        }
+        let deferral = self.deferral(background);
+        let recovery = self.store.load_newest(Some(&deferral)).await?;
+        for damaged in &recovery.damaged {
+            warn!(
+                checkpoint = %damaged.checkpoint,
+                folder = damaged.folder,
+                damage = %damaged.damage,
+                "a damaged checkpoint is passed over"
+            );
+        }
+        let newest_valid = recovery
+            .checkpoint
+            .as_ref()
+            .map(|loaded| loaded.manifest().checkpoint);
+        match (&recovery.checkpoint, newest_valid) {
+            (Some(loaded), Some(checkpoint)) if loaded.manifest().finished => {
+                info!(%checkpoint, "the job had already finished, nothing is left to do; --fresh runs it again");
+            }
+            (Some(loaded), Some(checkpoint)) => {
+                self.refuse_lost_operators(loaded)?;
+                info!(%checkpoint, "the job is resumed from a checkpoint");
+            }
+            _ => {}
+        }
+        self.store.sweep_orphans(newest_valid).await;
+        Ok(recovery)
+    }
+
+    /// Keyed state need not be read when the working segments of the run that took the checkpoint may have survived.
+    fn deferral(&self, background: &Runtime) -> Deferral {
+        let setting = self.setting();
+        let directory = self.directory.clone();
+        let allows = move |manifest: &Manifest| {
+            manifest.max_parallelism == setting.targets.max_parallelism
+                && manifest.operators.iter().all(|(operator, entry)| {
+                    let keyed = entry
+                        .subtasks
+                        .iter()
+                        .filter(|subtask| !subtask.keyed.is_empty());
+                    let mut settings = keyed.map(|subtask| {
+                        setting.state_settings(
+                            directory.as_deref(),
+                            operator,
+                            subtask.index,
+                            subtask.local,
+                        )
+                    });
+                    entry.subtasks.len() == setting.targets.parallelism
+                        && settings.all(|settings| KeyedStateBackend::may_survive(&settings))
+                })
+        };
+        let (store, handle) = (self.store.clone(), background.handle().clone());
+        Deferral::new(allows, move |manifest| {
+            // Whoever asks is on a worker's thread, which must not drive the store's futures itself.
+            let (sender, receiver) = sync_channel(1);
+            let (store, manifest) = (store.clone(), manifest.clone());
+            handle.spawn(async move {
+                // When nobody waits any more, nobody needs it.
+                let _ = sender.send(store.load_whole(&manifest).await);
+            });
+            receiver.recv().unwrap_or_else(|_| {
+                Err(Error::new(
+                    ErrorKind::Bug,
+                    "the background of the job is gone",
+                ))
+            })
+        })
+    }
+
+    /// State of an operator that the job no longer has would be lost with the next checkpoint: better to stop here.
+    fn refuse_lost_operators(&self, loaded: &LoadedCheckpoint) -> Result<()> {
+        let manifest = loaded.manifest();
+        let is_known = |id: &OperatorId| self.graph.nodes().iter().any(|node| node.id == *id);
+        let lost = manifest.operators.iter().find(|(id, entry)| {
+            let holds_state = |subtask: &SubtaskEntry| {
+                !subtask.items.is_empty()
+                    || !subtask.operator_state.is_empty()
+                    || !subtask.keyed.is_empty()
+            };
+            !is_known(id) && entry.subtasks.iter().any(holds_state)
+        });
+        match lost {
+            None => Ok(()),
+            Some((id, _)) => Err(Error::new(
+                ErrorKind::Configuration,
+                format!(
+                    "checkpoint {} holds state of operator \"{id}\", which the job no longer has; bring it back under \
+                     this id, or start with --fresh",
+                    manifest.checkpoint
+                ),
+            )),
+        }
+    }
+}
