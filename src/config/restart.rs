@@ -85,8 +85,8 @@ impl RestartSection {
 pub(super) fn read_restart(document: &mut Fields<'_, '_>) -> RestartSection {
     let mut fields = Fields::of_section("restart", document);
     let mut restart = RestartSection::default();
-    restart.strategy = fields.read("strategy", |_: &RestartStrategyKind| Ok(()));
     fields.set("attempts", &mut restart.attempts, judge_count);
+    restart.strategy = fields.read("strategy", |_: &RestartStrategyKind| Ok(()));
     fields.set_duration("delay", &mut restart.delay, |_| Ok(()));
     fields.set(
         "max_failures_per_interval",
