@@ -51,16 +51,20 @@ impl PrometheusText {
 fn recorder() -> Result<PrometheusRecorder> {
     let histograms = Metric::ALL.into_iter();
     let histograms = histograms.filter(|metric| metric.kind() == MetricKind::Histogram);
-    let builder = histograms.fold(Ok(PrometheusBuilder::new()), |builder, metric| {
-        let name = Matcher::Full(metric.name().to_owned());
-        let buckets: &[f64] = match metric.unit() {
-            Unit::Bytes => &BYTES_BUCKETS,
-            _ => &SECONDS_BUCKETS,
-        };
-        builder.and_then(|builder| builder.set_buckets_for_metric(name, buckets))
+    let mut histograms =
+        histograms.map(|metric| (Matcher::Full(metric.name().to_owned()), buckets(metric)));
+    let builder = histograms.try_fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
+        builder.set_buckets_for_metric(name, buckets)
     });
     let builder = builder.map_err(|error| failed(error.to_string()))?;
     Ok(builder.build_recorder())
+}
+
+fn buckets(metric: Metric) -> &'static [f64] {
+    match metric.unit() {
+        Unit::Bytes => &BYTES_BUCKETS,
+        _ => &SECONDS_BUCKETS,
+    }
 }
 
 fn failed(reason: String) -> Error {
