@@ -26,7 +26,8 @@ pub use job_file::JobFile;
 pub use restart::{RestartSection, RestartStrategyKind};
 pub use section::Section;
 pub use settings::{
-    CheckpointMode, CheckpointSection, JobSettings, LinkSection, StateBacking, StateSection,
+    CheckpointMode, CheckpointSection, JobSettings, LinkSection, ServerSection, StateBacking,
+    StateSection,
 };
 pub use units::{HumanDuration, HumanSize};
 

@@ -59,9 +59,9 @@ impl<'run> Attempt<'run> {
         relay: &Relay,
         started: impl FnOnce(),
     ) -> Result<AttemptEnd> {
-        let completed = self.run.status.snapshot().checkpoints_completed;
         let recovered = self.run.recover(used, self.background.handle());
         let recovery = self.background.block_on(recovered)?;
+        let completed = self.run.status.snapshot().checkpoints_completed;
         let mut end = System::new().block_on(self.run_actors(recovery, used, relay, started))?;
         // What has not begun is dropped: nobody waits for it any more. What has begun must come to its end while the
         // job is locked, or it would meddle with the files of the next run.

@@ -9,6 +9,7 @@ mod assembly;
 mod attempt;
 mod background_runtime;
 mod control;
+mod history;
 mod outcome;
 mod recovery;
 mod run;

@@ -55,8 +55,14 @@ impl JobRun {
                 return Ok(recovery);
             }
         };
+        // A later attempt has it still.
+        if used.first.is_none() {
+            self.resume_history().await;
+        }
         let deferral = self.deferral(background);
+        let begun = self.clock.elapsed();
         let mut recovery = self.store.load_newest(Some(&deferral), since).await?;
+        let took = self.clock.elapsed().saturating_sub(begun);
         used.exclude_from(&mut recovery);
         for damaged in &recovery.damaged {
             warn!(
@@ -79,6 +85,11 @@ impl JobRun {
                 info!(%checkpoint, "the job is resumed from a checkpoint");
             }
             _ => {}
+        }
+        if let Some(loaded) = &recovery.checkpoint {
+            let manifest = loaded.manifest();
+            let folder = self.store.shown_folder(manifest.checkpoint);
+            self.note_restore(manifest, folder, took);
         }
         self.store.sweep_orphans(newest_valid).await;
         Ok(recovery)

@@ -21,7 +21,7 @@ use crate::graph::{ExchangeTargets, JobGraph};
 use crate::model::{SharedClock, hash_key};
 use crate::runtime::setting::{LocalRuns, Setting};
 use crate::snapshot::CheckpointStore;
-use crate::telemetry::{JobPhase, JobStatus};
+use crate::telemetry::{JobPhase, JobStatus, Metric, count_in_job};
 
 /// How long the end of a job waits for the store's work that is left, and then for what operators have begun in the
 /// background. It is meant for a disk that has stopped answering, and is not reached otherwise.
@@ -110,6 +110,7 @@ impl JobRun {
                 "the job is restarted after the delay; stop it to end this"
             );
             self.status.restarting(&cause);
+            count_in_job(Metric::Restarts, 1);
             if relay.wait(delay) {
                 return JobOutcome::Cancelled;
             }
