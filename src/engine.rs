@@ -13,9 +13,9 @@ use crate::coordinator::CheckpointSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{JobGraph, JobOutline};
 use crate::model::{SharedClock, SystemClock, hash_key};
-use crate::runtime::{JobControl, JobRun};
+use crate::runtime::{JobClaim, JobControl, JobRun};
 use crate::snapshot::CheckpointStore;
-use crate::storage::{JobLock, StoreLocation};
+use crate::storage::StoreLocation;
 use crate::telemetry::JobStatus;
 
 pub use crate::runtime::JobOutcome;
@@ -33,6 +33,9 @@ pub struct EngineSettings {
     pub link: LinkSection,
     /// Whether checkpoints of earlier runs are passed over.
     pub fresh: bool,
+    /// Whether the job is taken over even from a process that runs it, for example because that hangs. That process
+    /// commits nothing from then on.
+    pub take_over: bool,
     /// Where the time comes from.
     pub clock: SharedClock,
 }
@@ -45,6 +48,7 @@ impl Default for EngineSettings {
             state: StateSection::default(),
             link: LinkSection::default(),
             fresh: false,
+            take_over: false,
             clock: SystemClock::shared(),
         }
     }
@@ -125,13 +129,16 @@ impl Engine {
             .map_err(|error| Error::io("find the working directory", error))?;
         let location = StoreLocation::parse(&settings.checkpoint.storage, &working_directory)?;
         let store = CheckpointStore::open(&location, &graph.name)?;
-        let lock = JobLock::acquire(&location, &graph.name)?;
         let section = &settings.checkpoint;
         let status = JobStatus::with_history(section.history_max);
         let outline = JobOutline::of(&graph);
         let nonce = format!("{} {}", std::process::id(), settings.clock.unix_millis());
         let run = JobRun {
             store,
+            claim: Some(JobClaim {
+                location: location.clone(),
+                takes_over: settings.take_over,
+            }),
             retained_max: section.retain,
             fresh: settings.fresh,
             checkpoints: CheckpointSettings {
@@ -161,8 +168,6 @@ impl Engine {
             .name("floodmark-job".to_owned())
             .spawn(move || {
                 let outcome = run.run(&started_sender);
-                // The next run may start as soon as this one is heard to have ended.
-                drop(lock);
                 // Nobody may be waiting.
                 let _ = outcome_sender.send(outcome);
             })

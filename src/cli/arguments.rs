@@ -23,6 +23,7 @@ SIGINT or SIGTERM stops the job with a last checkpoint; a second one ends it at 
 Examples:
   floodmark run flights.toml
   floodmark run flights.toml --fresh --parallelism 2
+  floodmark run flights.toml --take-over
   floodmark run flights.toml --log-format json 2> flights.log
 
 Exit codes: 0 the sources have ended or the job was stopped, 1 the job failed,
@@ -108,6 +109,9 @@ pub(super) struct RunArguments {
     /// Start without state, whatever checkpoints there are
     #[arg(long)]
     pub(super) fresh: bool,
+    /// Take the job over from a process that runs it but hangs; that process commits nothing from then on
+    #[arg(long)]
+    pub(super) take_over: bool,
     /// Run with N subtasks per operator, whatever the job file says
     #[arg(long, value_name = "N")]
     pub(super) parallelism: Option<NonZeroUsize>,
@@ -169,8 +173,8 @@ mod tests {
     #[test]
     fn run_takes_its_options_in_any_order() {
         for line in [
-            "floodmark run --fresh a.toml --parallelism 3 -vv",
-            "floodmark -v run --parallelism=3 --fresh a.toml",
+            "floodmark run --fresh a.toml --take-over --parallelism 3 -vv",
+            "floodmark -v run --take-over --parallelism=3 --fresh a.toml",
         ] {
             let arguments = parse(line).unwrap();
             assert_eq!(
@@ -181,7 +185,7 @@ mod tests {
                 panic!("{line}")
             };
             assert_eq!(run.job.path, PathBuf::from("a.toml"));
-            assert!(run.fresh);
+            assert!(run.fresh && run.take_over);
             assert_eq!(run.parallelism.map(NonZeroUsize::get), Some(3));
         }
     }

@@ -19,10 +19,11 @@ pub(super) fn check_graph(job: &JobFile) -> Result<()> {
     graph::build(job).map(drop)
 }
 
-/// Starts the job; `fresh` ignores its checkpoints.
-pub(super) fn start(job: &JobFile, fresh: bool) -> Result<RunningJob> {
+/// Starts the job; `fresh` ignores its checkpoints, `take_over` a process that runs it.
+pub(super) fn start(job: &JobFile, fresh: bool, take_over: bool) -> Result<RunningJob> {
     let settings = EngineSettings {
         fresh,
+        take_over,
         ..EngineSettings::from(job)
     };
     let handle = Engine::new(graph::build(job)?, settings).start()?;

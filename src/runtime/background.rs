@@ -59,18 +59,27 @@ impl Background {
         while let Some(job) = jobs.recv().await {
             let body = match job {
                 BackgroundJob::Snapshot(sealed) => self.snapshot(sealed).await,
-                BackgroundJob::Commit(checkpoint, work) => {
-                    match do_all(&*self.executor, work).await {
-                        Ok(()) => ReportBody::Committed(checkpoint),
-                        Err((operator, error)) => ReportBody::Failed(operator, error),
-                    }
-                }
+                BackgroundJob::Commit(checkpoint, work) => match self.commit(work).await {
+                    Ok(()) => ReportBody::Committed(checkpoint),
+                    Err((operator, error)) => ReportBody::Failed(operator, error),
+                },
             };
             (self.reporter)(Report {
                 subtask: self.subtask.clone(),
                 body,
             });
         }
+    }
+
+    /// A process that has lost the job must make nothing visible, whatever checkpoint it had completed before.
+    async fn commit(&self, work: Vec<OperatorWork>) -> Result<(), (OperatorId, Error)> {
+        let busy = work.iter().find(|(_, work)| !work.is_empty());
+        let busy = busy.map(|(operator, _)| operator.clone());
+        if let Some(operator) = busy {
+            let owner = self.writer.ensure_owner().await;
+            owner.map_err(|error| (operator, error))?;
+        }
+        do_all(&*self.executor, work).await
     }
 
     async fn snapshot(&mut self, sealed: SealedSubtask) -> ReportBody {

@@ -43,5 +43,5 @@ mod task_sampler;
 mod wake;
 mod wiring;
 
-pub(crate) use job::JobRun;
+pub(crate) use job::{JobClaim, JobRun};
 pub use job::{JobControl, JobOutcome};

@@ -31,7 +31,7 @@
 //! ```text
 //! <root>/<job>/chk-<id>/manifest.json
 //! <root>/<job>/chk-<id>/<operator>-<subtask>.state
-//! <root>/<job>/chk-<id>/manifest.json.pending     what a crash in a commit leaves; it means nothing
+//! <root>/<job>/chk-<id>/manifest.json.<generation>.pending     what a crash in a commit leaves; it means nothing
 //! <root>/<job>/shared/<checkpoint>-<operator>-<subtask>-<nonce>-<n>.delta
 //! <root>/<job>/shared/<checkpoint>-<operator>-<subtask>-<nonce>-<n>.base
 //! ```
@@ -83,10 +83,13 @@ mod chain;
 mod crash_tests;
 mod damage;
 mod deferred;
+#[cfg(test)]
+mod fencing_tests;
 mod history_file;
 mod manifest;
 mod manifest_file;
 mod objects;
+mod ownership;
 mod recovery;
 mod restore_plan;
 mod retention;

@@ -13,7 +13,7 @@ use super::summary::{CheckpointSummary, ListedCheckpoint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
 use crate::storage::{
-    BlobStore, ObjectName, StorageError, StoragePaths, StoreLocation, StoredSection,
+    BlobStore, Fence, ObjectName, StorageError, StoragePaths, StoreLocation, StoredSection,
 };
 
 /// The checkpoints of one job. Clones share the store.
@@ -21,6 +21,8 @@ use crate::storage::{
 pub struct CheckpointStore {
     pub(super) blobs: BlobStore,
     pub(super) paths: StoragePaths,
+    /// What is looked at before anything is committed; nothing when the store is only looked at.
+    pub(super) fence: Option<Fence>,
 }
 
 impl CheckpointStore {
@@ -33,10 +35,12 @@ impl CheckpointStore {
         Ok(Self {
             paths: StoragePaths::new(job)?,
             blobs: BlobStore::open(location)?,
+            fence: None,
         })
     }
 
-    /// Makes the job's folders. To be called once before anything is written, so that a store that cannot be written
+    /// Makes the job's folders, and keeps former owners from completing what they have begun. To be called before anything
+    /// is read or written, so that a store that cannot be written
     /// to is noticed at the start and not at the first checkpoint.
     ///
     /// # Errors
@@ -45,15 +49,17 @@ impl CheckpointStore {
         let shared = self.paths.shared_folder();
         self.blobs.create_folder(&shared).await?;
         // Whoever locked the job has made its folder, and a process that was killed did not come to sync it.
-        Ok(self.blobs.keep_folder(&shared).await?)
+        self.blobs.keep_folder(&shared).await?;
+        self.refuse_former_owners().await
     }
 
     /// Makes the folder of a checkpoint that is about to be triggered. From then on the id counts as used, whatever
     /// becomes of the checkpoint.
     ///
     /// # Errors
-    /// [`ErrorKind::Environment`].
+    /// [`ErrorKind::Conflict`] when the job belongs to another process by now; [`ErrorKind::Environment`].
     pub async fn begin(&self, checkpoint: CheckpointId) -> Result<()> {
+        self.ensure_owner().await?;
         let folder = self.paths.checkpoint_folder(checkpoint);
         Ok(self.blobs.create_folder(&folder).await?)
     }
@@ -62,27 +68,43 @@ impl CheckpointStore {
     /// must have been stored. Returns the size of the manifest in bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] when the checkpoint has a manifest already: another process runs this job.
+    /// [`ErrorKind::Conflict`] when the job belongs to another process by now, or the checkpoint has a manifest already.
     /// [`ErrorKind::Environment`] when the store refuses; the checkpoint is then not complete, and its id must not be
     /// used again.
     pub async fn commit(&self, manifest: &Manifest) -> Result<u64> {
         let checkpoint = manifest.checkpoint;
         let content = manifest_file::encode(manifest)?;
         let length = content.len() as u64;
-        let path = self.paths.manifest(checkpoint);
         // The order counts: no manifest may survive a power cut that its objects do not.
         self.blobs.sync_folder(&self.paths.shared_folder()).await?;
         let folder = self.paths.checkpoint_folder(checkpoint);
         if manifest.pieces().any(|piece| !piece.object.is_shared()) {
             self.blobs.sync_folder(&folder).await?;
         }
-        let pending = self.paths.pending_manifest(checkpoint);
-        self.blobs
-            .create_if_absent(&path, &pending, content)
-            .await?;
+        self.commit_manifest(checkpoint, content).await?;
         self.blobs.sync_folder(&folder).await?;
         self.blobs.sync_folder(&self.paths.job_folder()).await?;
         Ok(length)
+    }
+
+    /// The order counts: a process that takes the job over first says so, and then deletes the pending manifest. So
+    /// either this look finds that out, or the pending manifest is gone when it is to get its name, or the other process
+    /// finds the checkpoint.
+    async fn commit_manifest(&self, checkpoint: CheckpointId, content: Bytes) -> Result<()> {
+        let path = self.paths.manifest(checkpoint);
+        let pending = self.paths.pending_manifest(checkpoint, self.generation());
+        self.blobs.put(&pending, &[vec![content]]).await?;
+        if let Err(lost) = self.ensure_owner().await {
+            // Nobody would give it its name any more.
+            _ = self.blobs.delete(&pending).await;
+            return Err(lost);
+        }
+        let named = self.blobs.name_if_absent(&path, &pending).await;
+        if named.is_err() {
+            // The new owner may have deleted it just now, and then that is the reason.
+            self.ensure_owner().await?;
+        }
+        Ok(named?)
     }
 
     /// Reads and verifies all that a manifest refers to.
@@ -144,6 +166,14 @@ impl CheckpointStore {
     /// Failures are logged; what could not be deleted is given back, to be tried again with the next removal. The next
     /// start sweeps up what is left even then.
     pub async fn remove(&self, removal: Removal) -> Removal {
+        if let Err(error) = self.ensure_owner().await {
+            let reason = error.full_message();
+            warn!(
+                reason,
+                "superseded checkpoints are left to the owner of the job"
+            );
+            return removal;
+        }
         if let Err(error) = self.remove_checkpoints(&removal.checkpoints).await {
             let reason = Error::from(error).full_message();
             warn!(reason, "superseded checkpoints could not be deleted");

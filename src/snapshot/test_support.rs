@@ -85,6 +85,7 @@ impl CheckpointStore {
         Self {
             blobs: disk.store(),
             paths: StoragePaths::new("job").unwrap(),
+            fence: None,
         }
     }
 }

@@ -105,6 +105,14 @@ impl SnapshotWriter {
         }
     }
 
+    /// See [`CheckpointStore::ensure_owner`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn ensure_owner(&self) -> Result<()> {
+        self.store.ensure_owner().await
+    }
+
     /// Takes up the states that the job was restored with: [`super::RestorePlan::inherited`]. A state that its
     /// operator does not register again stays in every checkpoint, as it was.
     pub fn inherit(&mut self, operator: &OperatorId, states: &[KeyedEntry]) {

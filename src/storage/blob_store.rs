@@ -167,6 +167,20 @@ impl BlobStore {
         content: Bytes,
     ) -> Result<(), StorageError> {
         self.put(pending, &[vec![content]]).await?;
+        self.name_if_absent(path, pending).await
+    }
+
+    /// Gives the file `pending` its own name, unless there is one of that name; then it is deleted. It is the second half
+    /// of [`BlobStore::create_if_absent`].
+    ///
+    /// # Errors
+    /// [`StorageError::AlreadyExists`] when the path is taken, [`StorageError::NotFound`] when somebody has deleted
+    /// `pending`.
+    pub async fn name_if_absent(
+        &self,
+        path: &BlobPath,
+        pending: &BlobPath,
+    ) -> Result<(), StorageError> {
         let named = match self.length(path).await {
             Ok(_) => Err(StorageError::AlreadyExists {
                 path: self.full_path(path).display().to_string(),

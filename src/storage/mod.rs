@@ -4,6 +4,7 @@
 //! <root>/<job>/shared/<id>.{base,delta}     objects, referred to by any number of manifests
 //! <root>/<job>/chk-<id>/<id>.state          objects that belong to this checkpoint alone
 //! <root>/<job>/chk-<id>/manifest.json       written last, and there whole or not at all: this is the commit
+//! <root>/<job>/owner.json                   who may write; only this file is ever replaced
 //! <root>/<job>/history.json                 what became of the last checkpoints; of no use to a restore
 //! <root>/<job>/server.json                  where the running job's server listens
 //! <savepoint>/<id>.{base,delta,state}       all objects of a savepoint lie beside its manifest, so it can be moved
@@ -19,9 +20,9 @@ mod blob_store;
 mod checksum;
 mod error;
 mod folder;
-mod job_lock;
 mod location;
 mod object_name;
+mod ownership;
 mod paths;
 #[cfg(test)]
 mod simulated_disk;
@@ -32,9 +33,9 @@ pub use address_file::{AddressFile, ServerAddress};
 pub use blob_store::{BlobStore, FolderEntry, StoredSection};
 pub use checksum::{Checksum, ChecksumBuilder};
 pub use error::StorageError;
-pub use job_lock::JobLock;
 pub use location::StoreLocation;
 pub use object_name::{ObjectKind, ObjectName};
+pub use ownership::{Claim, ClaimLock, Claimant, Fence, Holder, JobLock, OwnerRecord};
 pub use paths::{BlobPath, StoragePaths};
 #[cfg(test)]
 pub(crate) use simulated_disk::{Fault, SimulatedDisk};

@@ -10,6 +10,9 @@ use crate::model::CheckpointId;
 const CHECKPOINT_PREFIX: &str = "chk-";
 pub(super) const MANIFEST_FILE: &str = "manifest.json";
 pub(super) const PENDING_MANIFEST_FILE: &str = "manifest.json.pending";
+const PENDING_SUFFIX: &str = ".pending";
+const OWNER_FILE: &str = "owner.json";
+const PENDING_OWNER_FILE: &str = "owner.json.pending";
 const HISTORY_FILE: &str = "history.json";
 const PENDING_HISTORY_FILE: &str = "history.json.pending";
 const ADDRESS_FILE: &str = "server.json";
@@ -105,12 +108,25 @@ impl StoragePaths {
         BlobPath(format!("{folder}/{file_name}"))
     }
 
-    /// What becomes a checkpoint's manifest when it is written.
-    pub fn pending_manifest(&self, checkpoint: CheckpointId) -> BlobPath {
-        BlobPath(format!(
-            "{}/{CHECKPOINT_PREFIX}{checkpoint}/{PENDING_MANIFEST_FILE}",
-            self.job
-        ))
+    /// What becomes a checkpoint's manifest when the owner of this generation writes it. Owners do not meet there.
+    pub fn pending_manifest(&self, checkpoint: CheckpointId, generation: u64) -> BlobPath {
+        let name = format!("{MANIFEST_FILE}.{generation}{PENDING_SUFFIX}");
+        self.file(&self.checkpoint_folder(checkpoint), &name)
+    }
+
+    /// Whether a file of this name, in a checkpoint's folder, is a manifest that was never given its own name.
+    pub fn is_pending_manifest(&self, file_name: &str) -> bool {
+        file_name.starts_with(MANIFEST_FILE) && file_name.ends_with(PENDING_SUFFIX)
+    }
+
+    /// Who owns the job.
+    pub fn owner(&self) -> BlobPath {
+        self.file(&self.job_folder(), OWNER_FILE)
+    }
+
+    /// What becomes the owner's record when it is written.
+    pub fn pending_owner(&self) -> BlobPath {
+        self.file(&self.job_folder(), PENDING_OWNER_FILE)
     }
 
     /// What became of the job's last checkpoints.
@@ -176,6 +192,16 @@ mod tests {
         let paths = StoragePaths::new("flights").unwrap();
         let object = ObjectName::from_file_name("1-a-0.base").unwrap();
         assert_eq!(paths.object(&object).as_str(), "flights/shared/1-a-0.base");
+        let pending = paths.pending_manifest(CheckpointId(7), 3);
+        assert_eq!(pending.as_str(), "flights/chk-7/manifest.json.3.pending");
+        for (name, expected) in [
+            ("manifest.json.3.pending", true),
+            ("manifest.json.pending", true),
+            ("manifest.json", false),
+            ("sum-0.state", false),
+        ] {
+            assert_eq!(paths.is_pending_manifest(name), expected, "{name}");
+        }
         assert_eq!(
             paths.manifest(CheckpointId(7)).as_str(),
             "flights/chk-7/manifest.json"

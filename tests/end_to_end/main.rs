@@ -15,6 +15,7 @@ mod ending;
 mod evolution;
 mod failures;
 mod operator_state;
+mod ownership;
 mod restarts;
 mod resume;
 mod state_figures;

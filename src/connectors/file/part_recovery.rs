@@ -4,7 +4,8 @@
 //! begun by a subtask whose index, modulo the present parallelism, is its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -206,9 +207,27 @@ impl Known {
             self.folder.rename(part, state, PartState::InProgress)?;
         }
         let path = self.folder.path_of(part, PartState::InProgress);
-        let file = OpenOptions::new().write(true).open(&path);
-        let cut = file.and_then(|file| file.set_len(length));
-        cut.map_err(|error| failure("truncate", &path, error))
+        let cut = || {
+            let file = OpenOptions::new().read(true).write(true).open(&path)?;
+            match file.try_lock() {
+                // A process from which the job was taken over still has it open, and may go on to write into it.
+                Err(TryLockError::WouldBlock) => self.replace(&file, part, length),
+                _ => file.set_len(length),
+            }
+        };
+        cut().map_err(|error| failure("truncate", &path, error))
+    }
+
+    /// Makes another file of the first `length` bytes of a part, which takes its place.
+    fn replace(&self, file: &File, part: Part, length: u64) -> io::Result<()> {
+        let path = self.folder.path_of(part, PartState::InProgress);
+        let mut copy_path = path.clone().into_os_string();
+        copy_path.push(".copy");
+        let mut copy = File::create(&copy_path)?;
+        io::copy(&mut file.take(length), &mut copy)?;
+        copy.sync_all()?;
+        fs::rename(&copy_path, &path)?;
+        File::open(&self.folder.path)?.sync_all()
     }
 
     fn find(&self, part: Part) -> Result<(PartState, u64)> {

@@ -52,6 +52,9 @@ impl PartWriter {
         let file = options
             .open(&path)
             .map_err(|error| failure("open", &path, error))?;
+        // It shows others that somebody writes the file; whoever takes the job over then leaves it alone. Where there are
+        // no locks, it shows nothing.
+        _ = file.try_lock();
         let file = CountedFile { file, length };
         let header = length == 0;
         let writer = RowWriter::new(folder.format, file, header, path.display());

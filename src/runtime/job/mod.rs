@@ -8,12 +8,14 @@
 mod assembly;
 mod attempt;
 mod background_runtime;
+mod claim;
 mod control;
 mod history;
 mod outcome;
 mod recovery;
 mod run;
 
+pub(crate) use claim::JobClaim;
 pub use control::JobControl;
 pub use outcome::JobOutcome;
 pub(crate) use run::JobRun;

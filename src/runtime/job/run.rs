@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::attempt::{Attempt, AttemptEnd};
+use super::claim::JobClaim;
 use super::control::{JobControl, Relay};
 use super::outcome::JobOutcome;
 use super::recovery::UsedIds;
@@ -33,6 +34,8 @@ pub(crate) struct JobRun {
     pub graph: JobGraph,
     /// Where its checkpoints lie.
     pub store: CheckpointStore,
+    /// How the job is made this process's own; nothing when nobody else can get at the store.
+    pub claim: Option<JobClaim>,
     /// How many checkpoints are kept.
     pub retained_max: usize,
     /// Whether the checkpoints of earlier runs are passed over.
@@ -62,7 +65,15 @@ impl JobRun {
     /// Runs the job to its end, on this thread. `started` is told once, when the job can be controlled or when it
     /// could not be started.
     pub(crate) fn run(mut self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
-        let outcome = self.attempt_until_it_ends(started);
+        let outcome = match self.claim() {
+            Ok(lock) => {
+                let outcome = self.attempt_until_it_ends(started);
+                // The next run may start as soon as this one is heard to have ended.
+                drop(lock);
+                outcome
+            }
+            Err(error) => not_started(error, started),
+        };
         self.status.set_phase(JobPhase::Ended);
         outcome
     }
@@ -88,11 +99,7 @@ impl JobRun {
                 Ok(AttemptEnd::Ended(outcome)) => return outcome,
                 Ok(AttemptEnd::Failed(failure)) => failure,
                 Err(error) if is_started => AttemptFailure::at_the_start(error),
-                Err(error) => {
-                    let outcome = Error::new(error.kind(), error.full_message());
-                    let _ = started.send(Err(error));
-                    return JobOutcome::Failed(outcome);
-                }
+                Err(error) => return not_started(error, started),
             };
             // No two attempts write to one name, nor take each other's working segments for their own.
             self.nonce = hash_key(&self.nonce.to_le_bytes());
@@ -134,4 +141,12 @@ impl JobRun {
             status: self.status.clone(),
         }
     }
+}
+
+/// Tells whoever has started the job that it could not be.
+fn not_started(error: Error, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
+    let outcome = Error::new(error.kind(), error.full_message());
+    // When the starter has gone there is nobody to tell.
+    let _ = started.send(Err(error));
+    JobOutcome::Failed(outcome)
 }

@@ -92,6 +92,7 @@ impl Counting {
             boot: None,
             graph: graph(&is_over, &sender, &output),
             store: CheckpointStore::on(disk),
+            claim: None,
             retained_max: 1,
             fresh,
             checkpoints: CheckpointSettings {

@@ -39,7 +39,11 @@ impl TestJob {
         // The lock lies in the job's folder and makes it, without syncing anything.
         disk.make_folder("job");
         let paths = StoragePaths::new("job")?;
-        let store = CheckpointStore { blobs, paths };
+        let store = CheckpointStore {
+            blobs,
+            paths,
+            fence: None,
+        };
         store.prepare().await?;
         let recovery = store.load_newest_valid().await?;
         ledger.check_recovery(&recovery);

@@ -98,7 +98,7 @@ fn a_second_creation_is_refused_and_the_first_content_stays() {
         let path = fixture.paths.manifest(CheckpointId(1));
         block_on(async {
             let store = &fixture.store;
-            let pending = fixture.paths.pending_manifest(CheckpointId(1));
+            let pending = fixture.paths.pending_manifest(CheckpointId(1), 1);
             let create =
                 |content: &'static str| store.create_if_absent(&path, &pending, content.into());
             create("first").await.unwrap();

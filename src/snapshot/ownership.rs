@@ -1,0 +1,96 @@
+//! One owner a job: how a process makes a job its own, and finds out that it is not any more.
+
+use tracing::warn;
+
+use super::store::CheckpointStore;
+use crate::error::Result;
+use crate::model::CheckpointId;
+use crate::storage::{Claim, ClaimLock, Claimant, Fence, Holder, JobLock, StoreLocation};
+
+impl CheckpointStore {
+    /// Makes the job this process's own. From then on no former owner commits a checkpoint. Gives the store with which
+    /// this process may, and the lock that it has to hold as long as it does.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Conflict`], with the id of the other process, when the job is already running and
+    /// `claimant` does not take it over; [`crate::error::ErrorKind::Environment`] when the job's folder cannot be written
+    /// to.
+    pub async fn claim(
+        &self,
+        location: &StoreLocation,
+        claimant: &Claimant,
+    ) -> Result<(Self, JobLock)> {
+        let lock = ClaimLock::acquire(location, self.paths.job())?;
+        let claim = Claim::begin(&self.blobs, &self.paths).await?;
+        let holder = match claim.found() {
+            Some(found) => lock.holder(found.generation)?,
+            None => Holder::Gone,
+        };
+        let record = claim.decide(claimant, holder)?;
+        if let (Some(found), Holder::Alive) = (claim.found(), holder) {
+            let process = found.process;
+            warn!(
+                process,
+                "the job is taken from a process that has not ended"
+            );
+        }
+        let held = lock.hold(record.generation)?;
+        let fence = claim.publish(record).await?;
+        Ok((self.clone().fenced(fence), held))
+    }
+
+    /// The same store, for the process that owns the job.
+    #[must_use]
+    pub fn fenced(mut self, fence: Fence) -> Self {
+        self.fence = Some(fence);
+        self
+    }
+
+    /// The owner's word that it is the owner; nothing when the store was opened by somebody who only looks.
+    pub fn fence(&self) -> Option<&Fence> {
+        self.fence.as_ref()
+    }
+
+    /// Looks whether this process still owns the job, if it ever did: to be called before anything is committed.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Conflict`] when it does not; [`crate::error::ErrorKind::Environment`] when the store
+    /// does not say.
+    pub async fn ensure_owner(&self) -> Result<()> {
+        match &self.fence {
+            Some(fence) => fence.check().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Under which number this process writes what others must not meet.
+    pub(super) fn generation(&self) -> u64 {
+        self.fence
+            .as_ref()
+            .map_or(0, |fence| fence.record().generation)
+    }
+
+    /// Deletes what a former owner would still make a checkpoint of. Whatever it completes after this process has become
+    /// the owner, it completes before this.
+    pub(super) async fn refuse_former_owners(&self) -> Result<()> {
+        if self.fence.is_none() {
+            return Ok(());
+        }
+        for checkpoint in self.checkpoint_ids().await? {
+            self.delete_pending_manifests(checkpoint).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_pending_manifests(&self, checkpoint: CheckpointId) -> Result<()> {
+        let folder = self.paths.checkpoint_folder(checkpoint);
+        for file in self.blobs.list(&folder).await? {
+            if self.paths.is_pending_manifest(&file.name) {
+                self.blobs
+                    .delete(&self.paths.file(&folder, &file.name))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
