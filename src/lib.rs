@@ -81,7 +81,8 @@
 //! 3. Sealed bytes never change: neither a delta after its barrier, nor a base after its last slice.
 //! 4. What a manifest or a running checkpoint refers to is never deleted.
 //! 5. Checkpoint ids only grow, across restarts too. The id of a checkpoint that was given up is not used again.
-//! 6. A job has one owner: a second process that starts the same job finds out, says so, and stops.
+//! 6. A job has one owner: a second process that starts the same job finds out, says so, and stops; and so does one that
+//!    the job was taken from, before it commits anything.
 //! 7. In exactly-once mode a barrier never overtakes data, and no data behind it is worked off before the alignment is
 //!    complete.
 //! 8. Every queue, batch and retry has a bound with a name.

@@ -44,8 +44,9 @@ impl CheckpointStore {
     /// to is noticed at the start and not at the first checkpoint.
     ///
     /// # Errors
-    /// [`ErrorKind::Environment`].
+    /// [`ErrorKind::Conflict`] when the job belongs to another process by now; [`ErrorKind::Environment`].
     pub async fn prepare(&self) -> Result<()> {
+        self.ensure_owner().await?;
         let shared = self.paths.shared_folder();
         self.blobs.create_folder(&shared).await?;
         // Whoever locked the job has made its folder, and a process that was killed did not come to sync it.
@@ -93,7 +94,10 @@ impl CheckpointStore {
     async fn commit_manifest(&self, checkpoint: CheckpointId, content: Bytes) -> Result<()> {
         let path = self.paths.manifest(checkpoint);
         let pending = self.paths.pending_manifest(checkpoint, self.generation());
-        self.blobs.put(&pending, &[vec![content]]).await?;
+        if let Err(error) = self.blobs.put(&pending, &[vec![content]]).await {
+            self.ensure_owner().await?;
+            return Err(error.into());
+        }
         if let Err(lost) = self.ensure_owner().await {
             // Nobody would give it its name any more.
             _ = self.blobs.delete(&pending).await;

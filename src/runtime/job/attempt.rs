@@ -84,7 +84,14 @@ impl<'run> Attempt<'run> {
         let executor: SharedExecutor =
             Arc::new(BackgroundThreads(self.background.handle().clone()));
         let coordinator = self.start_coordinator(&recovery, &executor, end_sender);
-        let seeds = self.seeds(&recovery, &executor, &coordinator)?;
+        let seeds = match self.seeds(&recovery, &executor, &coordinator) {
+            Ok(seeds) => seeds,
+            Err(error) => {
+                // An actor that is dropped before it has started is started by that, when nothing runs any more.
+                let _ = coordinator.send(EndRequested).await;
+                return Err(error);
+            }
+        };
         // The loaded bytes are needed by the subtasks alone from here on.
         drop(recovery);
         let workers: Vec<Arbiter> = (0..self.run.graph.parallelism)

@@ -92,6 +92,8 @@ impl JobRun {
             self.note_restore(manifest, folder, took);
         }
         self.store.sweep_orphans(newest_valid).await;
+        // The sinks are about to take back what came after the checkpoint: by now it may be another's.
+        self.store.ensure_owner().await?;
         Ok(recovery)
     }
 
