@@ -61,6 +61,8 @@ pub struct CheckpointSection {
     pub retain: usize,
     /// A path, or a URL such as `file:///var/lib/floodmark`.
     pub storage: String,
+    /// Where savepoints go unless a request names another place: a path or a URL.
+    pub savepoint_dir: Option<String>,
 }
 
 impl Default for CheckpointSection {
@@ -74,6 +76,7 @@ impl Default for CheckpointSection {
             tolerable_failures: 0,
             retain: 1,
             storage: "floodmark-data/checkpoints".to_owned(),
+            savepoint_dir: None,
         }
     }
 }
