@@ -36,6 +36,8 @@ pub(super) struct Committer {
     pub(super) identity: JobIdentity,
     pub(super) executor: SharedExecutor,
     pub(super) clock: SharedClock,
+    /// Where savepoints go when the request does not say.
+    pub(super) savepoint_directory: Option<String>,
     /// Checkpoints whose folders are being made.
     begun: BTreeMap<CheckpointId, Begun<Result<()>>>,
     /// Manifests that are being written.
@@ -48,9 +50,13 @@ pub(super) struct Committer {
 pub(super) struct Committed {
     /// How many bytes it added to the store.
     pub(super) bytes: u64,
+    /// How many bytes it refers to, whichever checkpoint wrote them.
+    pub(super) full_bytes: u64,
+    /// How many bytes its manifest has.
+    pub(super) manifest_bytes: u64,
     /// The objects that it refers to.
     pub(super) objects: BTreeSet<ObjectName>,
-    /// Its folder in the job's own store.
+    /// Its folder: of a savepoint its own, of anything else that in the job's store.
     pub(super) folder: PathBuf,
     /// The savepoint, if one was to be written.
     pub(super) savepoint: Option<WrittenSavepoint>,
@@ -87,6 +93,7 @@ impl Committer {
         identity: JobIdentity,
         executor: SharedExecutor,
         clock: SharedClock,
+        savepoint_directory: Option<String>,
     ) -> Self {
         Self {
             store,
@@ -94,6 +101,7 @@ impl Committer {
             identity,
             executor,
             clock,
+            savepoint_directory,
             begun: BTreeMap::new(),
             writing: Vec::new(),
             cleaning: None,
@@ -169,20 +177,21 @@ impl Committer {
     }
 
     /// The checkpoint is complete: deletes, in the background, what nobody needs any more, and then calls `cleaned`.
-    /// Gives whether there is something to delete.
+    /// Gives back what is being deleted; when that is nothing at all, `cleaned` is not called.
     pub(super) fn completed(
         &mut self,
         checkpoint: CheckpointId,
         objects: BTreeSet<ObjectName>,
         cleaned: impl FnOnce() + Send + 'static,
-    ) -> bool {
+    ) -> Removal {
         let removal = self.retention.completed(checkpoint, objects);
         if removal.is_empty() {
-            return false;
+            return removal;
         }
         let started_from = self.identity.started_from.clone();
         let superseded =
             started_from.filter(|started| removal.checkpoints.contains(&started.taken_over_as));
+        let being_removed = removal.clone();
         let store = self.store.clone();
         let before = self.cleaning.take();
         self.cleaning = Some(begin(&*self.executor, async move {
@@ -198,7 +207,7 @@ impl Committer {
             cleaned();
             left
         }));
-        true
+        being_removed
     }
 
     /// The manifests that are still being written, and the cleaning that is not done yet.
@@ -257,20 +266,31 @@ async fn write(
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Bug, "the store panicked")))?;
     }
-    let mut bytes = 0;
-    if !is_savepoint {
-        // First the checkpoint, so that the job goes on from it whatever becomes of its copy.
-        bytes = manifest.uploaded_bytes + store.commit(manifest).await?;
+    if is_savepoint {
+        let Some(order) = savepoint else {
+            let message = "a savepoint has no place to go to";
+            return Err(Error::new(ErrorKind::Bug, message).into());
+        };
+        let written = write_savepoint(store, manifest, order).await?;
+        return Ok(Committed {
+            bytes: written.bytes,
+            full_bytes: written.bytes,
+            manifest_bytes: written.manifest_bytes,
+            objects: BTreeSet::new(),
+            folder: written.folder.clone(),
+            savepoint: Some(written),
+        });
     }
+    // First the checkpoint, so that the job goes on from it whatever becomes of its copy.
+    let manifest_bytes = store.commit(manifest).await?;
     let savepoint = match savepoint {
         Some(order) => Some(write_savepoint(store, manifest, order).await?),
         None => None,
     };
-    if let Some(written) = savepoint.as_ref().filter(|_| is_savepoint) {
-        bytes = written.bytes;
-    }
     Ok(Committed {
-        bytes,
+        bytes: manifest.uploaded_bytes + manifest_bytes,
+        full_bytes: manifest.referred_bytes() + manifest_bytes,
+        manifest_bytes,
         objects: manifest.objects(),
         folder: store.folder(manifest.checkpoint),
         savepoint,

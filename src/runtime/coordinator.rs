@@ -15,14 +15,14 @@ use crate::coordinator::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
-use crate::telemetry::{
-    JobPhase, JobStatus, LastCheckpoint, Metric, count_in_job, observe, observe_in_job,
-};
+use crate::telemetry::{JobPhase, JobStatus, LastCheckpoint, Metric, count};
 
 use super::background::SubtaskAck;
+use super::checkpoint_recorder::CheckpointRecorder;
 use super::committer::Committer;
-use super::message::{Control, ManifestWritten, Report, ReportBody, StoreReport, StoreReporter};
+use super::message::{Control, Report, ReportBody, StoreReport, StoreReporter};
 use super::open_requests::OpenRequests;
+use super::task_sampler::TaskSampler;
 
 mod manifests;
 mod requests;
@@ -36,6 +36,8 @@ pub(super) struct Coordinator {
     committer: Committer,
     clock: SharedClock,
     status: Arc<JobStatus>,
+    recorder: CheckpointRecorder,
+    sampler: TaskSampler,
     /// The id of the first checkpoint of this run.
     next_id: CheckpointId,
     /// Every subtask of the job, and whether it is open.
@@ -44,8 +46,6 @@ pub(super) struct Coordinator {
     requests: OpenRequests,
     /// What the request for a stop is called, and whether the input is to end first.
     stop: Option<(RequestId, bool)>,
-    /// Where savepoints go when the request does not say.
-    savepoint_directory: Option<String>,
     /// Is told what came of work in the store.
     store_reporter: StoreReporter,
     effects: Vec<Effect>,
@@ -80,12 +80,13 @@ impl Coordinator {
         next_id: CheckpointId,
         clock: SharedClock,
         status: Arc<JobStatus>,
-        savepoint_directory: Option<String>,
         store_reporter: StoreReporter,
     ) -> Self {
         Self {
             checkpoints: CheckpointCoordinator::new(settings),
             life: JobLife::new(),
+            recorder: CheckpointRecorder::beside(&committer, Arc::clone(&status)),
+            sampler: TaskSampler::default(),
             committer,
             clock,
             status,
@@ -94,7 +95,6 @@ impl Coordinator {
             ended: BTreeSet::new(),
             requests: OpenRequests::default(),
             stop: None,
-            savepoint_directory,
             store_reporter,
             effects: Vec::new(),
         }
@@ -146,6 +146,7 @@ impl Coordinator {
                 self.declined(checkpoint, &subtask, failure);
             }
             ReportBody::Committed(checkpoint) => {
+                count(Metric::Commits, &subtask.operator, subtask.index, 1);
                 let commands = self.checkpoints.committed(checkpoint, &subtask, self.now());
                 self.carry_out(commands);
             }
@@ -184,6 +185,12 @@ impl Coordinator {
         self.take_effects()
     }
 
+    /// To be called about once a second: works out rates, and writes down what became of checkpoints.
+    pub(super) fn look_after_figures(&mut self) {
+        self.sampler.sample(&self.status, self.clock.elapsed());
+        self.recorder.save();
+    }
+
     fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
@@ -202,23 +209,11 @@ impl Coordinator {
         subtask: &SubtaskId,
         acknowledgement: Box<SubtaskAck>,
     ) {
-        let (operator, index) = (&subtask.operator, subtask.index);
-        let figures = &acknowledgement.figures;
-        let stall = figures.sync_duration.as_secs_f64();
-        observe(Metric::BarrierStall, operator, index, stall);
-        debug!(
-            %checkpoint,
-            %subtask,
-            start_delay = ?figures.start_delay,
-            alignment = ?figures.alignment_duration,
-            sync = ?figures.sync_duration,
-            r#async = ?figures.async_duration,
-            bytes = figures.uploaded_bytes,
-            "acknowledged"
-        );
         if self.checkpoints.history().has_failed(checkpoint) {
             warn!(%checkpoint, %subtask, "late acknowledgement of a checkpoint that has failed");
         }
+        self.recorder
+            .acknowledged(checkpoint, subtask, &acknowledgement);
         self.committer
             .acknowledged(checkpoint, subtask, &acknowledgement);
         let commands =
@@ -268,6 +263,8 @@ impl Coordinator {
                 CheckpointCommand::Trigger { checkpoint, kind } => {
                     debug!(%checkpoint, %kind, "triggered");
                     self.committer.begin(checkpoint);
+                    self.recorder
+                        .triggered(checkpoint, kind, self.subtasks.len());
                     self.tell_all(Control::Trigger {
                         checkpoint,
                         stop: kind == CheckpointKind::Stop,
@@ -321,7 +318,7 @@ impl Coordinator {
             warn!(%checkpoint, %failure, "checkpoint failed");
         }
         self.status.checkpoint_failed();
-        count_in_job(Metric::CheckpointsFailed, 1);
+        self.recorder.failed(checkpoint, failure);
         self.committer.aborted(checkpoint);
         self.tell_all(Control::Abort(checkpoint));
     }
@@ -363,10 +360,12 @@ impl Coordinator {
             let kind = failure.error.kind();
             Error::new(kind, failure.to_string())
         });
+        let mut tasks = self.committer.take_tasks();
+        tasks.extend(self.recorder.finish());
         self.effects.push(Effect::End(JobEnd {
             state,
             failure,
-            tasks: self.committer.take_tasks(),
+            tasks,
         }));
     }
 }

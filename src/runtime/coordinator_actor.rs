@@ -11,6 +11,7 @@ use crate::model::{SharedClock, SubtaskId};
 use super::coordinator::{Coordinator, Effect, JobEnd};
 use super::message::{Control, Opened, Report, StoreReport};
 use super::request::Request;
+use super::task_sampler::SAMPLE_INTERVAL;
 
 /// The coordinator of one run of a job. It lives on the job's own thread.
 pub(super) struct CoordinatorActor {
@@ -80,6 +81,9 @@ impl Actor for CoordinatorActor {
     fn started(&mut self, context: &mut Self::Context) {
         let effects = self.coordinator.start();
         self.carry_out(effects, context);
+        context.run_interval(SAMPLE_INTERVAL, |actor, _| {
+            actor.coordinator.look_after_figures();
+        });
     }
 }
 

@@ -90,6 +90,7 @@ mod copy;
 mod crash_tests;
 mod damage;
 mod deferred;
+mod history_file;
 mod manifest;
 mod manifest_file;
 mod objects;

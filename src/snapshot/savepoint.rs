@@ -28,6 +28,8 @@ pub struct WrittenSavepoint {
     pub folder: PathBuf,
     /// How many bytes it has, with its manifest.
     pub bytes: u64,
+    /// How many bytes its manifest has.
+    pub manifest_bytes: u64,
 }
 
 /// Where a savepoint is being written.
@@ -86,7 +88,7 @@ impl CheckpointStore {
         manifest.kind = SnapshotKind::Savepoint;
         manifest.uploaded_bytes = bytes;
         let content = manifest_file::encode(&manifest)?;
-        let bytes = bytes + content.len() as u64;
+        let manifest_bytes = content.len() as u64;
         // The order counts: no manifest may survive a power cut that its objects do not.
         blobs.sync_folder(&target.paths.folder()).await?;
         let (path, pending) = (target.paths.manifest(), target.paths.pending_manifest());
@@ -96,7 +98,8 @@ impl CheckpointStore {
         self.forget_note(checkpoint).await?;
         Ok(WrittenSavepoint {
             folder: directory.join(folder),
-            bytes,
+            bytes: bytes + manifest_bytes,
+            manifest_bytes,
         })
     }
 

@@ -277,7 +277,8 @@ impl CheckpointStore {
         self.blobs.full_path(&folder)
     }
 
-    pub(super) fn shown_folder(&self, checkpoint: CheckpointId) -> String {
+    /// The same as text.
+    pub fn shown_folder(&self, checkpoint: CheckpointId) -> String {
         self.folder(checkpoint).display().to_string()
     }
 }

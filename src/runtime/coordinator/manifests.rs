@@ -15,7 +15,7 @@ use crate::runtime::message::{ManifestWritten, StoreReport};
 use crate::runtime::open_requests::Completed;
 use crate::runtime::request::CompletedCheckpoint;
 use crate::snapshot::SnapshotKind;
-use crate::telemetry::{LastCheckpoint, Metric, count_in_job, observe_in_job};
+use crate::telemetry::LastCheckpoint;
 
 use super::Coordinator;
 
@@ -117,7 +117,7 @@ impl Coordinator {
                 savepoint,
             };
             self.requests.completed(checkpoint, completed);
-            count_in_job(Metric::CheckpointsCompleted, 1);
+            self.recorder.completed(checkpoint, duration, &committed);
             self.committer.savepoint_written(checkpoint);
             return;
         }
@@ -137,16 +137,15 @@ impl Coordinator {
             duration,
             bytes,
         });
-        count_in_job(Metric::CheckpointsCompleted, 1);
-        observe_in_job(Metric::CheckpointDuration, duration.as_secs_f64());
-        observe_in_job(Metric::CheckpointBytes, bytes as f64);
+        self.recorder.completed(checkpoint, duration, &committed);
         let reporter = Arc::clone(&self.store_reporter);
         let cleaned = move || reporter(StoreReport::Cleaned);
-        if self
+        let removal = self
             .committer
-            .completed(checkpoint, committed.objects, cleaned)
-        {
+            .completed(checkpoint, committed.objects, cleaned);
+        if !removal.is_empty() {
             self.checkpoints.cleaning_begun();
         }
+        self.recorder.discarded(&removal.checkpoints);
     }
 }

@@ -45,7 +45,7 @@ impl Coordinator {
 
     /// The directory that a savepoint goes to.
     fn directory(&self, requested: Option<String>) -> Result<PathBuf> {
-        let directory = requested.or_else(|| self.savepoint_directory.clone());
+        let directory = requested.or_else(|| self.committer.savepoint_directory.clone());
         let directory = directory.ok_or_else(|| {
             Error::new(
                 ErrorKind::Configuration,

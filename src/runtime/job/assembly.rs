@@ -49,6 +49,7 @@ impl JobRun {
             },
             Arc::clone(executor),
             self.clock.clone(),
+            self.savepoint_directory.clone(),
         );
         let subtasks = plan.chains.iter().flat_map(|chain| {
             (0..self.graph.parallelism).map(|index| SubtaskId::new(chain.id.clone(), index))
@@ -60,7 +61,6 @@ impl JobRun {
             recovery.next_id(),
             self.clock.clone(),
             self.status.clone(),
-            self.savepoint_directory.clone(),
             store_reporter,
         )
     }
