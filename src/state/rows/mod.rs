@@ -29,6 +29,7 @@ mod codec;
 mod decode;
 mod encode;
 mod layout;
+mod operator_state;
 mod piece_reader;
 mod row_value;
 mod schema_parser;
@@ -38,5 +39,6 @@ mod value_schema;
 mod tests;
 
 pub use codec::{DecodedValue, StateCodec, ValueCodec};
+pub use operator_state::{OperatorStateCodec, OperatorStateItem};
 pub use piece_reader::{PieceCounts, PieceReader, StoredRecord};
 pub use row_value::RowValue;

@@ -99,6 +99,11 @@ impl PieceReader {
         })
     }
 
+    /// How many records there are, as the footer says.
+    pub fn expected_counts(&self) -> PieceCounts {
+        self.expected
+    }
+
     /// Calls `apply` with each record that is complete now.
     ///
     /// # Errors
