@@ -87,6 +87,7 @@ mod history_file;
 mod manifest;
 mod manifest_file;
 mod objects;
+pub mod offline;
 mod recovery;
 mod restore_plan;
 mod retention;
