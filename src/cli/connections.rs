@@ -65,7 +65,8 @@ fn no_such_checkpoint(job: &JobFile, id: Option<u64>) -> Error {
     Error::new(ErrorKind::Configuration, message)
 }
 
-fn store_location(job: &JobFile) -> Result<StoreLocation> {
+/// Where the job's checkpoints are.
+pub(super) fn store_location(job: &JobFile) -> Result<StoreLocation> {
     let working_directory =
         std::env::current_dir().map_err(|error| Error::io("find the working directory", error))?;
     StoreLocation::parse(&job.checkpoint.storage, &working_directory)
