@@ -237,7 +237,7 @@ impl ShownAggregate {
             0 => RowValue::Null,
             _ => RowValue::from_float(self.average(bits, count)),
         };
-        if expected.to_json() == given.to_string() {
+        if ColumnValue::parse(ColumnType::Float64, given)?.show() == expected {
             return Ok(());
         }
         Err(wrong(format!(
@@ -284,4 +284,76 @@ fn damaged() -> Error {
 
 fn wrong(message: String) -> Error {
     Error::new(ErrorKind::Data, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rows(state: &str) -> AggregateRows {
+        let item = json!({ "schema": {
+            "key": ["origin string"],
+            "map_key": null,
+            "aggregates": ["count()", "avg(delay float64)", "max(carrier string)", "first(at timestamp)"],
+        }});
+        AggregateRows::new(state, &item).unwrap()
+    }
+
+    fn list(numbers: &[u64]) -> RowValue {
+        let number = |number: &u64| RowValue::Integer(i128::from(*number));
+        RowValue::List(numbers.iter().map(number).collect())
+    }
+
+    #[test]
+    fn what_is_shown_of_a_value_makes_the_same_value() {
+        let stored = [0, 3, 4.5_f64.to_bits(), 2, 1_357_380_000_250, 1];
+        let shown = rows(NUMBERS).show_value(list(&stored)).unwrap().to_json();
+        let expected = "{\"count()\":3,\"avg(delay float64)\":2.25,\"avg(delay float64).sum\":4.5,\
+                        \"avg(delay float64).count\":2,\"first(at timestamp)\":\"2013-01-05T10:00:00.25Z\",\
+                        \"first(at timestamp).count\":1}";
+        assert_eq!(shown, expected);
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(rows(NUMBERS).store_value(&shown).unwrap(), json!(stored));
+        let texts = RowValue::List(vec![RowValue::Text("UA".to_owned())]);
+        let shown = rows(TEXTS).show_value(texts).unwrap().to_json();
+        assert_eq!(shown, "{\"max(carrier string)\":\"UA\"}");
+        let shown = serde_json::from_str(&shown).unwrap();
+        assert_eq!(rows(TEXTS).store_value(&shown).unwrap(), json!(["UA"]));
+    }
+
+    #[test]
+    fn values_that_contradict_themselves_are_refused() {
+        let good = json!({
+            "count()": 3, "avg(delay float64)": null, "avg(delay float64).sum": 0.0,
+            "avg(delay float64).count": 0, "first(at timestamp)": null, "first(at timestamp).count": 0,
+        });
+        assert!(rows(NUMBERS).store_value(&good).is_ok());
+        let check = |name: &str, value: Value, expected: &str| {
+            let mut wrong = good.clone();
+            wrong[name] = value;
+            let error = rows(NUMBERS).store_value(&wrong).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        check("count()", json!(-1), "a count is needed");
+        check(
+            "avg(delay float64)",
+            json!(7.0),
+            "follows from the sum and the count",
+        );
+        check(
+            "first(at timestamp).count",
+            json!(2),
+            "it is null, and its count is 2",
+        );
+        check(
+            "first(at timestamp)",
+            json!("noon"),
+            "a value of type timestamp is needed",
+        );
+        check("last(at timestamp)", json!(1), "there is no column");
+        let damaged = rows(NUMBERS).show_value(list(&[1, 2, 3])).unwrap_err();
+        assert_eq!(damaged.kind(), ErrorKind::Corrupt);
+    }
 }
