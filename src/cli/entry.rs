@@ -7,10 +7,12 @@ use clap::Parser;
 
 use super::arguments::{Arguments, CheckpointsCommand, Command};
 use super::exit_status::ExitStatus;
+use super::offline_arguments::StateCommand;
 use super::report::describe_error;
 use super::savepoint_arguments::SavepointCommand;
 use super::{
-    checkpoints_inspect, checkpoints_list, run, savepoint_inspect, savepoint_list, validate,
+    checkpoints_diff, checkpoints_inspect, checkpoints_list, run, savepoint_inspect,
+    savepoint_list, snapshot_verify, state_ls, state_read, validate,
 };
 use crate::error::Result;
 use crate::telemetry::{TerminalLine, init_logging};
@@ -63,6 +65,15 @@ fn execute(
         Command::Checkpoints(CheckpointsCommand::Inspect(inspect)) => {
             checkpoints_inspect::inspect(&inspect)?;
         }
+        Command::Checkpoints(CheckpointsCommand::Verify(verify)) => {
+            return snapshot_verify::verify_checkpoints(&verify, line);
+        }
+        Command::Checkpoints(CheckpointsCommand::Diff(diff)) => checkpoints_diff::diff(&diff)?,
+        Command::Savepoint(SavepointCommand::Verify(verify)) => {
+            return snapshot_verify::verify_snapshot(&verify, line);
+        }
+        Command::State(StateCommand::Ls(ls)) => state_ls::ls(&ls)?,
+        Command::State(StateCommand::Read(read)) => state_read::read(&read)?,
     }
     Ok(ExitStatus::Success)
 }
