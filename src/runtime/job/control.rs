@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use actix::Addr;
 
-use crate::runtime::coordinator::Request;
+use crate::error::{Error, ErrorKind};
 use crate::runtime::coordinator_actor::CoordinatorActor;
+use crate::runtime::request::{
+    CompletedCheckpoint, CompletedStop, Request, SavepointRequest, StopRequest,
+};
+use crate::runtime::ticket::Ticket;
 
-/// Controls a running job, from any thread. Once the job has ended, nothing that is asked for has an effect.
+/// Controls a running job, from any thread. Once the job has ended, nothing that is asked for has an effect, and the
+/// tickets say so.
 #[derive(Clone)]
 pub struct JobControl(Arc<Relay>);
 
@@ -19,14 +24,27 @@ impl JobControl {
     }
 
     /// Asks for a checkpoint now.
-    pub fn checkpoint(&self) {
-        self.0.pass_on(Request::Checkpoint);
+    pub fn checkpoint(&self) -> Ticket<CompletedCheckpoint> {
+        let (answer, ticket) = Ticket::new();
+        self.0.pass_on(Request::Checkpoint(answer));
+        ticket
     }
 
-    /// Asks the job to stop with a last checkpoint, from which it can be resumed. A job that has failed, and waits to be
-    /// started again, ends without one.
-    pub fn stop(&self) {
-        self.0.pass_on(Request::Stop);
+    /// Asks for a savepoint now: a self-contained snapshot that belongs to whoever asks. The job commits nothing outside
+    /// on account of it, and goes on.
+    pub fn savepoint(&self, request: SavepointRequest) -> Ticket<CompletedCheckpoint> {
+        let (answer, ticket) = Ticket::new();
+        self.0.pass_on(Request::Savepoint(request, answer));
+        ticket
+    }
+
+    /// Asks the job to stop with a last checkpoint, from which it can be resumed. The ticket is answered when everything
+    /// up to it is committed. When a savepoint is asked for and its directory cannot be used, the job goes on. A job that
+    /// has failed, and waits to be started again, ends without a checkpoint.
+    pub fn stop(&self, request: StopRequest) -> Ticket<CompletedStop> {
+        let (answer, ticket) = Ticket::new();
+        self.0.pass_on(Request::Stop(request, answer));
+        ticket
     }
 
     /// Asks the job to end at once; it can be resumed from its newest checkpoint.
@@ -54,14 +72,24 @@ struct RelayState {
 impl Relay {
     fn pass_on(&self, request: Request) {
         let mut state = self.lock();
-        match (&state.coordinator, request) {
-            (Some(coordinator), _) => coordinator.do_send(request),
-            (None, Request::Stop | Request::Cancel) => {
+        if let Some(coordinator) = &state.coordinator {
+            return coordinator.do_send(request);
+        }
+        match request {
+            Request::Cancel
+            | Request::Stop(
+                StopRequest {
+                    savepoint: None, ..
+                },
+                _,
+            ) => {
                 state.end_requested = true;
                 self.end_requested.notify_all();
             }
-            (None, Request::Checkpoint) => {
-                tracing::debug!("nothing runs that a checkpoint could be taken of");
+            // Nobody need wait for the answer.
+            Request::Stop(_, answer) => drop(answer.send(Err(nothing_runs()))),
+            Request::Checkpoint(answer) | Request::Savepoint(_, answer) => {
+                drop(answer.send(Err(nothing_runs())));
             }
         }
     }
@@ -95,6 +123,13 @@ impl Relay {
     }
 }
 
+fn nothing_runs() -> Error {
+    Error::new(
+        ErrorKind::Environment,
+        "NOT_ALL_REQUIRED_TASKS_RUNNING: the job has failed, and waits to be started again",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,10 +139,19 @@ mod tests {
 
     #[test]
     fn a_request_to_end_ends_the_wait_between_two_attempts() {
-        for ask in [JobControl::stop, JobControl::cancel] {
+        let stop = |control: &JobControl| drop(control.stop(StopRequest::default()));
+        for ask in [stop, |control: &JobControl| control.cancel()] {
             let relay = Arc::new(Relay::default());
             assert!(!relay.wait(Duration::ZERO));
-            JobControl::over(&relay).checkpoint();
+            let error = JobControl::over(&relay).checkpoint().wait().unwrap_err();
+            let reason = "NOT_ALL_REQUIRED_TASKS_RUNNING: ";
+            assert!(error.to_string().starts_with(reason), "{error}");
+            let with_savepoint = StopRequest {
+                savepoint: Some(SavepointRequest::default()),
+                drain: false,
+            };
+            let stopped = JobControl::over(&relay).stop(with_savepoint);
+            assert!(stopped.wait().is_err());
             assert!(!relay.wait(Duration::ZERO));
             let control = JobControl::over(&relay);
             std::thread::scope(|scope| {

@@ -14,6 +14,7 @@ mod history;
 mod outcome;
 mod recovery;
 mod run;
+mod start_from;
 
 pub(crate) use claim::JobClaim;
 pub use control::JobControl;

@@ -7,14 +7,15 @@ use tracing::{info, warn};
 
 use super::run::JobRun;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{CheckpointId, OperatorId};
-use crate::snapshot::{Deferral, LoadedCheckpoint, Manifest, Recovery, SubtaskEntry};
+use crate::model::CheckpointId;
+use crate::snapshot::{Deferral, Manifest, Recovery};
 use crate::state::KeyedStateBackend;
 
 /// The checkpoint ids that a run of the job has used, over all its attempts.
 #[derive(Debug, Default)]
 pub(super) struct UsedIds {
-    /// The least id that the run has used or will use. Nothing before the first attempt has recovered.
+    /// The checkpoint that the run goes on from, or the least id that it will use. Nothing before the first attempt has
+    /// recovered.
     first: Option<CheckpointId>,
     /// The last one. An attempt may have used ids that the store knows nothing of.
     last: Option<CheckpointId>,
@@ -29,7 +30,10 @@ impl UsedIds {
     /// Sees to it that the next attempt uses none of them again.
     fn exclude_from(&mut self, recovery: &mut Recovery) {
         recovery.highest_id = recovery.highest_id.max(self.last);
-        self.first.get_or_insert(recovery.next_id());
+        let origin = recovery.checkpoint.as_ref();
+        let origin = origin.map(|loaded| loaded.manifest().checkpoint);
+        self.first
+            .get_or_insert(origin.unwrap_or(recovery.next_id()));
     }
 }
 
@@ -44,21 +48,24 @@ impl JobRun {
         background: &Handle,
     ) -> Result<Recovery> {
         self.store.prepare().await?;
-        let since = match (self.fresh, used.first) {
-            (false, _) => CheckpointId::default(),
-            // A run that was started fresh goes on from its own checkpoints only.
-            (true, Some(first)) => first,
-            (true, None) => {
-                let mut recovery = self.store.start_fresh().await?;
-                self.store.sweep_orphans(None).await;
-                used.exclude_from(&mut recovery);
-                return Ok(recovery);
+        let since = match used.first {
+            None => {
+                if let Some(start) = &self.start_from {
+                    self.take_over(start).await?;
+                } else if self.fresh {
+                    let mut recovery = self.store.start_fresh().await?;
+                    self.store.sweep_orphans(None).await;
+                    used.exclude_from(&mut recovery);
+                    return Ok(recovery);
+                }
+                // A later attempt has it still.
+                self.resume_history().await;
+                CheckpointId::default()
             }
+            // A run that was started fresh goes on from its own checkpoints only.
+            Some(first) if self.fresh => first,
+            Some(_) => CheckpointId::default(),
         };
-        // A later attempt has it still.
-        if used.first.is_none() {
-            self.resume_history().await;
-        }
         let deferral = self.deferral(background);
         let begun = self.clock.elapsed();
         let mut recovery = self.store.load_newest(Some(&deferral), since).await?;
@@ -81,7 +88,7 @@ impl JobRun {
                 info!(%checkpoint, "the job had already finished, nothing is left to do; --fresh runs it again");
             }
             (Some(loaded), Some(checkpoint)) => {
-                self.refuse_lost_operators(loaded)?;
+                self.check_operators(loaded.manifest(), &format!("checkpoint {checkpoint}"))?;
                 info!(%checkpoint, "the job is resumed from a checkpoint");
             }
             _ => {}
@@ -90,6 +97,9 @@ impl JobRun {
             let manifest = loaded.manifest();
             let folder = self.store.shown_folder(manifest.checkpoint);
             self.note_restore(manifest, folder, took);
+        }
+        if let Some(loaded) = &recovery.checkpoint {
+            self.finish_claim(loaded.manifest()).await?;
         }
         self.store.sweep_orphans(newest_valid).await;
         // The sinks are about to take back what came after the checkpoint: by now it may be another's.
@@ -136,30 +146,5 @@ impl JobRun {
                 ))
             })
         })
-    }
-
-    /// State of an operator that the job no longer has would be lost with the next checkpoint: better to stop here.
-    fn refuse_lost_operators(&self, loaded: &LoadedCheckpoint) -> Result<()> {
-        let manifest = loaded.manifest();
-        let is_known = |id: &OperatorId| self.graph.nodes().iter().any(|node| node.id == *id);
-        let lost = manifest.operators.iter().find(|(id, entry)| {
-            let holds_state = |subtask: &SubtaskEntry| {
-                !subtask.items.is_empty()
-                    || !subtask.operator_state.is_empty()
-                    || !subtask.keyed.is_empty()
-            };
-            !is_known(id) && entry.subtasks.iter().any(holds_state)
-        });
-        match lost {
-            None => Ok(()),
-            Some((id, _)) => Err(Error::new(
-                ErrorKind::Configuration,
-                format!(
-                    "checkpoint {} holds state of operator \"{id}\", which the job no longer has; bring it back under \
-                     this id, or start with --fresh",
-                    manifest.checkpoint
-                ),
-            )),
-        }
     }
 }
