@@ -71,7 +71,8 @@ impl CheckpointStore {
     }
 
     /// Deletes what a former owner would still make a checkpoint of. Whatever it completes after this process has become
-    /// the owner, it completes before this.
+    /// the owner, it completes before this. What a later owner is about to complete stays: this process may have lost the
+    /// job already.
     pub(super) async fn refuse_former_owners(&self) -> Result<()> {
         if self.fence.is_none() {
             return Ok(());
@@ -85,7 +86,8 @@ impl CheckpointStore {
     async fn delete_pending_manifests(&self, checkpoint: CheckpointId) -> Result<()> {
         let folder = self.paths.checkpoint_folder(checkpoint);
         for file in self.blobs.list(&folder).await? {
-            if self.paths.is_pending_manifest(&file.name) {
+            let generation = self.paths.generation_of_pending_manifest(&file.name);
+            if generation.is_some_and(|generation| generation <= self.generation()) {
                 self.blobs
                     .delete(&self.paths.file(&folder, &file.name))
                     .await?;

@@ -122,9 +122,11 @@ impl StoragePaths {
         self.file(&self.checkpoint_folder(checkpoint), &name)
     }
 
-    /// Whether a file of this name, in a checkpoint's folder, is a manifest that was never given its own name.
-    pub fn is_pending_manifest(&self, file_name: &str) -> bool {
-        file_name.starts_with(MANIFEST_FILE) && file_name.ends_with(PENDING_SUFFIX)
+    /// The generation of the owner that was about to make this file of a checkpoint's folder the manifest; nothing when
+    /// the file is something else.
+    pub fn generation_of_pending_manifest(&self, file_name: &str) -> Option<u64> {
+        let rest = file_name.strip_prefix(MANIFEST_FILE)?.strip_prefix('.')?;
+        rest.strip_suffix(PENDING_SUFFIX)?.parse().ok()
     }
 
     /// Who owns the job.
@@ -203,12 +205,13 @@ mod tests {
         let pending = paths.pending_manifest(CheckpointId(7), 3);
         assert_eq!(pending.as_str(), "flights/chk-7/manifest.json.3.pending");
         for (name, expected) in [
-            ("manifest.json.3.pending", true),
-            ("manifest.json.pending", true),
-            ("manifest.json", false),
-            ("sum-0.state", false),
+            ("manifest.json.3.pending", Some(3)),
+            ("manifest.json.pending", None),
+            ("manifest.json", None),
+            ("sum-0.state", None),
         ] {
-            assert_eq!(paths.is_pending_manifest(name), expected, "{name}");
+            let generation = paths.generation_of_pending_manifest(name);
+            assert_eq!(generation, expected, "{name}");
         }
         assert_eq!(
             paths.manifest(CheckpointId(7)).as_str(),
