@@ -181,6 +181,16 @@ impl Known {
 
     /// Makes a part that the checkpoint holds as pending visible.
     fn finish(&self, part: Part, length: u64) -> Result<()> {
+        let path = self.folder.path_of(part, PartState::Finished);
+        if fs::metadata(&path).is_ok_and(|finished| finished.len() == length) {
+            // A process from which the job was taken over may have begun a file of the same number.
+            for state in [PartState::InProgress, PartState::Pending] {
+                if self.folder.path_of(part, state).exists() {
+                    self.folder.remove(part, state)?;
+                }
+            }
+            return Ok(());
+        }
         match self.find(part)? {
             (PartState::InProgress, _) => Err(self.lost(part, "was begun anew after it")),
             (_, found) if found != length => {
