@@ -11,12 +11,12 @@ use crate::coordinator::CheckpointSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{JobGraph, JobOutline};
 use crate::model::{SharedClock, SystemClock, hash_key};
-use crate::runtime::{JobControl, JobRun};
+use crate::runtime::JobRun;
 use crate::snapshot::CheckpointStore;
 use crate::storage::{JobLock, StoreLocation};
 use crate::telemetry::JobStatus;
 
-pub use crate::runtime::JobOutcome;
+pub use crate::runtime::{JobControl, JobOutcome};
 
 /// How a job is run, as opposed to what it does.
 #[derive(Clone)]

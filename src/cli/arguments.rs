@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::control_arguments::{
+    CANCEL_EXAMPLES, CHECKPOINT_EXAMPLES, ControlArguments, LookArguments, SAVEPOINT_EXAMPLES,
+    STATUS_EXAMPLES, STOP_EXAMPLES, SavepointArguments, StopArguments,
+};
 use crate::telemetry::{LogFormat, LogSettings};
 
 const EXIT_CODES: &str = "\
@@ -15,7 +19,8 @@ Exit codes:
   130  interrupted at once, by a second signal
 
 Environment:
-  FLOODMARK_LOG  what is logged from which module, for example warn,floodmark::coordinator=trace";
+  FLOODMARK_LOG    what is logged from which module, for example warn,floodmark::coordinator=trace
+  FLOODMARK_TOKEN  the token that requests to a running job must bear, unless the job file names a file";
 
 const RUN_EXAMPLES: &str = "\
 SIGINT or SIGTERM stops the job with a last checkpoint; a second one ends it at once.
@@ -36,7 +41,8 @@ Examples:
 const LIST_EXAMPLES: &str = "\
 Examples:
   floodmark checkpoints list flights.toml
-  floodmark checkpoints list flights.toml --json";
+  floodmark checkpoints list flights.toml --json
+  floodmark checkpoints list flights.toml --history --subtasks";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -76,6 +82,21 @@ pub(super) enum Command {
     /// Check a job file without running it
     #[command(after_help = VALIDATE_EXAMPLES)]
     Validate(JobArgument),
+    /// Show how a running job gets on
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(LookArguments),
+    /// Take a checkpoint of a running job
+    #[command(after_help = CHECKPOINT_EXAMPLES)]
+    Checkpoint(ControlArguments),
+    /// Take a savepoint of a running job
+    #[command(after_help = SAVEPOINT_EXAMPLES)]
+    Savepoint(SavepointArguments),
+    /// Stop a running job with a last checkpoint
+    #[command(after_help = STOP_EXAMPLES)]
+    Stop(StopArguments),
+    /// End a running job at once
+    #[command(after_help = CANCEL_EXAMPLES)]
+    Cancel(LookArguments),
     /// Look at a job's checkpoints
     #[command(subcommand)]
     Checkpoints(CheckpointsCommand),
@@ -118,6 +139,12 @@ pub(super) struct RunArguments {
 pub(super) struct ListArguments {
     #[command(flatten)]
     pub(super) job: JobArgument,
+    /// Say what became of the last checkpoints, failed and deleted ones too
+    #[arg(long)]
+    pub(super) history: bool,
+    /// Say it for each subtask
+    #[arg(long, requires = "history")]
+    pub(super) subtasks: bool,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -234,7 +261,17 @@ mod tests {
 
     #[test]
     fn every_command_has_examples_in_its_help() {
-        for command in ["run", "validate", "checkpoints list", "checkpoints inspect"] {
+        for command in [
+            "run",
+            "validate",
+            "status",
+            "checkpoint",
+            "savepoint",
+            "stop",
+            "cancel",
+            "checkpoints list",
+            "checkpoints inspect",
+        ] {
             let help = parse(&format!("floodmark {command} --help")).unwrap_err();
             assert_eq!(help.exit_code(), 0);
             assert!(

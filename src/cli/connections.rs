@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::checkpoint_row::{CheckpointDetail, CheckpointRow, CheckpointStatus, PieceRow};
 use super::running_job::RunningJob;
+use super::serving;
 use super::state_rows::state_rows;
 use crate::config::JobFile;
 use crate::engine::{Engine, EngineSettings};
@@ -12,6 +13,7 @@ use crate::graph;
 use crate::model::{CheckpointId, EventTime, KeyGroupRange, OperatorId};
 use crate::snapshot::{CheckpointStore, ListedCheckpoint, Manifest, SnapshotKind, SubtaskEntry};
 use crate::storage::StoreLocation;
+use crate::telemetry::statistics::{CheckpointReport, HISTORY_BYTES_MAX, decode_history};
 
 /// Checks what the components' options mean, and whether the columns fit together.
 pub(super) fn check_graph(job: &JobFile) -> Result<()> {
@@ -19,19 +21,31 @@ pub(super) fn check_graph(job: &JobFile) -> Result<()> {
     graph::build(job).map(drop)
 }
 
-/// Starts the job; `fresh` ignores its checkpoints.
-pub(super) fn start(job: &JobFile, fresh: bool) -> Result<RunningJob> {
+/// Starts the job, and its server if it is to have one; `fresh` ignores its checkpoints.
+pub(super) fn start(
+    job: &JobFile,
+    fresh: bool,
+    environment_token: Option<&str>,
+) -> Result<RunningJob> {
+    let server = serving::prepare(job, environment_token)?;
     let settings = EngineSettings {
         fresh,
         ..EngineSettings::from(job)
     };
     let handle = Engine::new(graph::build(job)?, settings).start()?;
+    let serving = server.map(|server| server.serve(job, &handle)).transpose();
+    let serving = serving.inspect_err(|_| handle.cancel())?;
     let (stop, cancel) = (handle.control(), handle.control());
     Ok(RunningJob {
         status: handle.status(),
         stop: Box::new(move || stop.stop()),
         cancel: Box::new(move || cancel.cancel()),
-        wait: Box::new(move || handle.wait()),
+        wait: Box::new(move || {
+            let outcome = handle.wait();
+            // Whoever asked for the job's end is told how it went before the process ends.
+            drop(serving);
+            outcome
+        }),
     })
 }
 
@@ -40,6 +54,19 @@ pub(super) fn checkpoints(job: &JobFile) -> Result<Vec<CheckpointRow>> {
     let mut listed = with_store(job, async |store| store.list().await)?;
     listed.reverse();
     Ok(listed.iter().map(row).collect())
+}
+
+/// What became of the job's last checkpoints, the oldest first.
+pub(super) fn history(job: &JobFile) -> Result<Vec<CheckpointReport>> {
+    let read = with_store(job, async |store| {
+        store.read_history(HISTORY_BYTES_MAX).await
+    })?;
+    let Some(bytes) = read else {
+        return Ok(Vec::new());
+    };
+    let decoded = decode_history(&bytes);
+    let (_, reports) = decoded.map_err(|error| error.context("the history of checkpoints"))?;
+    Ok(reports)
 }
 
 /// What checkpoint `id`, or the newest one, consists of.
@@ -65,7 +92,7 @@ fn no_such_checkpoint(job: &JobFile, id: Option<u64>) -> Error {
     Error::new(ErrorKind::Configuration, message)
 }
 
-fn store_location(job: &JobFile) -> Result<StoreLocation> {
+pub(super) fn store_location(job: &JobFile) -> Result<StoreLocation> {
     let working_directory =
         std::env::current_dir().map_err(|error| Error::io("find the working directory", error))?;
     StoreLocation::parse(&job.checkpoint.storage, &working_directory)

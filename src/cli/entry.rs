@@ -6,18 +6,16 @@ use std::io::Write;
 use clap::Parser;
 
 use super::arguments::{Arguments, CheckpointsCommand, Command};
+use super::environment::Environment;
 use super::exit_status::ExitStatus;
 use super::report::describe_error;
-use super::{checkpoints_inspect, checkpoints_list, run, validate};
+use super::{checkpoints_inspect, checkpoints_list, control, run, validate};
 use crate::error::Result;
 use crate::telemetry::{TerminalLine, init_logging};
 
-/// Does what the command line asks for. `arguments` starts with the program's name; `log_filter` is the environment's
-/// word on what is logged, if it has any. Call it once: it sets up logging for the whole process.
-pub fn main(
-    arguments: impl IntoIterator<Item = OsString>,
-    log_filter: Option<String>,
-) -> ExitStatus {
+/// Does what the command line asks for. `arguments` starts with the program's name; `environment` is
+/// what that of the process says. Call it once: it sets up logging for the whole process.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitStatus {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -33,7 +31,7 @@ pub fn main(
         true => TerminalLine::hidden(),
         false => TerminalLine::new(),
     };
-    execute(arguments, log_filter, &line).unwrap_or_else(|error| {
+    execute(arguments, environment, &line).unwrap_or_else(|error| {
         // The same: a closed standard error leaves the exit status only.
         let _ = writeln!(std::io::stderr(), "{}", describe_error(&error));
         ExitStatus::of_error(&error)
@@ -42,13 +40,20 @@ pub fn main(
 
 fn execute(
     arguments: Arguments,
-    log_filter: Option<String>,
+    environment: Environment,
     line: &TerminalLine,
 ) -> Result<ExitStatus> {
+    let Environment { log_filter, token } = environment;
+    let token = token.as_deref();
     init_logging(&arguments.log.settings(log_filter), line)?;
     match arguments.command {
-        Command::Run(run) => return run::run(&run, line),
-        Command::Validate(job) => validate::validate(&job.path)?,
+        Command::Run(run) => return run::run(&run, token, line),
+        Command::Validate(job) => validate::validate(&job.path, token)?,
+        Command::Status(status) => control::status(&status, token)?,
+        Command::Checkpoint(checkpoint) => control::checkpoint(&checkpoint, token, line)?,
+        Command::Savepoint(savepoint) => control::savepoint(&savepoint, token, line)?,
+        Command::Stop(stop) => control::stop(&stop, token, line)?,
+        Command::Cancel(cancel) => control::cancel(&cancel, token)?,
         Command::Checkpoints(CheckpointsCommand::List(list)) => checkpoints_list::list(&list)?,
         Command::Checkpoints(CheckpointsCommand::Inspect(inspect)) => {
             checkpoints_inspect::inspect(&inspect)?;

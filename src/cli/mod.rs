@@ -3,10 +3,14 @@
 mod arguments;
 mod attend;
 mod checkpoint_row;
+mod checkpoints_history;
 mod checkpoints_inspect;
 mod checkpoints_list;
 mod connections;
+mod control;
+mod control_arguments;
 mod entry;
+mod environment;
 mod exit_status;
 mod interrupts;
 mod load;
@@ -14,9 +18,11 @@ mod output;
 mod report;
 mod run;
 mod running_job;
+mod serving;
 mod state_rows;
 mod text_table;
 mod validate;
 
 pub use entry::main;
+pub use environment::Environment;
 pub use exit_status::ExitStatus;

@@ -15,7 +15,7 @@ use crate::coordinator::{
 };
 use crate::error::{Error, ErrorKind};
 use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
-use crate::telemetry::{JobPhase, JobStatus, LastCheckpoint, Metric, count};
+use crate::telemetry::{JobPhase, JobStatus, LastCheckpoint, Metric, ReportedFailure, count};
 
 use super::background::SubtaskAck;
 use super::checkpoint_recorder::CheckpointRecorder;
@@ -408,6 +408,11 @@ impl Coordinator {
                 JobCommand::ReportFailure => {
                     if let Some(failure) = self.life.failure() {
                         error!(%failure, "the job has failed");
+                        self.status.add_failure(ReportedFailure {
+                            message: failure.to_string(),
+                            subtask: failure.subtask.clone(),
+                            unix_millis: self.clock.unix_millis(),
+                        });
                     }
                 }
                 JobCommand::CancelAll => {
