@@ -16,7 +16,10 @@ use crate::snapshot::CheckpointStore;
 use crate::storage::{JobLock, StoreLocation};
 use crate::telemetry::JobStatus;
 
-pub use crate::runtime::{JobControl, JobOutcome};
+pub use crate::runtime::{
+    CompletedCheckpoint, CompletedStop, JobControl, JobOutcome, SavepointRequest, StopRequest,
+    Ticket,
+};
 
 /// How a job is run, as opposed to what it does.
 #[derive(Clone)]
@@ -128,6 +131,7 @@ impl Engine {
             store,
             retained_max: section.retain,
             fresh: settings.fresh,
+            savepoint_directory: section.savepoint_dir.clone(),
             checkpoints: CheckpointSettings {
                 interval: section.interval,
                 timeout: section.timeout,
@@ -193,9 +197,15 @@ impl JobHandle {
         self.control.clone()
     }
 
-    /// Asks the job to stop with a last checkpoint, from which it can be resumed.
-    pub fn stop(&self) {
-        self.control.stop();
+    /// Asks the job to stop with a last checkpoint, from which it can be resumed, and with a savepoint if that is asked
+    /// for.
+    pub fn stop(&self, request: StopRequest) -> Ticket<CompletedStop> {
+        self.control.stop(request)
+    }
+
+    /// Asks for a savepoint: a self-contained snapshot that belongs to whoever asks.
+    pub fn savepoint(&self, request: SavepointRequest) -> Ticket<CompletedCheckpoint> {
+        self.control.savepoint(request)
     }
 
     /// Asks the job to end at once; it can be resumed from its newest checkpoint.
@@ -203,9 +213,9 @@ impl JobHandle {
         self.control.cancel();
     }
 
-    /// Asks for a checkpoint now. [`JobHandle::status`] tells when it is complete.
-    pub fn checkpoint(&self) {
-        self.control.checkpoint();
+    /// Asks for a checkpoint now.
+    pub fn checkpoint(&self) -> Ticket<CompletedCheckpoint> {
+        self.control.checkpoint()
     }
 
     /// Waits for the job's end. Blocks the thread: not to be called on one that runs futures.

@@ -7,7 +7,7 @@ use super::running_job::RunningJob;
 use super::serving;
 use super::state_rows::state_rows;
 use crate::config::JobFile;
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::{Engine, EngineSettings, StopRequest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph;
 use crate::model::{CheckpointId, EventTime, KeyGroupRange, OperatorId};
@@ -38,7 +38,7 @@ pub(super) fn start(
     let (stop, cancel) = (handle.control(), handle.control());
     Ok(RunningJob {
         status: handle.status(),
-        stop: Box::new(move || stop.stop()),
+        stop: Box::new(move || drop(stop.stop(StopRequest::default()))),
         cancel: Box::new(move || cancel.cancel()),
         wait: Box::new(move || {
             let outcome = handle.wait();

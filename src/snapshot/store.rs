@@ -1,5 +1,7 @@
 //! The checkpoints of one job in the store: begin, commit, list, remove.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use tracing::warn;
 
@@ -200,15 +202,16 @@ impl CheckpointStore {
         match self.try_remove_folder(checkpoint).await {
             Ok(()) => true,
             Err(error) => {
-                let reason = Error::from(error).full_message();
+                let reason = error.full_message();
                 warn!(%checkpoint, reason, "the folder of a checkpoint could not be deleted");
                 false
             }
         }
     }
 
-    async fn try_remove_folder(&self, checkpoint: CheckpointId) -> Result<(), StorageError> {
+    async fn try_remove_folder(&self, checkpoint: CheckpointId) -> Result<()> {
         let folder = self.paths.checkpoint_folder(checkpoint);
+        self.clear_savepoint(checkpoint).await?;
         let objects = self.blobs.list(&folder).await?;
         if !objects.is_empty() {
             // The order counts: no power cut may bring the manifest back and not what it refers to.
@@ -218,7 +221,7 @@ impl CheckpointStore {
             let path = self.paths.file(&folder, &object.name);
             self.blobs.delete(&path).await?;
         }
-        self.blobs.delete_folder(&folder).await
+        Ok(self.blobs.delete_folder(&folder).await?)
     }
 
     /// The ids of all checkpoints that have a folder, in order.
@@ -269,9 +272,14 @@ impl CheckpointStore {
     }
 
     /// The folder of a checkpoint as the user would look for it.
-    pub fn shown_folder(&self, checkpoint: CheckpointId) -> String {
+    pub fn folder(&self, checkpoint: CheckpointId) -> PathBuf {
         let folder = self.paths.checkpoint_folder(checkpoint);
-        self.blobs.full_path(&folder).display().to_string()
+        self.blobs.full_path(&folder)
+    }
+
+    /// The same as text.
+    pub fn shown_folder(&self, checkpoint: CheckpointId) -> String {
+        self.folder(checkpoint).display().to_string()
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct JobRun {
     pub retained_max: usize,
     /// Whether the checkpoints of earlier runs are passed over.
     pub fresh: bool,
+    /// Where savepoints go when whoever asks does not say.
+    pub savepoint_directory: Option<String>,
     /// When checkpoints are taken.
     pub checkpoints: CheckpointSettings,
     /// What a barrier promises.
