@@ -2,7 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::api_error::ApiError;
 use super::job_json;
@@ -71,6 +71,5 @@ pub(super) async fn exceptions(
     service: Data<Service>,
 ) -> Result<HttpResponse, ApiError> {
     let job = service.job_of(&request)?;
-    let value: Value = job_json::exceptions(job);
-    Ok(HttpResponse::Ok().json(value))
+    Ok(HttpResponse::Ok().json(job_json::exceptions(job)))
 }

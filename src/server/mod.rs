@@ -16,6 +16,8 @@
 //! | `GET /jobs/{job}/checkpoints/details/{checkpoint}/subtasks/{vertex}` | and by subtask |
 //! | `POST /jobs/{job}/savepoints` | takes a savepoint |
 //! | `GET /jobs/{job}/savepoints/{trigger}` | how far that request, or a stop, is |
+//! | `POST /savepoint-disposal` | removes a savepoint: `{"savepoint-path": "…"}` |
+//! | `GET /savepoint-disposal/{trigger}` | how far that request is |
 //! | `GET /metrics` | all metrics as Prometheus text |
 //!
 //! The job's name is its id, and the id of an operator is that of its vertex. Where something takes a while, the answer is
@@ -39,6 +41,7 @@ mod api_error;
 mod bearer_token;
 mod checkpoint_json;
 mod checkpoints;
+mod disposal;
 mod guard;
 mod job_json;
 mod jobs;

@@ -3,7 +3,7 @@
 use actix_web::web::{self, ServiceConfig};
 
 use super::service::{nothing_here, wrong_method};
-use super::{checkpoints, jobs, savepoints};
+use super::{checkpoints, disposal, jobs, savepoints};
 
 /// Adds all paths.
 pub(super) fn add(config: &mut ServiceConfig) {
@@ -39,5 +39,7 @@ pub(super) fn add(config: &mut ServiceConfig) {
         .service(at("/jobs/{job}/checkpoints/{trigger}").route(web::get().to(checkpoints::state)))
         .service(at("/jobs/{job}/savepoints").route(web::post().to(savepoints::take)))
         .service(at("/jobs/{job}/savepoints/{trigger}").route(web::get().to(savepoints::state)))
+        .service(at("/savepoint-disposal").route(web::post().to(disposal::dispose)))
+        .service(at("/savepoint-disposal/{trigger}").route(web::get().to(disposal::state)))
         .default_service(web::to(nothing_here));
 }

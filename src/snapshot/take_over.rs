@@ -75,12 +75,10 @@ impl CheckpointStore {
         self.begin(id).await?;
         let mut ordinal = 0;
         let target = self.objects_of(id);
-        let copied = source
-            .objects
-            .copy(&wanted, &target, |object, subtask| {
-                ordinal += 1;
-                object.in_job(id, subtask, nonce, ordinal)
-            });
+        let copied = source.objects.copy(&wanted, &target, |object, subtask| {
+            ordinal += 1;
+            object.in_job(id, subtask, nonce, ordinal)
+        });
         let Copied { manifest, bytes } = copied.await.map_err(|error| {
             error.context(format!("the snapshot in {}", source.folder().display()))
         })?;
