@@ -21,6 +21,8 @@ pub use crate::runtime::{
     Ticket,
 };
 
+pub use crate::snapshot::{ClaimMode, StartFrom};
+
 /// How a job is run, as opposed to what it does.
 #[derive(Clone)]
 pub struct EngineSettings {
@@ -32,6 +34,11 @@ pub struct EngineSettings {
     pub link: LinkSection,
     /// Whether checkpoints of earlier runs are passed over.
     pub fresh: bool,
+    /// The snapshot to start from. A job that was started from it before goes on from its own newest checkpoint, unless
+    /// it is to start fresh; one that has checkpoints of another origin is refused.
+    pub start_from: Option<StartFrom>,
+    /// Whether the state of operators that the job no longer has is dropped. Otherwise such a job is not started.
+    pub allow_non_restored_state: bool,
     /// Where the time comes from.
     pub clock: SharedClock,
 }
@@ -43,6 +50,8 @@ impl Default for EngineSettings {
             state: StateSection::default(),
             link: LinkSection::default(),
             fresh: false,
+            start_from: None,
+            allow_non_restored_state: false,
             clock: SystemClock::shared(),
         }
     }
@@ -131,6 +140,8 @@ impl Engine {
             store,
             retained_max: section.retain,
             fresh: settings.fresh,
+            start_from: settings.start_from,
+            allow_non_restored_state: settings.allow_non_restored_state,
             savepoint_directory: section.savepoint_dir.clone(),
             checkpoints: CheckpointSettings {
                 interval: section.interval,

@@ -9,6 +9,7 @@ use super::control_arguments::{
     CANCEL_EXAMPLES, CHECKPOINT_EXAMPLES, ControlArguments, LookArguments, SAVEPOINT_EXAMPLES,
     STATUS_EXAMPLES, STOP_EXAMPLES, SavepointArguments, StopArguments,
 };
+use crate::engine::ClaimMode;
 use crate::telemetry::{LogFormat, LogSettings};
 
 const EXIT_CODES: &str = "\
@@ -28,6 +29,7 @@ SIGINT or SIGTERM stops the job with a last checkpoint; a second one ends it at 
 Examples:
   floodmark run flights.toml
   floodmark run flights.toml --fresh --parallelism 2
+  floodmark run flights.toml --from savepoints/savepoint-flights-7
   floodmark run flights.toml --log-format json 2> flights.log
 
 Exit codes: 0 the sources have ended or the job was stopped, 1 the job failed,
@@ -88,7 +90,7 @@ pub(super) enum Command {
     /// Take a checkpoint of a running job
     #[command(after_help = CHECKPOINT_EXAMPLES)]
     Checkpoint(ControlArguments),
-    /// Take a savepoint of a running job
+    /// Take a savepoint of a running job, or look after those that are there
     #[command(after_help = SAVEPOINT_EXAMPLES)]
     Savepoint(SavepointArguments),
     /// Stop a running job with a last checkpoint
@@ -129,6 +131,24 @@ pub(super) struct RunArguments {
     /// Start without state, whatever checkpoints there are
     #[arg(long)]
     pub(super) fresh: bool,
+    /// Start from this savepoint or checkpoint: a path or a file:// address
+    ///
+    /// The snapshot is copied into the job's own store first. When the same command is given again, after a crash or a
+    /// stop, the job goes on from its own newest checkpoint. A job that has checkpoints of another origin is not started
+    /// from a snapshot unless --fresh is given, too; with --fresh it starts from the snapshot every time.
+    #[arg(long, value_name = "PATH")]
+    pub(super) from: Option<String>,
+    /// What becomes of the savepoint: it stays (no-claim), or the job deletes it when it is superseded (claim)
+    #[arg(
+        long,
+        value_name = "MODE",
+        requires = "from",
+        default_value = "no-claim"
+    )]
+    pub(super) claim_mode: ClaimMode,
+    /// Drop the state of operators that the job no longer has, instead of refusing to start
+    #[arg(long)]
+    pub(super) allow_non_restored_state: bool,
     /// Run with N subtasks per operator, whatever the job file says
     #[arg(long, value_name = "N")]
     pub(super) parallelism: Option<NonZeroUsize>,
@@ -214,6 +234,28 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_mode_needs_a_snapshot_to_start_from() {
+        let arguments = parse("floodmark run a.toml --from sp --claim-mode claim").unwrap();
+        let Command::Run(run) = arguments.command else {
+            panic!("{arguments:?}")
+        };
+        assert_eq!(
+            (run.from.as_deref(), run.claim_mode),
+            (Some("sp"), ClaimMode::Claim)
+        );
+        for (line, expected) in [
+            ("floodmark run a.toml --claim-mode claim", "--from <PATH>"),
+            (
+                "floodmark run a.toml --from sp --claim-mode legacy",
+                "no-claim or claim",
+            ),
+        ] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+    }
+
+    #[test]
     fn log_settings_come_from_the_flags_and_the_environment() {
         let arguments = parse("floodmark validate a.toml -q --log-format json").unwrap();
         let expected = LogSettings {
@@ -261,22 +303,25 @@ mod tests {
 
     #[test]
     fn every_command_has_examples_in_its_help() {
-        for command in [
-            "run",
-            "validate",
-            "status",
-            "checkpoint",
-            "savepoint",
-            "stop",
-            "cancel",
-            "checkpoints list",
-            "checkpoints inspect",
+        for (command, example) in [
+            ("run", "flights.toml"),
+            ("validate", "flights.toml"),
+            ("status", "flights.toml"),
+            ("checkpoint", "flights.toml"),
+            ("savepoint", "flights.toml"),
+            ("stop", "flights.toml"),
+            ("cancel", "flights.toml"),
+            ("checkpoints list", "flights.toml"),
+            ("checkpoints inspect", "flights.toml"),
+            ("savepoint list", "savepoints"),
+            ("savepoint inspect", "savepoints/savepoint-flights-7"),
+            ("savepoint dispose", "savepoints/savepoint-flights-7"),
         ] {
             let help = parse(&format!("floodmark {command} --help")).unwrap_err();
             assert_eq!(help.exit_code(), 0);
             assert!(
                 help.to_string()
-                    .contains(&format!("  floodmark {command} flights.toml\n")),
+                    .contains(&format!("  floodmark {command} {example}\n")),
                 "{help}"
             );
         }

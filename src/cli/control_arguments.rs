@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::savepoint_arguments::SavepointCommand;
+
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
   floodmark status flights.toml
@@ -50,9 +52,19 @@ pub(super) struct ControlArguments {
     pub(super) answer: AnswerArguments,
 }
 
-/// The arguments of `savepoint`.
+/// The arguments of `savepoint`: one is taken, or those that are there are looked at.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct SavepointArguments {
+    #[command(subcommand)]
+    pub(super) command: Option<SavepointCommand>,
+    #[command(flatten)]
+    pub(super) take: Option<TakeSavepointArguments>,
+}
+
+/// The arguments of a `savepoint` that is taken.
+#[derive(Args, Debug)]
+pub(super) struct TakeSavepointArguments {
     #[arg(value_name = "JOB", help = JOB_HELP)]
     pub(super) job: String,
     /// The folder to make the savepoint in; checkpoint.savepoint_dir unless given

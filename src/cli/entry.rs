@@ -6,10 +6,15 @@ use std::io::Write;
 use clap::Parser;
 
 use super::arguments::{Arguments, CheckpointsCommand, Command};
+use super::control_arguments::SavepointArguments;
 use super::environment::Environment;
 use super::exit_status::ExitStatus;
 use super::report::describe_error;
-use super::{checkpoints_inspect, checkpoints_list, control, run, validate};
+use super::savepoint_arguments::SavepointCommand;
+use super::{
+    checkpoints_inspect, checkpoints_list, control, run, savepoint_inspect, savepoint_list,
+    validate,
+};
 use crate::error::Result;
 use crate::telemetry::{TerminalLine, init_logging};
 
@@ -51,7 +56,13 @@ fn execute(
         Command::Validate(job) => validate::validate(&job.path, token)?,
         Command::Status(status) => control::status(&status, token)?,
         Command::Checkpoint(checkpoint) => control::checkpoint(&checkpoint, token, line)?,
-        Command::Savepoint(savepoint) => control::savepoint(&savepoint, token, line)?,
+        Command::Savepoint(SavepointArguments { command, take }) => {
+            if let Some(command) = command {
+                look_at_savepoints(&command)?;
+            } else if let Some(take) = take {
+                control::savepoint(&take, token, line)?;
+            }
+        }
         Command::Stop(stop) => control::stop(&stop, token, line)?,
         Command::Cancel(cancel) => control::cancel(&cancel, token)?,
         Command::Checkpoints(CheckpointsCommand::List(list)) => checkpoints_list::list(&list)?,
@@ -60,4 +71,12 @@ fn execute(
         }
     }
     Ok(ExitStatus::Success)
+}
+
+fn look_at_savepoints(command: &SavepointCommand) -> Result<()> {
+    match command {
+        SavepointCommand::List(list) => savepoint_list::list(list),
+        SavepointCommand::Inspect(inspect) => savepoint_inspect::inspect(inspect),
+        SavepointCommand::Dispose(savepoint) => savepoint_inspect::dispose(savepoint),
+    }
 }

@@ -24,7 +24,7 @@ pub(super) fn run(
         set_parallelism(&mut job, parallelism.get())?;
     }
     let attendant = Attendant::new()?;
-    let running = connections::start(&job, arguments.fresh, environment_token)?;
+    let running = connections::start(&job, arguments, environment_token)?;
     tracing::info!("{}", announce(&job));
     let line = match prints_records(&job) && std::io::stdout().is_terminal() {
         // Records on the same terminal would tear the line.

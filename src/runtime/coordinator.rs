@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::coordinator::{
     CheckpointCommand, CheckpointCoordinator, CheckpointFailure, CheckpointKind,
     CheckpointSettings, FailureReason, JobCommand, JobFailure, JobLife, JobState, RequestId,
-    RequestKind,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
-use crate::telemetry::{JobPhase, JobStatus, LastCheckpoint, Metric, ReportedFailure, count};
+use crate::telemetry::{JobPhase, JobStatus, Metric, ReportedFailure, count};
 
 use super::background::SubtaskAck;
 use super::checkpoint_recorder::CheckpointRecorder;

@@ -126,5 +126,5 @@ pub use snapshot_at::SnapshotAt;
 pub use store::CheckpointStore;
 pub use summary::{CheckpointSummary, ListedCheckpoint};
 pub use sweep::Sweep;
-pub use take_over::{ClaimMode, StartedFrom};
+pub use take_over::{ClaimMode, StartFrom, StartedFrom};
 pub use writer::{SealedOperator, SnapshotWriter, SubtaskSnapshot};

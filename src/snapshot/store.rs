@@ -271,6 +271,31 @@ impl CheckpointStore {
         }
     }
 
+    /// The newest manifest that can be read, if there is any.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`] when the job's folder cannot be read.
+    pub async fn newest_manifest(&self) -> Result<Option<Manifest>> {
+        for checkpoint in self.checkpoint_ids().await?.into_iter().rev() {
+            if let Ok((manifest, _)) = self.read_manifest(checkpoint).await {
+                return Ok(Some(manifest));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a checkpoint has a manifest, sound or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`] when the store cannot be read.
+    pub async fn has_manifest(&self, checkpoint: CheckpointId) -> Result<bool> {
+        match self.blobs.length(&self.paths.manifest(checkpoint)).await {
+            Ok(_) => Ok(true),
+            Err(StorageError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The folder of a checkpoint as the user would look for it.
     pub fn folder(&self, checkpoint: CheckpointId) -> PathBuf {
         let folder = self.paths.checkpoint_folder(checkpoint);

@@ -5,6 +5,7 @@
 //! newest checkpoint, as after any other crash.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -14,7 +15,8 @@ use super::manifest::{Manifest, SnapshotKind};
 use super::snapshot_at::SnapshotAt;
 use super::store::CheckpointStore;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{CheckpointId, OperatorId};
+use crate::model::{CheckpointId, OperatorId, SubtaskId};
+use crate::storage::ObjectName;
 
 /// What becomes of the snapshot that a job is started from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +26,37 @@ pub enum ClaimMode {
     NoClaim,
     /// It belongs to the job, which deletes it when the checkpoint that it was taken over as is superseded.
     Claim,
+}
+
+/// What a job is to be started from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartFrom {
+    /// The snapshot: a path or `file://` address of a savepoint, or of the `chk-<id>` of a checkpoint.
+    pub path: String,
+    /// What becomes of it.
+    pub claim_mode: ClaimMode,
+}
+
+impl StartFrom {
+    /// To be started from the snapshot at this path, which stays whose it is.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            claim_mode: ClaimMode::default(),
+        }
+    }
+}
+
+impl FromStr for ClaimMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "no-claim" => Ok(Self::NoClaim),
+            "claim" => Ok(Self::Claim),
+            _ => Err("expected no-claim or claim".to_owned()),
+        }
+    }
 }
 
 /// What a job was started from, as all its later manifests say it.
@@ -74,12 +107,13 @@ impl CheckpointStore {
         wanted.operators.retain(|operator, _| kept(operator));
         self.begin(id).await?;
         let mut ordinal = 0;
-        let target = self.objects_of(id);
-        let copied = source.objects.copy(&wanted, &target, |object, subtask| {
+        let name_of = |object: &ObjectName, subtask: &SubtaskId| {
             ordinal += 1;
             object.in_job(id, subtask, nonce, ordinal)
-        });
-        let Copied { manifest, bytes } = copied.await.map_err(|error| {
+        };
+        let own = self.objects_of(id);
+        let copied = source.objects.copy(&wanted, &own, name_of).await;
+        let Copied { manifest, bytes } = copied.map_err(|error| {
             error.context(format!("the snapshot in {}", source.folder().display()))
         })?;
         let manifest = Manifest {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::target::Target;
 use crate::cli::control_arguments::{
-    AnswerArguments, ControlArguments, LookArguments, SavepointArguments, StopArguments,
+    AnswerArguments, ControlArguments, LookArguments, StopArguments, TakeSavepointArguments,
 };
 use crate::cli::output::{print, print_json};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,7 +28,7 @@ pub(in crate::cli) fn checkpoint(
 
 /// Takes a savepoint of a running job.
 pub(in crate::cli) fn savepoint(
-    arguments: &SavepointArguments,
+    arguments: &TakeSavepointArguments,
     token: Option<&str>,
     line: &TerminalLine,
 ) -> Result<()> {

@@ -94,6 +94,8 @@ impl Counting {
             store: CheckpointStore::on(disk),
             retained_max: 1,
             fresh,
+            start_from: None,
+            allow_non_restored_state: false,
             savepoint_directory: None,
             checkpoints: CheckpointSettings {
                 interval: Some(Duration::from_millis(5)),
