@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn each_checkpoint_has_a_line_with_its_slowest_subtask() {
         let expected = "
-ID  STATUS     KIND       TRIGGERED AT                DURATION  ACKS  WRITTEN  IN FLIGHT  START DELAY  ALIGNMENT    SYNC   ASYNC  REASON
+ID  STATUS     KIND       TRIGGERED AT               DURATION  ACKS  WRITTEN  IN FLIGHT  START DELAY  ALIGNMENT    SYNC   ASYNC  REASON
  2  failed     requested  2013-01-05T10:00:00.35Z  10 min 0 s   0/1      0 B        0 B            -          -       -       -  CHECKPOINT_EXPIRED
  1  discarded  periodic   2013-01-05T10:00:00.25Z       15 ms   1/1   3.4 MB     2.0 kB       0.3 ms     4.0 ms  0.1 ms  7.0 ms";
         assert_eq!(format!("\n{}", render_reports(&reports())), expected);

@@ -58,11 +58,9 @@ fn a_job_is_watched_and_stopped_from_the_command_line_and_goes_on_later() {
     assert!(shown.starts_with("job sums: checkpoint 2 in "), "{shown}");
 
     let shown = printed(&folder, &["savepoint", "job.toml", "backups"]);
-    let path = shown
-        .trim()
-        .strip_prefix("job sums: savepoint 3 in ")
-        .unwrap();
-    assert!(path.contains("/backups/savepoint-sums-3"), "{shown}");
+    let (_, path) = shown.trim().split_once(" in ").unwrap();
+    assert!(shown.starts_with("job sums: savepoint "), "{shown}");
+    assert!(path.contains("/backups/savepoint-sums-"), "{shown}");
     assert!(fs::exists(format!("{path}/manifest.json")).unwrap());
     let begun = printed(&folder, &["savepoint", "job.toml", "backups", "--detached"]);
     assert!(begun.starts_with("job sums: request "), "{begun}");
