@@ -9,6 +9,9 @@ use super::control_arguments::{
     CANCEL_EXAMPLES, CHECKPOINT_EXAMPLES, ControlArguments, LookArguments, SAVEPOINT_EXAMPLES,
     STATUS_EXAMPLES, STOP_EXAMPLES, SavepointArguments, StopArguments,
 };
+use super::offline_arguments::{
+    DIFF_EXAMPLES, DiffArguments, StateCommand, VERIFY_EXAMPLES, VerifyArguments,
+};
 use crate::engine::ClaimMode;
 use crate::telemetry::{LogFormat, LogSettings};
 
@@ -102,6 +105,9 @@ pub(super) enum Command {
     /// Look at a job's checkpoints
     #[command(subcommand)]
     Checkpoints(CheckpointsCommand),
+    /// Look into the states of a checkpoint or a savepoint
+    #[command(subcommand)]
+    State(StateCommand),
 }
 
 /// What to do with checkpoints.
@@ -113,6 +119,12 @@ pub(super) enum CheckpointsCommand {
     /// Show what a checkpoint consists of
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArguments),
+    /// Check every byte and every record of a checkpoint
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArguments),
+    /// Compare two checkpoints or savepoints
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArguments),
 }
 
 /// The job file.
@@ -304,24 +316,32 @@ mod tests {
     #[test]
     fn every_command_has_examples_in_its_help() {
         for (command, example) in [
-            ("run", "flights.toml"),
-            ("validate", "flights.toml"),
-            ("status", "flights.toml"),
-            ("checkpoint", "flights.toml"),
-            ("savepoint", "flights.toml"),
-            ("stop", "flights.toml"),
-            ("cancel", "flights.toml"),
-            ("checkpoints list", "flights.toml"),
-            ("checkpoints inspect", "flights.toml"),
-            ("savepoint list", "savepoints"),
-            ("savepoint inspect", "savepoints/savepoint-flights-7"),
-            ("savepoint dispose", "savepoints/savepoint-flights-7"),
+            ("run", " flights.toml\n"),
+            ("validate", " flights.toml\n"),
+            ("status", " flights.toml\n"),
+            ("checkpoint", " flights.toml\n"),
+            ("savepoint", " flights.toml\n"),
+            ("stop", " flights.toml\n"),
+            ("cancel", " flights.toml\n"),
+            ("checkpoints list", " flights.toml\n"),
+            ("checkpoints inspect", " flights.toml\n"),
+            ("checkpoints verify", " flights.toml\n"),
+            ("checkpoints diff", " 16 17 --job flights.toml\n"),
+            ("savepoint list", " savepoints\n"),
+            ("savepoint inspect", " savepoints/savepoint-flights-7\n"),
+            ("savepoint dispose", " savepoints/savepoint-flights-7\n"),
+            ("savepoint verify", " savepoints/savepoint-flights-7\n"),
+            ("state ls", " savepoints/savepoint-flights-7\n"),
+            (
+                "state read",
+                " checkpoints/flights/chk-17 --operator by_carrier --state aggregate\n",
+            ),
         ] {
             let help = parse(&format!("floodmark {command} --help")).unwrap_err();
             assert_eq!(help.exit_code(), 0);
             assert!(
                 help.to_string()
-                    .contains(&format!("  floodmark {command} {example}\n")),
+                    .contains(&format!("  floodmark {command}{example}")),
                 "{help}"
             );
         }

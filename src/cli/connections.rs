@@ -8,6 +8,7 @@ use super::checkpoint_row::{CheckpointDetail, CheckpointRow, CheckpointStatus, P
 use super::running_job::RunningJob;
 use super::savepoint_row::SavepointRow;
 use super::serving;
+use super::snapshots::{block_on, open};
 use super::state_rows::state_rows;
 use crate::config::JobFile;
 use crate::engine::{Engine, EngineSettings, StartFrom, StopRequest};
@@ -15,8 +16,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph;
 use crate::model::{CheckpointId, EventTime, KeyGroupRange, OperatorId};
 use crate::snapshot::{
-    CheckpointStore, ListedCheckpoint, ListedSavepoint, Manifest, SnapshotAt, SnapshotKind,
-    SubtaskEntry, list_savepoints,
+    CheckpointStore, ListedCheckpoint, ListedSavepoint, Manifest, SnapshotKind, SubtaskEntry,
+    list_savepoints,
 };
 use crate::storage::StoreLocation;
 use crate::telemetry::statistics::{CheckpointReport, HISTORY_BYTES_MAX, decode_history};
@@ -104,9 +105,8 @@ pub(super) fn savepoints(directory: &str) -> Result<Vec<SavepointRow>> {
 
 /// What the snapshot at a path consists of.
 pub(super) fn snapshot(path: &str) -> Result<CheckpointDetail> {
-    let working_directory = working_directory()?;
     block_on(async {
-        let snapshot = SnapshotAt::open(path, &working_directory).await?;
+        let snapshot = open(path).await?;
         let listed = ListedCheckpoint {
             checkpoint: snapshot.manifest().checkpoint,
             summary: snapshot.summary().await,
@@ -117,11 +117,7 @@ pub(super) fn snapshot(path: &str) -> Result<CheckpointDetail> {
 
 /// Deletes the savepoint at a path, and gives its folder.
 pub(super) fn dispose_savepoint(path: &str) -> Result<PathBuf> {
-    let working_directory = working_directory()?;
-    block_on(async {
-        let snapshot = SnapshotAt::open(path, &working_directory).await?;
-        snapshot.dispose().await
-    })
+    block_on(async { open(path).await?.dispose().await })
 }
 
 fn savepoint_row(listed: &ListedSavepoint) -> SavepointRow {
@@ -151,6 +147,7 @@ fn no_such_checkpoint(job: &JobFile, id: Option<u64>) -> Error {
     Error::new(ErrorKind::Configuration, message)
 }
 
+/// Where the job's checkpoints are.
 pub(super) fn store_location(job: &JobFile) -> Result<StoreLocation> {
     let working_directory = working_directory()?;
     StoreLocation::parse(&job.checkpoint.storage, &working_directory)
@@ -164,14 +161,6 @@ fn with_store<T>(
 ) -> Result<T> {
     let store = CheckpointStore::open(&store_location(job)?, &job.job.name)?;
     block_on(call(&store))
-}
-
-fn block_on<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::io("start a runtime", error))?
-        .block_on(call)
 }
 
 fn working_directory() -> Result<PathBuf> {

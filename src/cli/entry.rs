@@ -9,11 +9,12 @@ use super::arguments::{Arguments, CheckpointsCommand, Command};
 use super::control_arguments::SavepointArguments;
 use super::environment::Environment;
 use super::exit_status::ExitStatus;
+use super::offline_arguments::StateCommand;
 use super::report::describe_error;
 use super::savepoint_arguments::SavepointCommand;
 use super::{
-    checkpoints_inspect, checkpoints_list, control, run, savepoint_inspect, savepoint_list,
-    validate,
+    checkpoints_diff, checkpoints_inspect, checkpoints_list, control, run, savepoint_inspect,
+    savepoint_list, snapshot_verify, state_ls, state_read, validate,
 };
 use crate::error::Result;
 use crate::telemetry::{TerminalLine, init_logging};
@@ -58,8 +59,9 @@ fn execute(
         Command::Checkpoint(checkpoint) => control::checkpoint(&checkpoint, token, line)?,
         Command::Savepoint(SavepointArguments { command, take }) => {
             if let Some(command) = command {
-                look_at_savepoints(&command)?;
-            } else if let Some(take) = take {
+                return look_after_savepoints(&command, line);
+            }
+            if let Some(take) = take {
                 control::savepoint(&take, token, line)?;
             }
         }
@@ -69,14 +71,22 @@ fn execute(
         Command::Checkpoints(CheckpointsCommand::Inspect(inspect)) => {
             checkpoints_inspect::inspect(&inspect)?;
         }
+        Command::Checkpoints(CheckpointsCommand::Verify(verify)) => {
+            return snapshot_verify::verify_checkpoints(&verify, line);
+        }
+        Command::Checkpoints(CheckpointsCommand::Diff(diff)) => checkpoints_diff::diff(&diff)?,
+        Command::State(StateCommand::Ls(ls)) => state_ls::ls(&ls)?,
+        Command::State(StateCommand::Read(read)) => state_read::read(&read)?,
     }
     Ok(ExitStatus::Success)
 }
 
-fn look_at_savepoints(command: &SavepointCommand) -> Result<()> {
+fn look_after_savepoints(command: &SavepointCommand, line: &TerminalLine) -> Result<ExitStatus> {
     match command {
-        SavepointCommand::List(list) => savepoint_list::list(list),
-        SavepointCommand::Inspect(inspect) => savepoint_inspect::inspect(inspect),
-        SavepointCommand::Dispose(savepoint) => savepoint_inspect::dispose(savepoint),
+        SavepointCommand::List(list) => savepoint_list::list(list)?,
+        SavepointCommand::Inspect(inspect) => savepoint_inspect::inspect(inspect)?,
+        SavepointCommand::Dispose(savepoint) => savepoint_inspect::dispose(savepoint)?,
+        SavepointCommand::Verify(verify) => return snapshot_verify::verify_snapshot(verify, line),
     }
+    Ok(ExitStatus::Success)
 }

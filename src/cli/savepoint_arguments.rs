@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::offline_arguments::{VERIFY_SAVEPOINT_EXAMPLES, VerifySnapshotArguments};
+
 const LIST_EXAMPLES: &str = "\
 Examples:
   floodmark savepoint list savepoints
@@ -30,6 +32,9 @@ pub(super) enum SavepointCommand {
     /// Show what a savepoint consists of
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(SavepointInspectArguments),
+    /// Check every byte and every record of a savepoint
+    #[command(after_help = VERIFY_SAVEPOINT_EXAMPLES)]
+    Verify(VerifySnapshotArguments),
     /// Delete a savepoint
     #[command(after_help = DISPOSE_EXAMPLES)]
     Dispose(SavepointArgument),

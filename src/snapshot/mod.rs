@@ -94,6 +94,7 @@ mod history_file;
 mod manifest;
 mod manifest_file;
 mod objects;
+pub mod offline;
 mod operator_mismatch;
 mod recovery;
 mod restore_plan;

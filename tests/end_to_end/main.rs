@@ -15,6 +15,7 @@ mod damage;
 mod ending;
 mod evolution;
 mod failures;
+mod offline;
 mod operator_state;
 mod resume;
 mod savepoints;

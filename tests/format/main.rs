@@ -8,6 +8,7 @@
 
 mod folder;
 mod kinds;
+mod rows;
 mod states;
 
 use std::fs;
