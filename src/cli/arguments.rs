@@ -279,6 +279,28 @@ mod tests {
     }
 
     #[test]
+    fn savepoint_takes_a_job_or_a_subcommand() {
+        for (line, expected) in [
+            ("floodmark savepoint a.toml", Some("a.toml")),
+            (
+                "floodmark savepoint a.toml backups --detached",
+                Some("a.toml"),
+            ),
+            ("floodmark savepoint list backups -v", None),
+        ] {
+            let Command::Savepoint(savepoint) = parse(line).unwrap().command else {
+                panic!("{line}")
+            };
+            assert_eq!(savepoint.job.as_deref(), expected);
+            assert_eq!(savepoint.command.is_some(), expected.is_none());
+            let has_directory = line.contains("--detached");
+            assert_eq!(savepoint.directory.is_some(), has_directory);
+            assert_eq!(savepoint.answer.detached, has_directory);
+        }
+        assert_eq!(parse("floodmark savepoint").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
     fn inspect_takes_an_id_or_none() {
         for (line, expected) in [
             ("floodmark checkpoints inspect a.toml", None),

@@ -58,15 +58,9 @@ pub(super) struct ControlArguments {
 pub(super) struct SavepointArguments {
     #[command(subcommand)]
     pub(super) command: Option<SavepointCommand>,
-    #[command(flatten)]
-    pub(super) take: Option<TakeSavepointArguments>,
-}
-
-/// The arguments of a `savepoint` that is taken.
-#[derive(Args, Debug)]
-pub(super) struct TakeSavepointArguments {
-    #[arg(value_name = "JOB", help = JOB_HELP)]
-    pub(super) job: String,
+    // Required unless there is a subcommand.
+    #[arg(value_name = "JOB", help = JOB_HELP, required = true)]
+    pub(super) job: Option<String>,
     /// The folder to make the savepoint in; checkpoint.savepoint_dir unless given
     #[arg(value_name = "DIR")]
     pub(super) directory: Option<String>,

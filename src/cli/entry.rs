@@ -6,7 +6,6 @@ use std::io::Write;
 use clap::Parser;
 
 use super::arguments::{Arguments, CheckpointsCommand, Command};
-use super::control_arguments::SavepointArguments;
 use super::environment::Environment;
 use super::exit_status::ExitStatus;
 use super::offline_arguments::StateCommand;
@@ -57,12 +56,12 @@ fn execute(
         Command::Validate(job) => validate::validate(&job.path, token)?,
         Command::Status(status) => control::status(&status, token)?,
         Command::Checkpoint(checkpoint) => control::checkpoint(&checkpoint, token, line)?,
-        Command::Savepoint(SavepointArguments { command, take }) => {
-            if let Some(command) = command {
-                return look_after_savepoints(&command, line);
+        Command::Savepoint(savepoint) => {
+            if let Some(command) = &savepoint.command {
+                return look_after_savepoints(command, line);
             }
-            if let Some(take) = take {
-                control::savepoint(&take, token, line)?;
+            if let Some(job) = &savepoint.job {
+                control::savepoint(job, &savepoint, token, line)?;
             }
         }
         Command::Stop(stop) => control::stop(&stop, token, line)?,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::target::Target;
 use crate::cli::control_arguments::{
-    AnswerArguments, ControlArguments, LookArguments, StopArguments, TakeSavepointArguments,
+    AnswerArguments, ControlArguments, LookArguments, SavepointArguments, StopArguments,
 };
 use crate::cli::output::{print, print_json};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,7 +28,8 @@ pub(in crate::cli) fn checkpoint(
 
 /// Takes a savepoint of a running job.
 pub(in crate::cli) fn savepoint(
-    arguments: &TakeSavepointArguments,
+    job: &str,
+    arguments: &SavepointArguments,
     token: Option<&str>,
     line: &TerminalLine,
 ) -> Result<()> {
@@ -38,7 +39,7 @@ pub(in crate::cli) fn savepoint(
         what: "savepoint",
         waits_for: "taking a savepoint",
     };
-    request.send_to(&arguments.job, &arguments.answer, token, line)
+    request.send_to(job, &arguments.answer, token, line)
 }
 
 /// Stops a running job, with a savepoint if that is asked for.
