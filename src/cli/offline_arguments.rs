@@ -50,14 +50,6 @@ Examples:
   floodmark state read checkpoints/flights/chk-17 --operator by_carrier --state aggregate --key '{\"carrier\": \"UA\"}'
   floodmark state read savepoints/savepoint-flights-7 --operator fraud --state seen --format csv --limit 10";
 
-/// What to do with savepoints.
-#[derive(Debug, Subcommand)]
-pub(super) enum SavepointCommand {
-    /// Check every byte and every record of a savepoint
-    #[command(after_help = VERIFY_SAVEPOINT_EXAMPLES)]
-    Verify(VerifySnapshotArguments),
-}
-
 /// What to do with the states in a snapshot.
 #[derive(Debug, Subcommand)]
 pub(super) enum StateCommand {

@@ -17,6 +17,7 @@ mod failures;
 mod offline;
 mod operator_state;
 mod resume;
+mod savepoints;
 mod state_figures;
 mod support;
 mod time_to_live;
