@@ -11,6 +11,7 @@
 mod bad_rows;
 mod command_line;
 mod damage;
+mod draining;
 mod ending;
 mod evolution;
 mod failures;
