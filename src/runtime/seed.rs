@@ -159,7 +159,7 @@ impl SubtaskParts {
                 exchange.is_some_and(|exchange| setting.may_overtake(exchange))
             });
             let gate = Gate::new(wiring.inputs.len(), setting.mode).with_overtaking(may_overtake);
-            Head::Links(Inputs::new(wiring.inputs, gate))
+            Head::Links(Box::new(Inputs::new(wiring.inputs, gate)))
         };
         Ok(Subtask::new(
             id,

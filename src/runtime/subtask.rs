@@ -74,7 +74,7 @@ pub(super) enum Head {
         stopped: bool,
     },
     /// Links from other subtasks.
-    Links(Inputs),
+    Links(Box<Inputs>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

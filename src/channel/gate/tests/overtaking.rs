@@ -155,7 +155,7 @@ fn whatever_gives_a_checkpoint_up_ends_its_capture() {
                 began(),
                 (
                     Overtaking(input, 2),
-                    [&subsumed(1)[..], &ended(), &[next.clone()]].concat(),
+                    [&subsumed(1)[..], &ended(), std::slice::from_ref(&next)].concat(),
                 ),
             ],
         );
