@@ -14,11 +14,7 @@ use crate::telemetry::statistics::{
 /// What became of the job's checkpoints, the newest first.
 pub(super) fn overview(statistics: &CheckpointStatistics) -> Value {
     let counts = statistics.counts();
-    let history: Vec<Value> = statistics
-        .reports()
-        .rev()
-        .map(|it| checkpoint(it))
-        .collect();
+    let history: Vec<Value> = statistics.reports().rev().map(checkpoint).collect();
     let latest = |report: Option<&CheckpointReport>| report.map(checkpoint);
     json!({
         "counts": {
@@ -162,9 +158,9 @@ pub(super) fn config(section: &CheckpointSection) -> Value {
         "externalization": { "enabled": true, "delete_on_cancellation": false },
         "state_backend": "floodmark",
         "checkpoint_storage": section.storage,
-        "unaligned_checkpoints": false,
+        "unaligned_checkpoints": section.unaligned,
         "tolerable_failed_checkpoints": section.tolerable_failures,
-        "aligned_checkpoint_timeout": 0,
+        "aligned_checkpoint_timeout": millis(section.aligned_timeout),
         "checkpoints_after_tasks_finish": true,
         "state_changelog_enabled": false,
         "num_retained": section.retain,
