@@ -227,6 +227,26 @@ impl<K, V> Bucket<K, V> {
         Ok(())
     }
 
+    /// Calls `visit` with the slot of each record that was not touched in the epoch of this parity. None counts as touched
+    /// in the epoch before any more.
+    #[inline(always)]
+    pub(super) fn take_untouched(
+        self,
+        parity: Parity,
+        visit: &mut impl FnMut(Slot<K, V>) -> Result<()>,
+    ) -> Result<()> {
+        let flags = self.flags();
+        let mut untouched = flags.occupied() & !flags.touched(parity);
+        while untouched != 0 {
+            visit(self.slot(untouched.trailing_zeros()))?;
+            untouched &= untouched - 1;
+        }
+        if flags.touched(parity.other()) != 0 {
+            self.set_flags(flags.without_any_touched(parity.other()));
+        }
+        Ok(())
+    }
+
     /// The slot with this number.
     #[inline(always)]
     pub(super) fn slot(self, index: u32) -> Slot<K, V> {

@@ -76,7 +76,12 @@ impl<K, V> Table<K, V> {
         if full.bytes() < SUB_TABLE_BYTES_MAX {
             return self.rebuild(group, hash, full, full.bytes() * 2, hash_of);
         }
-        let Description { place, block, .. } = self.descriptions[full.number as usize];
+        let Description {
+            place,
+            block,
+            round,
+            ..
+        } = self.descriptions[full.number as usize];
         if place.depth == DEPTH_MAX {
             return Err(Error::new(
                 ErrorKind::Data,
@@ -86,6 +91,7 @@ impl<K, V> Table<K, V> {
         let (low_place, high_place) = place.halves();
         let low = self.allocate(SUB_TABLE_BYTES_MAX, low_place, Some(full.number))?;
         let high = self.allocate(SUB_TABLE_BYTES_MAX, high_place, None)?;
+        self.descriptions[high.number as usize].round = round;
         self.move_records(full, hash_of, |hash| {
             if goes_high(hash, place.depth) {
                 high
@@ -133,15 +139,19 @@ impl<K, V> Table<K, V> {
             ));
         }
         let (sub_table, block) = SubTable::allocate(&mut self.arena, bytes, place, number)?;
-        let description = Description {
+        let mut description = Description {
             sub_table,
             block,
             place,
             records: 0,
             removed: 0,
+            round: 0,
         };
         match self.descriptions.get_mut(number as usize) {
-            Some(described) => *described = description,
+            Some(described) => {
+                description.round = described.round;
+                *described = description;
+            }
             None => self.descriptions.push(description),
         }
         self.slots += u64::from(sub_table.slots());

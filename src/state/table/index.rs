@@ -22,6 +22,10 @@ const GATHER_BUCKETS: usize = 512;
 /// When more than one in so many buckets was touched, all are read.
 const GATHER_WHOLE_SHARE: u64 = 5;
 
+/// When more than one in so many buckets was touched, everything can be gathered: that is about as much, in the long run,
+/// as the touched records and the bases that they would make due.
+const GATHER_ALL_SHARE: u64 = 2;
+
 /// So many buckets are asked for ahead of the one that is gathered.
 const GATHER_AHEAD: usize = 16;
 
@@ -47,6 +51,10 @@ pub(in crate::state) struct Table<K, V> {
     /// The next sub-table to be gathered whole: when much of the table was touched, reading all of it in order is faster
     /// than following references.
     whole: Option<u32>,
+    /// Whether all records are gathered then, and not only those that were touched.
+    gathers_all: bool,
+    /// How often all records were gathered.
+    pub(super) rounds: u32,
     /// All ones when no touch needs to be noted.
     all_noted: u32,
 }
@@ -65,6 +73,8 @@ pub(super) struct Description<K, V> {
     pub(super) records: u32,
     /// Records removed since it was built: their buckets may still say that something overflowed.
     pub(super) removed: u32,
+    /// The last round of gathering all records that has been here; what is split off takes this along.
+    pub(super) round: u32,
 }
 
 /// A record on its way into the table: where it belongs, and the bucket that was asked for.
@@ -104,6 +114,8 @@ impl<K, V> Table<K, V> {
             parity: Parity::EVEN,
             touched: [Vec::new(), Vec::new()],
             whole: None,
+            gathers_all: false,
+            rounds: 0,
             all_noted: if noted { 0 } else { u32::MAX },
         }
     }
@@ -240,9 +252,14 @@ impl<K, V> Table<K, V> {
         touched >> slot.index & 1 == 1
     }
 
-    /// Whether a record was touched in the epoch before and is not yet gathered. From then on it counts as gathered.
+    /// Whether a record, which is about to be touched for the first time in the epoch at hand, is still to be gathered
+    /// for the barrier before. From then on it counts as gathered.
     #[inline(always)]
-    pub(in crate::state) fn take_pending(&mut self, slot: Slot<K, V>) -> bool {
+    pub(in crate::state) fn take_pending(&mut self, home: Home<K, V>, slot: Slot<K, V>) -> bool {
+        if self.gathers_all {
+            // That it is touched now tells the round to leave it out.
+            return self.descriptions[home.sub_table.number as usize].round != self.rounds;
+        }
         let flags = slot.bucket.flags();
         let pending = self.parity.other();
         if flags.touched(pending) >> slot.index & 1 == 0 {
@@ -269,17 +286,27 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// The barrier: what was touched is to be gathered now, and nothing is touched yet. The epoch before must have been
-    /// gathered.
-    pub(in crate::state) fn end_epoch(&mut self) {
+    /// Whether so much was touched in the epoch at hand that gathering all there is takes no more.
+    pub(in crate::state) fn is_mostly_touched(&self) -> bool {
+        self.touched_more_than(GATHER_ALL_SHARE)
+    }
+
+    /// The barrier: what was touched, or all there is, is to be gathered now, and nothing is touched yet. The epoch before
+    /// must have been gathered.
+    pub(in crate::state) fn end_epoch(&mut self, gathers_all: bool) {
         debug_assert!(self.is_gathered());
-        let buckets = self.slots / slots_in_bucket::<K, V>() as u64;
-        let references = &mut self.touched[self.parity.0 as usize];
-        if references.len() as u64 > buckets / GATHER_WHOLE_SHARE {
-            references.clear();
+        self.gathers_all = gathers_all;
+        self.rounds += u32::from(gathers_all);
+        if gathers_all || self.touched_more_than(GATHER_WHOLE_SHARE) {
+            self.touched[self.parity.0 as usize].clear();
             self.whole = Some(0);
         }
         self.parity = self.parity.other();
+    }
+
+    fn touched_more_than(&self, share: u64) -> bool {
+        let buckets = self.slots / slots_in_bucket::<K, V>() as u64;
+        self.touched[self.parity.0 as usize].len() as u64 > buckets / share
     }
 
     /// Whether all is gathered.
@@ -312,12 +339,20 @@ impl<K, V> Table<K, V> {
         };
         if let Some(number) = self.whole {
             // Splits go on meanwhile: what is new has a higher number.
-            let Some(description) = self.descriptions.get(number as usize) else {
+            let Some(description) = self.descriptions.get_mut(number as usize) else {
                 self.whole = None;
+                self.gathers_all = false;
                 return Ok(());
             };
             self.whole = Some(number + 1);
-            return description.sub_table.take_touched(pending, visit_slot);
+            if !self.gathers_all {
+                return description.sub_table.take_touched(pending, visit_slot);
+            }
+            // What was split off from a sub-table in which the round has been is not visited again.
+            if std::mem::replace(&mut description.round, self.rounds) == self.rounds {
+                return Ok(());
+            }
+            return description.sub_table.take_untouched(self.parity, visit_slot);
         }
         let list = &mut self.touched[pending.0 as usize];
         let portion = list.len().saturating_sub(GATHER_BUCKETS);

@@ -35,6 +35,7 @@ impl<K, V> Table<K, V> {
                 place,
                 records,
                 removed: 0,
+                round: 0,
             });
             by_group
                 .entry(place.group)

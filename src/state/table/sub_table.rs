@@ -235,6 +235,20 @@ impl<K, V> SubTable<K, V> {
         Ok(())
     }
 
+    /// Calls `visit` with the slot of each record that was not touched in the epoch of this parity. None counts as touched
+    /// in the epoch before any more.
+    #[inline(always)]
+    pub(super) fn take_untouched(
+        self,
+        parity: Parity,
+        mut visit: impl FnMut(Slot<K, V>) -> Result<()>,
+    ) -> Result<()> {
+        for number in 0..self.buckets {
+            self.bucket(number).take_untouched(parity, &mut visit)?;
+        }
+        Ok(())
+    }
+
     /// Which of its buckets this is.
     #[inline(always)]
     pub(super) fn number_of(self, bucket: Bucket<K, V>) -> u32 {
