@@ -22,7 +22,9 @@
 mod background;
 mod chain;
 mod committer;
+mod coordinator;
 mod coordinator_actor;
+mod executor;
 mod figures;
 mod inputs;
 mod job;
@@ -34,6 +36,7 @@ mod setting;
 mod slot;
 mod subtask;
 mod subtask_actor;
+mod subtask_driver;
 mod subtask_event;
 mod wake;
 mod wiring;

@@ -1,5 +1,6 @@
 //! The run of a job, on a thread of its own, as attempts: each recovers the job and runs its subtasks to their end.
 
+mod assembly;
 mod attempt;
 mod control;
 mod outcome;
