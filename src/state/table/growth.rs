@@ -154,11 +154,13 @@ impl<K, V> Table<K, V> {
         hash_of: impl Fn(&K) -> u64,
         target_of: impl Fn(u64) -> SubTable<K, V>,
     ) {
+        let mut records = 0;
         from.for_each(|slot| {
             let (key, value) = self.access.record(slot);
             let hash = hash_of(key);
             let target = target_of(hash);
             let moved = target.insert(hash, key, value);
+            records += 1;
             let flags = slot.bucket.flags();
             for parity in [self.parity, self.parity.other()] {
                 if flags.touched(parity) >> slot.index & 1 == 1 {
@@ -174,6 +176,7 @@ impl<K, V> Table<K, V> {
             }
             self.descriptions[target.number as usize].records += 1;
         });
+        self.moves.spend(records);
     }
 
     /// The records of `old` are in `new` now.

@@ -12,6 +12,7 @@ mod bucket;
 mod directory;
 mod growth;
 mod index;
+mod moves;
 mod resume;
 #[expect(
     unsafe_code,
