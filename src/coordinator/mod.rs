@@ -3,6 +3,7 @@
 //! No clock, no thread and no input or output is in here. Every event brings the time of the job's clock with it, and
 //! the actor that owns these structs carries out their commands, in order.
 
+mod acknowledgement_figures;
 mod checkpoint_coordinator;
 mod command;
 mod failure_counter;
@@ -13,6 +14,7 @@ mod pending_checkpoint;
 mod schedule;
 mod settings;
 
+pub use acknowledgement_figures::AcknowledgementFigures;
 pub use checkpoint_coordinator::CheckpointCoordinator;
 pub use command::{CheckpointCommand, CheckpointKind};
 pub use failure_reason::FailureReason;

@@ -1,19 +1,16 @@
 //! What a subtask has done off its worker: syncing, uploading and committing, one job after the other.
 
-use std::time::Duration;
-
-use actix::Recipient;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 
-use crate::channel::Alignment;
-use crate::error::{Error, ErrorKind, Result};
+use crate::coordinator::AcknowledgementFigures;
+use crate::error::{Error, Result};
 use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
 use crate::operator::BackgroundWork;
 use crate::snapshot::{SealedOperator, SnapshotWriter, SubtaskSnapshot};
 
 use super::chain::StateSize;
-use super::message::{Report, ReportBody};
+use super::executor::{Executor, SharedExecutor};
+use super::message::{Report, ReportBody, Reporter};
 use super::subtask_event::SealedSubtask;
 
 /// How many jobs of one subtask can wait. Each checkpoint makes two, and few checkpoints are ever under way, so a full
@@ -35,17 +32,16 @@ pub(super) type OperatorWork = (OperatorId, Vec<BackgroundWork>);
 pub(super) struct SubtaskAck {
     pub(super) snapshot: SubtaskSnapshot,
     pub(super) finished: bool,
-    pub(super) alignment: Alignment,
     pub(super) state_size: StateSize,
-    pub(super) sync_duration: Duration,
-    pub(super) async_duration: Duration,
+    pub(super) figures: AcknowledgementFigures,
 }
 
 /// The background of one subtask.
 pub(super) struct Background {
     pub(super) subtask: SubtaskId,
     pub(super) writer: SnapshotWriter,
-    pub(super) coordinator: Recipient<Report>,
+    pub(super) reporter: Reporter,
+    pub(super) executor: SharedExecutor,
     pub(super) clock: SharedClock,
 }
 
@@ -63,12 +59,14 @@ impl Background {
         while let Some(job) = jobs.recv().await {
             let body = match job {
                 BackgroundJob::Snapshot(sealed) => self.snapshot(sealed).await,
-                BackgroundJob::Commit(checkpoint, work) => match do_all(work).await {
-                    Ok(()) => ReportBody::Committed(checkpoint),
-                    Err((operator, error)) => ReportBody::Failed(operator, error),
-                },
+                BackgroundJob::Commit(checkpoint, work) => {
+                    match do_all(&*self.executor, work).await {
+                        Ok(()) => ReportBody::Committed(checkpoint),
+                        Err((operator, error)) => ReportBody::Failed(operator, error),
+                    }
+                }
             };
-            self.coordinator.do_send(Report {
+            (self.reporter)(Report {
                 subtask: self.subtask.clone(),
                 body,
             });
@@ -99,7 +97,7 @@ impl Background {
                 states: part.keyed,
             });
         }
-        do_all(work)
+        do_all(&*self.executor, work)
             .await
             .map_err(|(operator, error)| Failure::Operator(operator, error))?;
         let snapshot = self
@@ -107,28 +105,35 @@ impl Background {
             .write(sealed.checkpoint, &operators)
             .await
             .map_err(Failure::Upload)?;
+        let figures = AcknowledgementFigures {
+            start_delay: sealed.alignment.start_delay,
+            alignment_duration: sealed.alignment.duration,
+            sync_duration: sealed.sync_duration,
+            async_duration: self.clock.elapsed().saturating_sub(begun),
+            uploaded_bytes: snapshot.uploaded_bytes,
+            ..AcknowledgementFigures::default()
+        };
         Ok(SubtaskAck {
             snapshot,
             finished: sealed.finished,
-            alignment: sealed.alignment,
             state_size: sealed.state_size,
-            sync_duration: sealed.sync_duration,
-            async_duration: self.clock.elapsed().saturating_sub(begun),
+            figures,
         })
     }
 }
 
 /// Does the work of several operators, in order, where it may block.
-async fn do_all(work: Vec<OperatorWork>) -> Result<(), (OperatorId, Error)> {
+async fn do_all(
+    executor: &dyn Executor,
+    work: Vec<OperatorWork>,
+) -> Result<(), (OperatorId, Error)> {
     for (operator, work) in work {
         if work.is_empty() {
             continue;
         }
-        let done = spawn_blocking(move || work.into_iter().try_for_each(|work| work()));
-        let result = done.await.unwrap_or_else(|panic| {
-            Err(Error::new(ErrorKind::Operator, "its background work panicked").with_source(panic))
-        });
-        result.map_err(|error| (operator, error))?;
+        let all = Box::new(move || work.into_iter().try_for_each(|work| work()));
+        let done = executor.run_blocking(all).await;
+        done.map_err(|error| (operator, error))?;
     }
     Ok(())
 }

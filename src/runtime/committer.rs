@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, SharedClock, SubtaskId};
@@ -14,6 +15,7 @@ use crate::snapshot::{
 use crate::storage::ObjectName;
 
 use super::background::SubtaskAck;
+use super::executor::{Begun, SharedExecutor, begin};
 
 /// What all manifests of a run have in common.
 pub(super) struct JobIdentity {
@@ -27,20 +29,24 @@ pub(super) struct Committer {
     pub(super) store: CheckpointStore,
     pub(super) retention: Retention,
     pub(super) identity: JobIdentity,
-    pub(super) background: Handle,
+    pub(super) executor: SharedExecutor,
     pub(super) clock: SharedClock,
     /// Checkpoints whose folders are being made.
-    begun: BTreeMap<CheckpointId, JoinHandle<Result<()>>>,
+    begun: BTreeMap<CheckpointId, Begun<Result<()>>>,
     /// Manifests that are being written.
-    writing: Vec<JoinHandle<()>>,
+    writing: Vec<Begun<()>>,
     /// The newest of the cleaning tasks, each of which waits for the one before and tries again what that one left.
-    cleaning: Option<JoinHandle<Removal>>,
+    cleaning: Option<Begun<Removal>>,
 }
 
 /// A checkpoint that is complete.
 pub(super) struct Committed {
     /// How many bytes it added to the store.
     pub(super) bytes: u64,
+    /// How many bytes it refers to, whichever checkpoint wrote them.
+    pub(super) full_bytes: u64,
+    /// How many bytes its manifest has.
+    pub(super) manifest_bytes: u64,
     /// The objects that it refers to.
     pub(super) objects: BTreeSet<ObjectName>,
 }
@@ -50,14 +56,14 @@ impl Committer {
         store: CheckpointStore,
         retention: Retention,
         identity: JobIdentity,
-        background: Handle,
+        executor: SharedExecutor,
         clock: SharedClock,
     ) -> Self {
         Self {
             store,
             retention,
             identity,
-            background,
+            executor,
             clock,
             begun: BTreeMap::new(),
             writing: Vec::new(),
@@ -68,9 +74,10 @@ impl Committer {
     /// Marks the id as used, while the subtasks are already at work.
     pub(super) fn begin(&mut self, checkpoint: CheckpointId) {
         let store = self.store.clone();
-        let begun = self
-            .background
-            .spawn(async move { store.begin(checkpoint).await });
+        let begun = begin(
+            &*self.executor,
+            async move { store.begin(checkpoint).await },
+        );
         self.begun.insert(checkpoint, begun);
     }
 
@@ -97,8 +104,9 @@ impl Committer {
         let manifest = self.manifest(checkpoint, acknowledged, triggered_unix_millis);
         let begun = self.begun.remove(&checkpoint);
         let store = self.store.clone();
-        self.writing.retain(|writing| !writing.is_finished());
-        self.writing.push(self.background.spawn(async move {
+        let is_under_way = |writing: &mut Begun<()>| writing.try_recv() == Err(TryRecvError::Empty);
+        self.writing.retain_mut(is_under_way);
+        self.writing.push(begin(&*self.executor, async move {
             done(write(&store, &manifest, begun).await);
         }));
     }
@@ -109,15 +117,21 @@ impl Committer {
         self.retention.aborted(checkpoint);
     }
 
-    /// The checkpoint is complete: deletes, in the background, what nobody needs any more.
-    pub(super) fn completed(&mut self, checkpoint: CheckpointId, objects: BTreeSet<ObjectName>) {
+    /// The checkpoint is complete: deletes, in the background, what nobody needs any more. Gives back the checkpoints
+    /// that are among it.
+    pub(super) fn completed(
+        &mut self,
+        checkpoint: CheckpointId,
+        objects: BTreeSet<ObjectName>,
+    ) -> Vec<CheckpointId> {
         let removal = self.retention.completed(checkpoint, objects);
+        let discarded = removal.checkpoints.clone();
         if removal.is_empty() {
-            return;
+            return discarded;
         }
         let store = self.store.clone();
         let before = self.cleaning.take();
-        self.cleaning = Some(self.background.spawn(async move {
+        self.cleaning = Some(begin(&*self.executor, async move {
             let left = match before {
                 // If it panicked, the next start sweeps up what it left.
                 Some(before) => before.await.unwrap_or_default(),
@@ -125,17 +139,16 @@ impl Committer {
             };
             store.remove(left.followed_by(removal)).await
         }));
+        discarded
     }
 
     /// The manifests that are still being written, and the cleaning that is not done yet.
-    pub(super) fn take_tasks(&mut self) -> Vec<JoinHandle<()>> {
-        let mut tasks = std::mem::take(&mut self.writing);
-        if let Some(cleaning) = self.cleaning.take() {
-            // What it leaves is for the next start.
-            let cleaned = async move { drop(cleaning.await) };
-            tasks.push(self.background.spawn(cleaned));
-        }
-        tasks
+    pub(super) fn take_tasks(&mut self) -> Vec<BoxFuture<'static, ()>> {
+        // A task that panicked has left nothing that the next start does not find.
+        let writing = self.writing.drain(..).map(|task| task.map(drop).boxed());
+        // What the cleaning leaves is for the next start.
+        let cleaning = self.cleaning.take().map(|task| task.map(drop).boxed());
+        writing.chain(cleaning).collect()
     }
 
     fn manifest(
@@ -175,16 +188,18 @@ impl Committer {
 async fn write(
     store: &CheckpointStore,
     manifest: &Manifest,
-    begun: Option<JoinHandle<Result<()>>>,
+    begun: Option<Begun<Result<()>>>,
 ) -> Result<Committed> {
     if let Some(begun) = begun {
-        begun.await.unwrap_or_else(|panic| {
-            Err(Error::new(ErrorKind::Bug, "the store panicked").with_source(panic))
-        })?;
+        begun
+            .await
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Bug, "the store panicked")))?;
     }
     let manifest_bytes = store.commit(manifest).await?;
     Ok(Committed {
         bytes: manifest.uploaded_bytes + manifest_bytes,
+        full_bytes: manifest.referred_bytes() + manifest_bytes,
+        manifest_bytes,
         objects: manifest.objects(),
     })
 }

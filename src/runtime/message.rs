@@ -1,12 +1,17 @@
 //! The messages of the control lane.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use actix::{Message, Recipient};
 
 use crate::channel::DeclineReason;
-use crate::error::Error;
+use crate::coordinator::CheckpointKind;
+use crate::error::{Error, Result};
 use crate::model::{CheckpointId, OperatorId, SubtaskId};
 
 use super::background::SubtaskAck;
+use super::committer::Committed;
 
 /// To a subtask: there is input on a link, or room in one.
 #[derive(Message)]
@@ -41,10 +46,20 @@ pub(super) struct Report {
     pub(super) body: ReportBody,
 }
 
+/// Takes a [`Report`] to the coordinator, wherever that lives.
+pub(super) type Reporter = Arc<dyn Fn(Report) + Send + Sync>;
+
+/// What a subtask's actor tells the coordinator when its operators are open.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Opened {
+    pub(super) subtask: SubtaskId,
+    /// Where it takes its orders.
+    pub(super) address: Recipient<Control>,
+}
+
 /// The content of a [`Report`].
 pub(super) enum ReportBody {
-    /// The operators are open.
-    Opened(Recipient<Control>),
     /// State is safe in the store.
     Acknowledged(CheckpointId, Box<SubtaskAck>),
     /// The subtask gave a checkpoint up while aligning its barriers.
@@ -60,3 +75,16 @@ pub(super) enum ReportBody {
     /// The actor has ended.
     Ended,
 }
+
+/// What the store tells the coordinator: a manifest is durable, or could not be written.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ManifestWritten {
+    pub(super) checkpoint: CheckpointId,
+    pub(super) kind: CheckpointKind,
+    pub(super) triggered_at: Duration,
+    pub(super) result: Result<Committed>,
+}
+
+/// Takes a [`ManifestWritten`] to the coordinator, wherever that lives.
+pub(super) type ManifestReporter = Arc<dyn Fn(ManifestWritten) + Send + Sync>;

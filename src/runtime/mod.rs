@@ -21,8 +21,11 @@
 
 mod background;
 mod chain;
+mod checkpoint_recorder;
 mod committer;
+mod coordinator;
 mod coordinator_actor;
+mod executor;
 mod figures;
 mod inputs;
 mod job;
@@ -34,7 +37,9 @@ mod setting;
 mod slot;
 mod subtask;
 mod subtask_actor;
+mod subtask_driver;
 mod subtask_event;
+mod task_sampler;
 mod wake;
 mod wiring;
 

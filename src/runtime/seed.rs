@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use actix::{Actor, Recipient};
-use tokio::runtime::Handle;
+use actix::{Actor, Addr};
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
 use crate::channel::Gate;
@@ -17,13 +17,16 @@ use crate::state::{KeyedStateBackend, OperatorStateBackend};
 
 use super::background::{BACKGROUND_JOBS_MAX, Background};
 use super::chain::Chain;
+use super::coordinator_actor::CoordinatorActor;
+use super::executor::SharedExecutor;
 use super::inputs::Inputs;
-use super::message::{Report, ReportBody};
+use super::message::{Report, ReportBody, Reporter};
 use super::panic::catch_panic;
 use super::setting::Setting;
 use super::slot::{Instance, Slot};
 use super::subtask::{Head, Subtask};
 use super::subtask_actor::SubtaskActor;
+use super::subtask_driver::SubtaskDriver;
 use super::wiring::SubtaskWiring;
 
 /// What all subtasks of a job share.
@@ -31,8 +34,8 @@ use super::wiring::SubtaskWiring;
 pub(super) struct SharedParts {
     pub(super) setting: Setting,
     /// Where background work runs.
-    pub(super) background: Handle,
-    pub(super) coordinator: Recipient<Report>,
+    pub(super) executor: SharedExecutor,
+    pub(super) reporter: Reporter,
 }
 
 /// A subtask that is still to be made, and its surroundings. It can be sent to its worker; what comes of it cannot.
@@ -60,18 +63,30 @@ pub(super) struct OperatorSeed {
 
 impl SubtaskSeed {
     /// Makes the subtask and its actor, on this thread. A failure is reported to the coordinator.
-    pub(super) fn grow(self) {
+    pub(super) fn grow(self, coordinator: Addr<CoordinatorActor>) {
+        let wake = Arc::clone(&self.parts.wiring.wake);
+        if let Some(driver) = self.make() {
+            SubtaskActor::new(driver, wake, coordinator).start();
+        }
+    }
+
+    /// Makes the subtask, and begins its background. A failure is reported to the coordinator.
+    pub(super) fn make(self) -> Option<SubtaskDriver> {
         let subtask = self.parts.id.clone();
-        let coordinator = self.shared.coordinator.clone();
-        if let Err((operator, error)) = self.start() {
-            for body in [ReportBody::Failed(operator, error), ReportBody::Ended] {
-                let subtask = subtask.clone();
-                coordinator.do_send(Report { subtask, body });
+        let reporter = Arc::clone(&self.shared.reporter);
+        match self.try_make() {
+            Ok(driver) => Some(driver),
+            Err((operator, error)) => {
+                for body in [ReportBody::Failed(operator, error), ReportBody::Ended] {
+                    let subtask = subtask.clone();
+                    reporter(Report { subtask, body });
+                }
+                None
             }
         }
     }
 
-    fn start(self) -> Result<(), (OperatorId, Error)> {
+    fn try_make(self) -> Result<SubtaskDriver, (OperatorId, Error)> {
         let Self {
             parts,
             mut writer,
@@ -82,19 +97,23 @@ impl SubtaskSeed {
                 writer.inherit(&operator.id, &plan.inherited);
             }
         }
-        let (id, wake) = (parts.id.clone(), Arc::clone(&parts.wiring.wake));
-        let status = Arc::clone(&shared.setting.status);
+        let id = parts.id.clone();
         let subtask = parts.assemble(&shared.setting)?;
         let (sender, jobs) = mpsc::channel(BACKGROUND_JOBS_MAX);
         let background = Background {
             subtask: id,
             writer,
-            coordinator: shared.coordinator.clone(),
-            clock: shared.setting.clock,
+            reporter: Arc::clone(&shared.reporter),
+            executor: Arc::clone(&shared.executor),
+            clock: Arc::clone(&shared.setting.clock),
         };
-        shared.background.spawn(background.run(jobs));
-        SubtaskActor::new(subtask, wake, shared.coordinator, sender, status).start();
-        Ok(())
+        shared.executor.spawn(background.run(jobs).boxed());
+        Ok(SubtaskDriver::new(
+            subtask,
+            shared.reporter,
+            sender,
+            &shared.setting,
+        ))
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Manifest {
 pub enum SnapshotKind {
     /// Taken for recovery, owned and deleted by the job.
     Checkpoint,
+    /// Taken for people, who own and delete it. It is self-contained: it can be moved, and be kept for years.
+    Savepoint,
 }
 
 impl SnapshotKind {
@@ -59,6 +61,7 @@ impl SnapshotKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Checkpoint => "checkpoint",
+            Self::Savepoint => "savepoint",
         }
     }
 }

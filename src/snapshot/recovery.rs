@@ -3,20 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tokio::task::JoinError;
 
 use super::damage::Damage;
 use super::deferred::{Deferral, DeferredCheckpoint};
 use super::manifest::{Manifest, Piece};
+use super::objects::LoadedObject;
 use super::retention::FoundCheckpoint;
-use super::store::{CheckpointStore, Extent, extents, unreadable};
+use super::store::CheckpointStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
-use crate::storage::{Checksum, ObjectName};
-
-/// How many objects are read at a time.
-const CONCURRENT_READS_MAX: usize = 8;
+use crate::storage::ObjectName;
 
 /// What a job starts from.
 #[derive(Debug)]
@@ -48,14 +44,6 @@ pub struct LoadedCheckpoint {
     manifest: Manifest,
     objects: BTreeMap<ObjectName, LoadedObject>,
     pub(super) deferred: Option<DeferredCheckpoint>,
-}
-
-/// What the manifest needs of one object.
-#[derive(Clone, Debug)]
-struct LoadedObject {
-    /// Where `bytes` start in the object.
-    start: u64,
-    bytes: Bytes,
 }
 
 type ReadManifest = (CheckpointId, Result<Manifest, Damage>);
@@ -183,7 +171,9 @@ impl CheckpointStore {
 
     /// Reads and verifies all that a manifest refers to.
     pub(super) async fn load(&self, manifest: &Manifest) -> Result<LoadedCheckpoint, Damage> {
-        self.load_objects(manifest, |_| true, None).await
+        let objects = self.objects_of(manifest.checkpoint);
+        let objects = objects.load(manifest, |_| true).await?;
+        Ok(LoadedCheckpoint::new(manifest, objects, None))
     }
 
     /// Reads all but the keyed states, and looks whether those are there.
@@ -193,62 +183,27 @@ impl CheckpointStore {
         deferral: &Deferral,
     ) -> Result<LoadedCheckpoint, Damage> {
         let deferred = DeferredCheckpoint::new(manifest, deferral);
+        let objects = self.objects_of(manifest.checkpoint);
         let is_own = |object: &ObjectName| !object.is_shared();
-        self.load_objects(manifest, is_own, Some(deferred)).await
-    }
-
-    async fn load_objects(
-        &self,
-        manifest: &Manifest,
-        wanted: impl Fn(&ObjectName) -> bool,
-        deferred: Option<DeferredCheckpoint>,
-    ) -> Result<LoadedCheckpoint, Damage> {
-        // A missing or short object is noticed before gigabytes are read.
-        self.check_objects(manifest).await?;
-        let mut pieces: BTreeMap<&ObjectName, Vec<Piece>> = BTreeMap::new();
-        for piece in manifest.pieces() {
-            pieces.entry(&piece.object).or_default().push(piece.clone());
-        }
-        let reads = extents(manifest)
-            .into_iter()
-            .filter(|(object, _)| wanted(object))
-            .map(|(object, extent)| {
-                let pieces = pieces.remove(&object).unwrap_or_default();
-                // A task each: copying and verifying gigabytes is work for all threads of the runtime.
-                let loading = tokio::spawn(self.clone().load_object(object, extent, pieces));
-                async move { loading.await.unwrap_or_else(|error| Err(given_up(&error))) }
-            });
-        let objects = stream::iter(reads)
-            .buffer_unordered(CONCURRENT_READS_MAX)
-            .try_collect()
-            .await?;
-        Ok(LoadedCheckpoint {
-            manifest: manifest.clone(),
-            objects,
-            deferred,
-        })
-    }
-
-    /// Reads what is needed of an object, and verifies the pieces in it.
-    async fn load_object(
-        self,
-        object: ObjectName,
-        extent: Extent,
-        pieces: Vec<Piece>,
-    ) -> Result<(ObjectName, LoadedObject), Damage> {
-        let path = self.paths.object(&object);
-        let length = extent.end - extent.start;
-        let read = self.blobs.read_range(&path, extent.start, length).await;
-        let loaded = LoadedObject {
-            start: extent.start,
-            bytes: read.map_err(unreadable)?,
-        };
-        pieces.iter().try_for_each(|piece| loaded.verify(piece))?;
-        Ok((object, loaded))
+        let objects = objects.load(manifest, is_own).await?;
+        Ok(LoadedCheckpoint::new(manifest, objects, Some(deferred)))
     }
 }
 
 impl LoadedCheckpoint {
+    /// A checkpoint of which these objects were read; `deferred` reads the others.
+    pub(super) fn new(
+        manifest: &Manifest,
+        objects: BTreeMap<ObjectName, LoadedObject>,
+        deferred: Option<DeferredCheckpoint>,
+    ) -> Self {
+        Self {
+            manifest: manifest.clone(),
+            objects,
+            deferred,
+        }
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -265,35 +220,6 @@ impl LoadedCheckpoint {
             .get(&piece.object)
             .and_then(|object| object.section(piece))
             .unwrap_or_default()
-    }
-}
-
-impl LoadedObject {
-    fn verify(&self, piece: &Piece) -> Result<(), Damage> {
-        let found = Checksum::of(&self.section(piece).unwrap_or_default());
-        if found == piece.checksum {
-            return Ok(());
-        }
-        Err(Damage::ObjectChecksum {
-            object: piece.object.clone(),
-            offset: piece.offset,
-            expected: piece.checksum,
-            found,
-        })
-    }
-
-    fn section(&self, piece: &Piece) -> Option<Bytes> {
-        let start = usize::try_from(piece.offset.checked_sub(self.start)?).ok()?;
-        let length = usize::try_from(piece.length).ok()?;
-        let end = start.checked_add(length)?;
-        (end <= self.bytes.len()).then(|| self.bytes.slice(start..end))
-    }
-}
-
-/// The task that read an object has panicked, or its runtime has ended.
-fn given_up(error: &JoinError) -> Damage {
-    Damage::Unreadable {
-        reason: format!("reading it was given up: {error}"),
     }
 }
 

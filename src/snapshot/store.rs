@@ -1,13 +1,12 @@
 //! The checkpoints of one job in the store: begin, commit, list, remove.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use tracing::warn;
 
 use super::damage::Damage;
-use super::manifest::{Manifest, Piece};
+use super::manifest::Manifest;
 use super::manifest_file;
+use super::objects::SnapshotObjects;
 use super::recovery::LoadedCheckpoint;
 use super::retention::Removal;
 use super::summary::{CheckpointSummary, ListedCheckpoint};
@@ -112,7 +111,8 @@ impl CheckpointStore {
         for checkpoint in self.checkpoint_ids().await? {
             let summary = match self.read_manifest(checkpoint).await {
                 Ok((manifest, manifest_bytes)) => self
-                    .check_objects(&manifest)
+                    .objects_of(checkpoint)
+                    .check(&manifest)
                     .await
                     .map(|()| CheckpointSummary::of(&manifest, manifest_bytes)),
                 Err(damage) => Err(damage),
@@ -247,12 +247,7 @@ impl CheckpointStore {
         &self,
         checkpoint: CheckpointId,
     ) -> Result<(Manifest, u64), Damage> {
-        let content = match self.blobs.read(&self.paths.manifest(checkpoint)).await {
-            Ok(content) => content,
-            Err(StorageError::NotFound { .. }) => return Err(Damage::Incomplete),
-            Err(error) => return Err(unreadable(error)),
-        };
-        let manifest = manifest_file::decode(&content)?;
+        let (manifest, bytes) = self.objects_of(checkpoint).read_manifest().await?;
         // A folder that someone copied or renamed must not be taken for what it is not.
         if manifest.checkpoint != checkpoint || manifest.job != self.paths.job() {
             return Err(Damage::InvalidManifest {
@@ -262,68 +257,21 @@ impl CheckpointStore {
                 ),
             });
         }
-        Ok((manifest, content.len() as u64))
+        Ok((manifest, bytes))
     }
 
-    /// Whether all objects are there and long enough.
-    pub(super) async fn check_objects(&self, manifest: &Manifest) -> Result<(), Damage> {
-        for (object, extent) in extents(manifest) {
-            let length = match self.blobs.length(&self.paths.object(&object)).await {
-                Ok(length) => length,
-                Err(StorageError::NotFound { .. }) => {
-                    return Err(Damage::MissingObject { object });
-                }
-                Err(error) => return Err(unreadable(error)),
-            };
-            if length < extent.end {
-                return Err(Damage::TruncatedObject {
-                    object,
-                    length,
-                    expected: extent.end,
-                });
-            }
+    /// The objects of a checkpoint.
+    pub(super) fn objects_of(&self, checkpoint: CheckpointId) -> SnapshotObjects {
+        SnapshotObjects {
+            blobs: self.blobs.clone(),
+            paths: self.paths.snapshot(checkpoint),
         }
-        Ok(())
     }
 
     /// The folder of a checkpoint as the user would look for it.
-    pub(super) fn shown_folder(&self, checkpoint: CheckpointId) -> String {
+    pub fn shown_folder(&self, checkpoint: CheckpointId) -> String {
         let folder = self.paths.checkpoint_folder(checkpoint);
         self.blobs.full_path(&folder).display().to_string()
-    }
-}
-
-/// From the first to the last byte that a manifest needs of an object.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Extent {
-    pub(super) start: u64,
-    pub(super) end: u64,
-}
-
-/// What a manifest needs of each object, in the order of their names.
-pub(super) fn extents(manifest: &Manifest) -> BTreeMap<ObjectName, Extent> {
-    let mut extents: BTreeMap<ObjectName, Extent> = BTreeMap::new();
-    for Piece {
-        object,
-        offset,
-        length,
-        ..
-    } in manifest.pieces()
-    {
-        let end = offset.saturating_add(*length);
-        let extent = extents.entry(object.clone()).or_insert(Extent {
-            start: *offset,
-            end,
-        });
-        extent.start = extent.start.min(*offset);
-        extent.end = extent.end.max(end);
-    }
-    extents
-}
-
-pub(super) fn unreadable(error: StorageError) -> Damage {
-    Damage::Unreadable {
-        reason: Error::from(error).full_message(),
     }
 }
 

@@ -45,6 +45,11 @@ impl StoreLocation {
         Ok(Self { root })
     }
 
+    /// A folder whose path is absolute.
+    pub(super) fn of_folder(root: PathBuf) -> Self {
+        Self { root }
+    }
+
     /// The folder.
     pub fn root(&self) -> &Path {
         &self.root

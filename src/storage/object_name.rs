@@ -37,7 +37,8 @@ impl ObjectKind {
 const OPERATOR_STATE_SUFFIX: &str = ".state";
 
 /// The name of an object, relative to the job's folder: `shared/<id>.base` or `shared/<id>.delta`, or, of what belongs
-/// to one checkpoint alone, `chk-<id>/<operator>-<subtask>.state`.
+/// to one checkpoint alone, `chk-<id>/<operator>-<subtask>.state`. A savepoint names its objects relative to its own
+/// folder, in which all of them lie: `<id>.base`, `<id>.delta`, `<operator>-<subtask>.state`.
 ///
 /// A name is never used twice. A shared one says which checkpoint, subtask and process wrote the object; for the others
 /// it is enough that a checkpoint's id is never used twice.
@@ -90,11 +91,18 @@ impl ObjectName {
         is_harmless(stem).then(|| Self(format!("{folder_name}/{file_name}").into()))
     }
 
+    /// The name of the object in the file `file_name` beside a savepoint's manifest, if an object can have that name.
+    fn of_savepoint(file_name: &str) -> Option<Self> {
+        let shared = Self::from_file_name(file_name).is_some();
+        let own = file_name.strip_suffix(OPERATOR_STATE_SUFFIX);
+        (shared || own.is_some_and(is_harmless)).then(|| Self(file_name.into()))
+    }
+
     /// The checkpoint for which the object was written, if the name says so.
     pub fn checkpoint(&self) -> Option<CheckpointId> {
-        let (folder_name, file_name) = self.0.split_once('/')?;
-        if folder_name != SHARED_FOLDER {
-            return checkpoint_of_folder_name(folder_name);
+        let (folder_name, file_name) = self.0.split_once('/').unwrap_or(("", &self.0));
+        if let Some(checkpoint) = checkpoint_of_folder_name(folder_name) {
+            return Some(checkpoint);
         }
         let (id, _) = file_name.split_once('-')?;
         id.parse().ok().map(CheckpointId)
@@ -122,12 +130,12 @@ impl TryFrom<String> for ObjectName {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.split_once('/')
-            .and_then(|(folder_name, file_name)| match folder_name {
-                SHARED_FOLDER => Self::from_file_name(file_name),
-                _ => Self::from_checkpoint_folder(folder_name, file_name),
-            })
-            .ok_or_else(|| format!("\"{text}\" is not the name of an object"))
+        let name = match text.split_once('/') {
+            Some((SHARED_FOLDER, file_name)) => Self::from_file_name(file_name),
+            Some((folder_name, file_name)) => Self::from_checkpoint_folder(folder_name, file_name),
+            None => Self::of_savepoint(&text),
+        };
+        name.ok_or_else(|| format!("\"{text}\" is not the name of an object"))
     }
 }
 
@@ -188,6 +196,19 @@ mod tests {
     }
 
     #[test]
+    fn the_objects_of_a_savepoint_lie_beside_its_manifest() {
+        for (text, checkpoint) in [
+            ("17-by_carrier-3-000000000000beef-0.delta", Some(17)),
+            ("17-by_carrier-3-000000000000beef-0.base", Some(17)),
+            ("by_carrier-3.state", None),
+        ] {
+            let name = ObjectName::try_from(text.to_owned()).unwrap();
+            assert!(!name.is_shared(), "{text}");
+            assert_eq!(name.checkpoint(), checkpoint.map(CheckpointId), "{text}");
+        }
+    }
+
+    #[test]
     fn operators_with_odd_ids_get_names_that_are_safe_and_differ() {
         let long = "x".repeat(300);
         let names = ["a/b", "a b", "../up", "é", long.as_str(), &long[1..]].map(name_of);
@@ -215,7 +236,9 @@ mod tests {
             "chk-1/../a-0.state",
             "chk-01/a-0.state",
             "chk-/a-0.state",
-            "a-0.state",
+            "manifest.json",
+            ".state",
+            "../a-0.state",
         ] {
             assert!(ObjectName::try_from(text.to_owned()).is_err(), "{text}");
         }

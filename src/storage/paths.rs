@@ -3,17 +3,21 @@
 use std::fmt;
 
 use super::object_name::{ObjectName, SHARED_FOLDER};
+use super::snapshot_paths::SnapshotPaths;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
 
 const CHECKPOINT_PREFIX: &str = "chk-";
-const MANIFEST_FILE: &str = "manifest.json";
-const PENDING_MANIFEST_FILE: &str = "manifest.json.pending";
+pub(super) const MANIFEST_FILE: &str = "manifest.json";
+pub(super) const PENDING_MANIFEST_FILE: &str = "manifest.json.pending";
+const HISTORY_FILE: &str = "history.json";
+const PENDING_HISTORY_FILE: &str = "history.json.pending";
+const ADDRESS_FILE: &str = "server.json";
 const JOB_NAME_LENGTH_MAX: usize = 128;
 
-/// A path relative to the root of the store. Only [`StoragePaths`] makes them.
+/// A path relative to the root of the store. Only [`StoragePaths`] and [`super::SnapshotPaths`] make them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlobPath(String);
+pub struct BlobPath(pub(super) String);
 
 impl BlobPath {
     /// The path as text, without a slash at either end.
@@ -85,6 +89,12 @@ impl StoragePaths {
         BlobPath(format!("{}/{folder}", self.job))
     }
 
+    /// All paths of a checkpoint.
+    pub fn snapshot(&self, checkpoint: CheckpointId) -> SnapshotPaths {
+        let folder = checkpoint_folder_name(checkpoint);
+        SnapshotPaths::new(format!("{}/{folder}", self.job), &self.job)
+    }
+
     /// A checkpoint's manifest.
     pub fn manifest(&self, checkpoint: CheckpointId) -> BlobPath {
         self.file(&self.checkpoint_folder(checkpoint), MANIFEST_FILE)
@@ -101,6 +111,21 @@ impl StoragePaths {
             "{}/{CHECKPOINT_PREFIX}{checkpoint}/{PENDING_MANIFEST_FILE}",
             self.job
         ))
+    }
+
+    /// What became of the job's last checkpoints.
+    pub fn history(&self) -> BlobPath {
+        self.file(&self.job_folder(), HISTORY_FILE)
+    }
+
+    /// What becomes the history when it is written.
+    pub fn pending_history(&self) -> BlobPath {
+        self.file(&self.job_folder(), PENDING_HISTORY_FILE)
+    }
+
+    /// Where the server of the running job listens.
+    pub fn address(&self) -> BlobPath {
+        self.file(&self.job_folder(), ADDRESS_FILE)
     }
 
     /// The checkpoint whose folder has this name, if it is the name of a checkpoint's folder.
@@ -155,6 +180,8 @@ mod tests {
             paths.manifest(CheckpointId(7)).as_str(),
             "flights/chk-7/manifest.json"
         );
+        assert_eq!(paths.history().as_str(), "flights/history.json");
+        assert_eq!(paths.address().as_str(), "flights/server.json");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! One attempt at a job: recover, make the subtasks, wait for the end.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, AsyncContext};
 use actix_rt::{Arbiter, System};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -12,12 +13,11 @@ use super::run::{BACKGROUND_TIMEOUT, JobRun};
 use crate::coordinator::JobState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::PhysicalPlan;
-use crate::model::{KeyGroupRange, SubtaskId};
-use crate::runtime::committer::{Committer, JobIdentity};
-use crate::runtime::coordinator_actor::{CoordinatorActor, JobEnd};
-use crate::runtime::seed::{OperatorSeed, SharedParts, SubtaskParts, SubtaskSeed};
-use crate::runtime::wiring::lay_links;
-use crate::snapshot::{GraphOperator, LoadedCheckpoint, Recovery, Retention, SnapshotWriter};
+use crate::runtime::coordinator::JobEnd;
+use crate::runtime::coordinator_actor::CoordinatorActor;
+use crate::runtime::executor::{BackgroundThreads, SharedExecutor};
+use crate::runtime::seed::SubtaskSeed;
+use crate::snapshot::{LoadedCheckpoint, Recovery};
 
 /// How many threads do background work. Most of it waits for a disk.
 const BACKGROUND_THREADS: usize = 2;
@@ -67,15 +67,18 @@ impl<'run> Attempt<'run> {
         started: impl FnOnce(Addr<CoordinatorActor>),
     ) -> Result<JobOutcome> {
         let (end_sender, end) = oneshot::channel();
-        let coordinator = self.start_coordinator(&recovery, end_sender);
-        let seeds = self.seeds(&recovery, &coordinator)?;
+        let executor: SharedExecutor =
+            Arc::new(BackgroundThreads(self.background.handle().clone()));
+        let coordinator = self.start_coordinator(&recovery, &executor, end_sender);
+        let seeds = self.seeds(&recovery, &executor, &coordinator)?;
         // The loaded bytes are needed by the subtasks alone from here on.
         drop(recovery);
         let workers: Vec<Arbiter> = (0..self.run.graph.parallelism)
             .map(|_| Arbiter::new())
             .collect();
         for seed in seeds {
-            workers[seed.parts.id.index].spawn_fn(move || seed.grow());
+            let coordinator = coordinator.clone();
+            workers[seed.parts.id.index].spawn_fn(move || seed.grow(coordinator));
         }
         started(coordinator);
         let end = end.await;
@@ -97,55 +100,26 @@ impl<'run> Attempt<'run> {
         }
     }
 
-    fn subtask_ids(&self) -> Vec<SubtaskId> {
-        let ids = self.plan.chains.iter().flat_map(|chain| {
-            (0..self.run.graph.parallelism).map(|index| SubtaskId::new(chain.id.clone(), index))
-        });
-        ids.collect()
-    }
-
     fn start_coordinator(
         &self,
         recovery: &Recovery,
+        executor: &SharedExecutor,
         end: oneshot::Sender<JobEnd>,
     ) -> Addr<CoordinatorActor> {
-        let nodes = self.run.graph.nodes();
-        let graph = nodes.iter().map(|node| GraphOperator {
-            id: node.id.clone(),
-            type_name: node.type_name.clone(),
-            inputs: node
-                .inputs
-                .iter()
-                .map(|edge| nodes[edge.from].id.clone())
-                .collect(),
-            parallelism: self.run.graph.parallelism,
-        });
-        let committer = Committer::new(
-            self.run.store.clone(),
-            Retention::new(self.run.retained_max, recovery.found.clone()),
-            JobIdentity {
-                job: self.run.graph.name.clone(),
-                max_parallelism: self.run.graph.max_parallelism,
-                graph: graph.collect(),
-            },
-            self.background.handle().clone(),
-            self.run.clock.clone(),
-        );
-        CoordinatorActor::new(
-            self.run.checkpoints.clone(),
-            committer,
-            self.subtask_ids().into_iter(),
-            recovery.next_id(),
-            self.run.clock.clone(),
-            self.run.status.clone(),
-            end,
-        )
-        .start()
+        CoordinatorActor::create(|context| {
+            let address = context.address();
+            let written = Arc::new(move |written| address.do_send(written));
+            let coordinator = self
+                .run
+                .coordinator(&self.plan, recovery, executor, written);
+            CoordinatorActor::new(coordinator, self.run.clock.clone(), end)
+        })
     }
 
     fn seeds(
         &self,
         recovery: &Recovery,
+        executor: &SharedExecutor,
         coordinator: &Addr<CoordinatorActor>,
     ) -> Result<Vec<SubtaskSeed>> {
         if !recovery
@@ -158,53 +132,9 @@ impl<'run> Attempt<'run> {
                 .as_deref()
                 .map_or(Ok(()), empty_directory)?;
         }
-        let (parallelism, max_parallelism) =
-            (self.run.graph.parallelism, self.run.graph.max_parallelism);
-        let shared = SharedParts {
-            setting: self.run.setting(),
-            background: self.background.handle().clone(),
-            coordinator: coordinator.clone().recipient(),
-        };
-        let mut seeds = Vec::new();
-        let wiring = lay_links(&self.run.graph, &self.plan, self.run.limits);
-        for (chain, wiring) in self.plan.chains.iter().zip(wiring) {
-            for (index, wiring) in wiring.into_iter().enumerate() {
-                let id = SubtaskId::new(chain.id.clone(), index);
-                let key_groups = KeyGroupRange::of_subtask(index, parallelism, max_parallelism);
-                let operators = chain.nodes.iter().map(|node| {
-                    let node = &self.run.graph.nodes()[*node];
-                    let restored = match &recovery.checkpoint {
-                        Some(loaded) => {
-                            loaded.restore_plan(&node.id, index, parallelism, max_parallelism)?
-                        }
-                        None => None,
-                    };
-                    Ok(OperatorSeed {
-                        id: node.id.clone(),
-                        component: node.component.clone(),
-                        restored,
-                    })
-                });
-                let operators = operators.collect::<Result<_>>()?;
-                let writer = SnapshotWriter::new(
-                    self.run.store.clone(),
-                    id.clone(),
-                    key_groups,
-                    self.run.nonce,
-                );
-                seeds.push(SubtaskSeed {
-                    parts: SubtaskParts {
-                        id,
-                        operators,
-                        wiring,
-                        directory: self.run.directory.clone(),
-                    },
-                    writer,
-                    shared: shared.clone(),
-                });
-            }
-        }
-        Ok(seeds)
+        let coordinator = coordinator.clone();
+        let reporter = Arc::new(move |report| coordinator.do_send(report));
+        self.run.seeds(&self.plan, recovery, executor, reporter)
     }
 }
 
@@ -226,8 +156,7 @@ fn empty_directory(directory: &Path) -> Result<()> {
 async fn outcome(end: JobEnd) -> JobOutcome {
     let tasks = async {
         for task in end.tasks {
-            // A task that panicked has left nothing that the next start does not find.
-            let _ = task.await;
+            task.await;
         }
     };
     // The same holds for one that takes longer.

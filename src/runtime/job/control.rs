@@ -2,7 +2,8 @@
 
 use actix::Addr;
 
-use crate::runtime::coordinator_actor::{CoordinatorActor, Request};
+use crate::runtime::coordinator::Request;
+use crate::runtime::coordinator_actor::CoordinatorActor;
 
 /// Controls a running job, from any thread. Once the job has ended, nothing that is asked for has an effect.
 #[derive(Clone)]

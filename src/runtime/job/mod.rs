@@ -1,7 +1,9 @@
 //! The run of a job, on a thread of its own, as attempts: each recovers the job and runs its subtasks to their end.
 
+mod assembly;
 mod attempt;
 mod control;
+mod history;
 mod outcome;
 mod recovery;
 mod run;

@@ -7,6 +7,7 @@ use crate::snapshot::SnapshotWriter;
 use crate::snapshot::test_support::{
     MAX_PARALLELISM, StoreFixture, block_on, sealed_operator, sealed_state,
 };
+use crate::storage::Checksum;
 
 const FIRST_DELTA: &str = "shared/1-sum-0-0000000000000abc-0.delta";
 const THIRD_DELTA: &str = "shared/3-sum-0-0000000000000abc-0.delta";

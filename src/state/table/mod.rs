@@ -13,6 +13,7 @@ mod directory;
 mod growth;
 mod index;
 mod moves;
+mod record_check;
 mod resume;
 #[expect(
     unsafe_code,
@@ -23,3 +24,4 @@ mod sub_table;
 pub(super) use bucket::{Slot, prefetch, slots_in_bucket};
 pub(super) use directory::Cursor;
 pub(super) use index::{Home, Table};
+pub(super) use record_check::record_check;

@@ -1,0 +1,440 @@
+//! The coordinator of one run of a job, as a plain struct: it passes reports to the checkpoint protocol and the job's
+//! life, does what they ask for in the store, and says what is to be sent to whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use futures_util::future::BoxFuture;
+use tracing::{debug, error, info, warn};
+
+use crate::coordinator::{
+    CheckpointCommand, CheckpointCoordinator, CheckpointKind, CheckpointSettings, FailureReason,
+    JobCommand, JobFailure, JobLife, JobState,
+};
+use crate::error::{Error, ErrorKind};
+use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
+use crate::telemetry::{JobPhase, JobStatus, LastCheckpoint, Metric, count};
+
+use super::background::SubtaskAck;
+use super::checkpoint_recorder::CheckpointRecorder;
+use super::committer::{Committed, Committer};
+use super::message::{Control, ManifestReporter, ManifestWritten, Report, ReportBody};
+use super::task_sampler::TaskSampler;
+
+type Command = CheckpointCommand<Box<SubtaskAck>>;
+
+/// Coordinates one run of a job. Each event returns what its owner has to do, in order.
+pub(super) struct Coordinator {
+    checkpoints: CheckpointCoordinator<Box<SubtaskAck>>,
+    life: JobLife,
+    committer: Committer,
+    clock: SharedClock,
+    status: Arc<JobStatus>,
+    recorder: CheckpointRecorder,
+    sampler: TaskSampler,
+    /// The id of the first checkpoint of this run.
+    next_id: CheckpointId,
+    /// Every subtask of the job, and whether it is open.
+    subtasks: BTreeMap<SubtaskId, bool>,
+    ended: BTreeSet<SubtaskId>,
+    /// Is told when a manifest is durable, or could not be written.
+    written: ManifestReporter,
+    effects: Vec<Effect>,
+}
+
+/// What the owner of a [`Coordinator`] has to do.
+pub(super) enum Effect {
+    /// Send this to every subtask that is open. One that is gone misses nothing.
+    TellAll(Control),
+    /// Send this to one subtask.
+    Tell(SubtaskId, Control),
+    /// Call [`Coordinator::tick`] at this time of the job's clock. It replaces any time asked for before.
+    WakeAt(Duration),
+    /// The job has come to its end.
+    End(JobEnd),
+}
+
+/// How a job came to its end.
+pub(super) struct JobEnd {
+    pub(super) state: JobState,
+    /// What failed first, with the operator it failed in.
+    pub(super) failure: Option<Error>,
+    /// The store's work that is left: manifests that are being written, superseded checkpoints that are being deleted.
+    pub(super) tasks: Vec<BoxFuture<'static, ()>>,
+}
+
+/// What somebody outside asks for.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(super) enum Request {
+    /// Take a checkpoint now.
+    Checkpoint,
+    /// Stop with a last checkpoint.
+    Stop,
+    /// End at once.
+    Cancel,
+}
+
+impl Coordinator {
+    pub(super) fn new(
+        settings: CheckpointSettings,
+        committer: Committer,
+        subtasks: impl Iterator<Item = SubtaskId>,
+        next_id: CheckpointId,
+        clock: SharedClock,
+        status: Arc<JobStatus>,
+        written: ManifestReporter,
+    ) -> Self {
+        Self {
+            checkpoints: CheckpointCoordinator::new(settings),
+            life: JobLife::new(),
+            recorder: CheckpointRecorder::beside(&committer, Arc::clone(&status)),
+            sampler: TaskSampler::default(),
+            committer,
+            clock,
+            status,
+            next_id,
+            subtasks: subtasks.map(|subtask| (subtask, false)).collect(),
+            ended: BTreeSet::new(),
+            written,
+            effects: Vec::new(),
+        }
+    }
+
+    /// The subtasks are being made.
+    pub(super) fn start(&mut self) -> Vec<Effect> {
+        self.status.set_phase(JobPhase::Restoring);
+        let commands = self.life.start();
+        self.live(commands);
+        self.take_effects()
+    }
+
+    /// The operators of `subtask` are open.
+    pub(super) fn opened(&mut self, subtask: SubtaskId) -> Vec<Effect> {
+        if self.life.state() != JobState::Restoring {
+            self.effects
+                .push(Effect::Tell(subtask.clone(), Control::Cancel));
+        }
+        self.subtasks.insert(subtask, true);
+        let all_open = self.subtasks.values().all(|is_open| *is_open);
+        if all_open && self.life.state() == JobState::Restoring {
+            let commands = self.life.restored();
+            self.live(commands);
+            self.status.set_phase(JobPhase::Running);
+            self.tell_all(Control::Start);
+            let subtasks = self.subtasks.keys().cloned().collect();
+            let commands = self.checkpoints.started(subtasks, self.next_id, self.now());
+            self.carry_out(commands);
+        }
+        self.take_effects()
+    }
+
+    /// A subtask, or its background, has something to say.
+    pub(super) fn reported(&mut self, report: Report) -> Vec<Effect> {
+        let Report { subtask, body } = report;
+        match body {
+            ReportBody::Acknowledged(checkpoint, acknowledgement) => {
+                self.acknowledged(checkpoint, &subtask, acknowledgement);
+            }
+            ReportBody::Declined(checkpoint, reason) => {
+                self.declined(checkpoint, &subtask, reason.into());
+            }
+            ReportBody::UploadFailed(checkpoint, error) => {
+                let reason = error.full_message();
+                warn!(%checkpoint, %subtask, reason, "state could not be stored");
+                self.declined(checkpoint, &subtask, FailureReason::AsyncException);
+            }
+            ReportBody::Committed(checkpoint) => {
+                count(Metric::Commits, &subtask.operator, subtask.index, 1);
+                let commands = self.checkpoints.committed(checkpoint, &subtask, self.now());
+                self.carry_out(commands);
+            }
+            ReportBody::Finished => {
+                let commands = self.checkpoints.subtask_finished(&subtask, self.now());
+                self.carry_out(commands);
+            }
+            ReportBody::Failed(operator, error) => {
+                self.failed(Some(subtask), Some(operator), error);
+            }
+            ReportBody::Ended => self.ended(subtask),
+        }
+        self.take_effects()
+    }
+
+    /// A manifest is durable, or could not be written.
+    pub(super) fn manifest_written(&mut self, written: ManifestWritten) -> Vec<Effect> {
+        let checkpoint = written.checkpoint;
+        let commands = match written.result {
+            Ok(committed) => {
+                let duration = self.now().saturating_sub(written.triggered_at);
+                let bytes = committed.bytes;
+                self.completed(checkpoint, written.kind, duration, committed);
+                self.checkpoints
+                    .manifest_committed(checkpoint, bytes, self.now())
+            }
+            Err(error) => {
+                let reason = error.full_message();
+                warn!(%checkpoint, reason, "the manifest could not be written");
+                if error.kind() == ErrorKind::Conflict {
+                    // Somebody else writes checkpoints of this job: this process must not go on.
+                    self.failed(None, None, error);
+                }
+                self.checkpoints.manifest_failed(checkpoint, self.now())
+            }
+        };
+        self.carry_out(commands);
+        self.take_effects()
+    }
+
+    /// Somebody outside asks for something.
+    pub(super) fn requested(&mut self, request: Request) -> Vec<Effect> {
+        match request {
+            Request::Checkpoint => {
+                let commands = self.checkpoints.request(self.now());
+                self.carry_out(commands);
+            }
+            Request::Stop => {
+                let commands = self.life.stop();
+                self.live(commands);
+            }
+            Request::Cancel => {
+                let commands = self.life.cancel();
+                self.live(commands);
+            }
+        }
+        self.take_effects()
+    }
+
+    /// The time has come that [`Effect::WakeAt`] gave.
+    pub(super) fn tick(&mut self) -> Vec<Effect> {
+        let commands = self.checkpoints.tick(self.now());
+        self.carry_out(commands);
+        self.take_effects()
+    }
+
+    /// To be called about once a second: works out rates, and writes down what became of checkpoints.
+    pub(super) fn look_after_figures(&mut self) {
+        self.sampler.sample(&self.status, self.clock.elapsed());
+        self.recorder.save();
+    }
+
+    fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    fn tell_all(&mut self, message: Control) {
+        self.effects.push(Effect::TellAll(message));
+    }
+
+    fn acknowledged(
+        &mut self,
+        checkpoint: CheckpointId,
+        subtask: &SubtaskId,
+        acknowledgement: Box<SubtaskAck>,
+    ) {
+        self.recorder
+            .acknowledged(checkpoint, subtask, &acknowledgement);
+        self.committer
+            .acknowledged(checkpoint, subtask, &acknowledgement);
+        let commands =
+            self.checkpoints
+                .acknowledged(checkpoint, subtask, acknowledgement, self.now());
+        self.carry_out(commands);
+    }
+
+    fn declined(&mut self, checkpoint: CheckpointId, subtask: &SubtaskId, reason: FailureReason) {
+        let commands = self
+            .checkpoints
+            .declined(checkpoint, subtask, reason, self.now());
+        self.carry_out(commands);
+    }
+
+    fn failed(&mut self, subtask: Option<SubtaskId>, operator: Option<OperatorId>, error: Error) {
+        let commands = self.life.failed(JobFailure {
+            subtask,
+            operator,
+            error,
+        });
+        self.live(commands);
+    }
+
+    fn ended(&mut self, subtask: SubtaskId) {
+        let asked = !matches!(self.life.state(), JobState::Restoring | JobState::Running);
+        if !asked {
+            let error = Error::new(ErrorKind::Bug, "it ended although nothing had told it to");
+            self.failed(Some(subtask.clone()), None, error);
+        }
+        self.ended.insert(subtask);
+        if self.ended.len() == self.subtasks.len() {
+            let commands = self.life.all_subtasks_stopped();
+            self.live(commands);
+        }
+    }
+
+    /// Carries out what the checkpoint protocol asks for.
+    fn carry_out(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            match command {
+                CheckpointCommand::Trigger { checkpoint, kind } => {
+                    debug!(%checkpoint, %kind, "triggered");
+                    self.committer.begin(checkpoint);
+                    self.recorder
+                        .triggered(checkpoint, kind, self.subtasks.len());
+                    self.tell_all(Control::Trigger {
+                        checkpoint,
+                        stop: kind == CheckpointKind::Stop,
+                    });
+                }
+                CheckpointCommand::WriteManifest {
+                    checkpoint,
+                    kind,
+                    acknowledged,
+                    triggered_at,
+                } => self.write_manifest(checkpoint, kind, acknowledged, triggered_at),
+                CheckpointCommand::NotifyComplete(checkpoint) => {
+                    self.tell_all(Control::Complete(checkpoint));
+                }
+                CheckpointCommand::NotifyAborted { checkpoint, reason } => {
+                    self.aborted(checkpoint, reason);
+                }
+                // What it describes is still in its subtask's chain, and the retention knows of it.
+                CheckpointCommand::Discard(_) => {}
+                CheckpointCommand::WakeAt(at) => self.effects.push(Effect::WakeAt(at)),
+                CheckpointCommand::FailJob(reason) => {
+                    let error = Error::new(
+                        ErrorKind::Environment,
+                        format!(
+                            "more checkpoints failed than tolerable_failures allows, the last one with {reason}"
+                        ),
+                    );
+                    self.failed(None, None, error);
+                }
+                CheckpointCommand::Finished => {
+                    let commands = self.life.finished();
+                    self.live(commands);
+                }
+                CheckpointCommand::Stopped => {
+                    let commands = self.life.stop_checkpoint_committed();
+                    self.live(commands);
+                }
+            }
+        }
+    }
+
+    fn write_manifest(
+        &mut self,
+        checkpoint: CheckpointId,
+        kind: CheckpointKind,
+        acknowledged: Vec<(SubtaskId, Box<SubtaskAck>)>,
+        triggered_at: Duration,
+    ) {
+        let took = self.now().saturating_sub(triggered_at);
+        let triggered_unix_millis = self.clock.unix_millis() - took.as_millis() as i64;
+        let (records, bytes) = acknowledged
+            .iter()
+            .fold((0, 0), |(records, bytes), (_, ack)| {
+                (
+                    records + ack.state_size.records,
+                    bytes + ack.state_size.bytes,
+                )
+            });
+        self.status.set_state_size(records, bytes);
+        let written = Arc::clone(&self.written);
+        self.committer.commit(
+            checkpoint,
+            acknowledged,
+            triggered_unix_millis,
+            move |result| {
+                written(ManifestWritten {
+                    checkpoint,
+                    kind,
+                    triggered_at,
+                    result,
+                });
+            },
+        );
+    }
+
+    fn aborted(&mut self, checkpoint: CheckpointId, reason: FailureReason) {
+        if reason == FailureReason::CoordinatorShutdown {
+            debug!(%checkpoint, %reason, "checkpoint given up");
+        } else {
+            warn!(%checkpoint, %reason, "checkpoint failed");
+        }
+        self.status.checkpoint_failed();
+        self.recorder.failed(checkpoint, reason, None);
+        self.committer.aborted(checkpoint);
+        self.tell_all(Control::Abort(checkpoint));
+    }
+
+    fn completed(
+        &mut self,
+        checkpoint: CheckpointId,
+        kind: CheckpointKind,
+        duration: Duration,
+        committed: Committed,
+    ) {
+        let bytes = committed.bytes;
+        if kind.is_last() {
+            info!(%checkpoint, %kind, ?duration, bytes, "checkpoint completed");
+        } else {
+            debug!(%checkpoint, %kind, ?duration, bytes, "checkpoint completed");
+        }
+        self.status.checkpoint_completed(LastCheckpoint {
+            id: checkpoint,
+            duration,
+            bytes,
+        });
+        self.recorder.completed(checkpoint, duration, &committed);
+        let discarded = self.committer.completed(checkpoint, committed.objects);
+        self.recorder.discarded(&discarded);
+    }
+
+    /// Carries out what the job's life asks for.
+    fn live(&mut self, commands: Vec<JobCommand>) {
+        for command in commands {
+            match command {
+                JobCommand::TakeStopCheckpoint => {
+                    self.status.set_phase(JobPhase::Stopping);
+                    let commands = self.checkpoints.stop_requested(self.now());
+                    self.carry_out(commands);
+                }
+                JobCommand::ReportFailure => {
+                    if let Some(failure) = self.life.failure() {
+                        error!(%failure, "the job has failed");
+                    }
+                }
+                JobCommand::CancelAll => {
+                    let commands = self.checkpoints.shut_down(self.now());
+                    self.carry_out(commands);
+                    self.tell_all(Control::Cancel);
+                }
+                JobCommand::End(state) => self.end(state),
+            }
+        }
+    }
+
+    fn end(&mut self, state: JobState) {
+        self.status.set_phase(JobPhase::Ended);
+        for suppressed in self.life.suppressed() {
+            debug!(%suppressed, "failed after the first failure");
+        }
+        let failure = self.life.failure().map(|failure| {
+            let kind = failure.error.kind();
+            Error::new(kind, failure.to_string())
+        });
+        let mut tasks = self.committer.take_tasks();
+        tasks.extend(self.recorder.finish());
+        self.effects.push(Effect::End(JobEnd {
+            state,
+            failure,
+            tasks,
+        }));
+    }
+}

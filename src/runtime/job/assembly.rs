@@ -1,0 +1,116 @@
+//! What an attempt is put together from, whoever runs it: the coordinator, and the seeds of the subtasks.
+
+use std::sync::Arc;
+
+use super::run::JobRun;
+use crate::error::Result;
+use crate::graph::PhysicalPlan;
+use crate::model::{KeyGroupRange, SubtaskId};
+use crate::runtime::committer::{Committer, JobIdentity};
+use crate::runtime::coordinator::Coordinator;
+use crate::runtime::executor::SharedExecutor;
+use crate::runtime::message::{ManifestReporter, Reporter};
+use crate::runtime::seed::{OperatorSeed, SharedParts, SubtaskParts, SubtaskSeed};
+use crate::runtime::wiring::lay_links;
+use crate::snapshot::{GraphOperator, Recovery, Retention, SnapshotWriter};
+
+impl JobRun {
+    /// The coordinator of an attempt that goes on from `recovery`. `written` is told of each manifest.
+    pub(in crate::runtime) fn coordinator(
+        &self,
+        plan: &PhysicalPlan,
+        recovery: &Recovery,
+        executor: &SharedExecutor,
+        written: ManifestReporter,
+    ) -> Coordinator {
+        let nodes = self.graph.nodes();
+        let graph = nodes.iter().map(|node| GraphOperator {
+            id: node.id.clone(),
+            type_name: node.type_name.clone(),
+            inputs: node
+                .inputs
+                .iter()
+                .map(|edge| nodes[edge.from].id.clone())
+                .collect(),
+            parallelism: self.graph.parallelism,
+        });
+        let committer = Committer::new(
+            self.store.clone(),
+            Retention::new(self.retained_max, recovery.found.clone()),
+            JobIdentity {
+                job: self.graph.name.clone(),
+                max_parallelism: self.graph.max_parallelism,
+                graph: graph.collect(),
+            },
+            Arc::clone(executor),
+            self.clock.clone(),
+        );
+        let subtasks = plan.chains.iter().flat_map(|chain| {
+            (0..self.graph.parallelism).map(|index| SubtaskId::new(chain.id.clone(), index))
+        });
+        Coordinator::new(
+            self.checkpoints.clone(),
+            committer,
+            subtasks,
+            recovery.next_id(),
+            self.clock.clone(),
+            self.status.clone(),
+            written,
+        )
+    }
+
+    /// The seeds of all subtasks of an attempt that goes on from `recovery`.
+    ///
+    /// # Errors
+    /// When the checkpoint does not fit the graph.
+    pub(in crate::runtime) fn seeds(
+        &self,
+        plan: &PhysicalPlan,
+        recovery: &Recovery,
+        executor: &SharedExecutor,
+        reporter: Reporter,
+    ) -> Result<Vec<SubtaskSeed>> {
+        let (parallelism, max_parallelism) = (self.graph.parallelism, self.graph.max_parallelism);
+        let shared = SharedParts {
+            setting: self.setting(),
+            executor: Arc::clone(executor),
+            reporter,
+        };
+        let mut seeds = Vec::new();
+        let wiring = lay_links(&self.graph, plan, self.limits);
+        for (chain, wiring) in plan.chains.iter().zip(wiring) {
+            for (index, wiring) in wiring.into_iter().enumerate() {
+                let id = SubtaskId::new(chain.id.clone(), index);
+                let key_groups = KeyGroupRange::of_subtask(index, parallelism, max_parallelism);
+                let operators = chain.nodes.iter().map(|node| {
+                    let node = &self.graph.nodes()[*node];
+                    let restored = match &recovery.checkpoint {
+                        Some(loaded) => {
+                            loaded.restore_plan(&node.id, index, parallelism, max_parallelism)?
+                        }
+                        None => None,
+                    };
+                    Ok(OperatorSeed {
+                        id: node.id.clone(),
+                        component: node.component.clone(),
+                        restored,
+                    })
+                });
+                let operators = operators.collect::<Result<_>>()?;
+                let writer =
+                    SnapshotWriter::new(self.store.clone(), id.clone(), key_groups, self.nonce);
+                seeds.push(SubtaskSeed {
+                    parts: SubtaskParts {
+                        id,
+                        operators,
+                        wiring,
+                        directory: self.directory.clone(),
+                    },
+                    writer,
+                    shared: shared.clone(),
+                });
+            }
+        }
+        Ok(seeds)
+    }
+}
