@@ -165,11 +165,13 @@ impl<K, V> Table<K, V> {
         hash_of: impl Fn(&K) -> u64,
         target_of: impl Fn(u64) -> SubTable<K, V>,
     ) {
+        let mut records = 0;
         from.for_each(|slot| {
             let (key, value) = self.access.record(slot);
             let hash = hash_of(key);
             let target = target_of(hash);
             let moved = target.insert(hash, key, value, self.checks);
+            records += 1;
             let flags = slot.bucket.flags();
             if self.checks && flags.untouched() >> slot.index & 1 == 0 {
                 let flags = moved.bucket.flags();
@@ -191,6 +193,7 @@ impl<K, V> Table<K, V> {
             }
             self.descriptions[target.number as usize].records += 1;
         });
+        self.moves.spend(records);
     }
 
     /// The records of `old` are in `new` now.

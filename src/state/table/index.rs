@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::bucket::{Bucket, Parity, Slot, SlotAccess, slots_in_bucket};
 use super::directory::{Cursor, Directory};
+use super::moves::{Due, MoveAllowance};
 use super::sub_table::{BUCKET_BITS, Place, SubTable};
 use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
@@ -44,6 +45,8 @@ pub(in crate::state) struct Table<K, V> {
     pub(super) records: u64,
     pub(super) slots: u64,
     pub(super) generation: u64,
+    /// What may be moved for growth.
+    pub(super) moves: MoveAllowance,
     /// That of the epoch at hand.
     pub(super) parity: Parity,
     /// The buckets with touched records, by parity: the number of the sub-table, and that of the bucket in it.
@@ -114,6 +117,7 @@ impl<K, V> Table<K, V> {
             records: 0,
             slots: 0,
             generation: 0,
+            moves: MoveAllowance::default(),
             parity: Parity::EVEN,
             touched: [Vec::new(), Vec::new()],
             whole: None,
@@ -208,15 +212,18 @@ impl<K, V> Table<K, V> {
                 continue;
             };
             let sub_table = home.sub_table;
-            let description = &self.descriptions[sub_table.number as usize];
-            if description.records >= sub_table.slots() / 3 * 2 {
-                self.grow(group, hash, sub_table, &hash_of)?;
-            } else if description.removed > sub_table.slots() {
-                self.rebuild(group, hash, sub_table, sub_table.bytes(), &hash_of)?;
-            } else {
-                break home;
+            match self
+                .moves
+                .due(&self.descriptions[sub_table.number as usize])
+            {
+                None => break home,
+                Some(Due::Growth) => self.grow(group, hash, sub_table, &hash_of)?,
+                Some(Due::Rebuilding) => {
+                    self.rebuild(group, hash, sub_table, sub_table.bytes(), &hash_of)?;
+                }
             }
         };
+        self.moves.earn();
         self.descriptions[home.sub_table.number as usize].records += 1;
         self.records += 1;
         let slot = home.sub_table.insert(hash, key, value, self.checks);
