@@ -36,7 +36,7 @@ pub(super) const SUB_TABLE_BYTES_MIN: usize = HEADER_BYTES + BUCKET_BYTES;
 const HEADER_BYTES: usize = 64;
 
 /// So many buckets are asked for ahead of the one that is verified: the processor does not look beyond a page by itself.
-const VERIFY_AHEAD: usize = 24;
+const VERIFY_AHEAD: usize = 64;
 const MAGIC: [u8; 4] = *b"FMst";
 const IN_USE_OFFSET: usize = 12;
 const IN_USE: u32 = u32::from_le_bytes(*b"used");
