@@ -11,11 +11,14 @@
 mod bad_rows;
 mod command_line;
 mod damage;
+mod draining;
 mod ending;
 mod evolution;
 mod failures;
+mod offline;
 mod operator_state;
 mod resume;
+mod savepoints;
 mod state_figures;
 mod support;
 mod time_to_live;
