@@ -33,7 +33,7 @@ fn a_savepoint_is_triggered_beside_a_pending_checkpoint_and_is_not_subsumed() {
 #[test]
 fn an_aligned_savepoint_and_unaligned_checkpoints_never_meet() {
     let mut run = Run::new(CheckpointSettings {
-        unaligned: true,
+        overtaking_after: Some(Duration::ZERO),
         ..settings()
     });
     run.at(100);
