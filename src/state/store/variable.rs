@@ -205,8 +205,8 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             self.base.begin(epoch, self.changes.another_log());
             while self.copy_base_slice(usize::MAX, epoch)?.running {}
         }
-        let gives_all = self.table.is_mostly_touched()
-            && BaseSchedule::is_worth_an_object(self.live_bytes());
+        let gives_all =
+            self.table.is_mostly_touched() && BaseSchedule::is_worth_an_object(self.live_bytes());
         self.table.end_epoch(gives_all);
         if let Some(undo) = &mut self.undo {
             undo.end_epoch();
