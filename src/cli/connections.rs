@@ -216,6 +216,14 @@ fn pieces(operator: &OperatorId, subtask: &SubtaskEntry) -> Vec<PieceRow> {
             state.piece.length,
         ));
     }
+    for in_flight in &subtask.in_flight {
+        pieces.push(piece(
+            format!("in flight from {}-{}", in_flight.input, in_flight.upstream),
+            None,
+            Some(in_flight.piece.object.as_str().to_owned()),
+            in_flight.piece.length,
+        ));
+    }
     for state in &subtask.keyed {
         for part in &state.parts {
             let stored = part.base.iter().map(|base| ("base", base));
@@ -235,14 +243,29 @@ fn pieces(operator: &OperatorId, subtask: &SubtaskEntry) -> Vec<PieceRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{OperatorStateEntry, Piece};
+    use crate::snapshot::{InFlightEntry, OperatorStateEntry, Piece};
     use crate::state::{OperatorStateDescriptor, OperatorStateKind};
     use crate::storage::{Checksum, ObjectName};
 
+    const IN_FLIGHT: &str = "chk-7/join-1.inflight";
+
     #[test]
-    fn operator_state_is_a_piece_with_its_kind_and_name() {
+    fn operator_state_and_what_was_in_flight_are_pieces_with_their_names() {
         let object = "chk-7/join-1.state";
         let subtask = SubtaskEntry {
+            in_flight: vec![InFlightEntry {
+                input: OperatorId::new("orders"),
+                edge: 0,
+                upstream: 2,
+                rows: 5,
+                schema: "u8".to_owned(),
+                piece: Piece {
+                    object: ObjectName::try_from(IN_FLIGHT.to_owned()).unwrap(),
+                    offset: 0,
+                    length: 21,
+                    checksum: Checksum(2),
+                },
+            }],
             local: None,
             index: 1,
             finished: false,
@@ -263,14 +286,18 @@ mod tests {
             }],
             keyed: Vec::new(),
         };
-        let expected = PieceRow {
+        let expected = |kind: &str, object: &str, bytes| PieceRow {
             operator: OperatorId::new("join"),
             subtask: 1,
-            kind: "broadcast rules".to_owned(),
+            kind: kind.to_owned(),
             key_groups: None,
             object: Some(object.to_owned()),
-            bytes: 33,
+            bytes,
         };
-        assert_eq!(pieces(&OperatorId::new("join"), &subtask), [expected]);
+        let expected = [
+            expected("broadcast rules", object, 33),
+            expected("in flight from orders-2", IN_FLIGHT, 21),
+        ];
+        assert_eq!(pieces(&OperatorId::new("join"), &subtask), expected);
     }
 }

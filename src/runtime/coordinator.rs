@@ -265,7 +265,7 @@ impl Coordinator {
                     self.recorder
                         .triggered(checkpoint, kind, self.subtasks.len());
                     self.tell_all(Control::Trigger {
-                        checkpoint,
+                        barrier: self.checkpoints.barrier(checkpoint, kind, self.now()),
                         stop: kind == CheckpointKind::Stop,
                     });
                 }

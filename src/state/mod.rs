@@ -176,6 +176,7 @@ mod aggregating_state;
     reason = "archived keys and values are used where they lie"
 )]
 mod archive;
+mod archives;
 mod arena;
 mod backend;
 mod base;
@@ -233,6 +234,7 @@ mod value_state;
 
 pub use aggregating_state::{AggregateFunction, AggregatingState};
 pub use archive::{StateKey, StateValue};
+pub use archives::{archive_schema, archive_values, restore_values};
 pub use backend::{KeyedStateBackend, LocalRecovery, StateSettings};
 pub use cell::StateStatistics;
 pub use descriptor::{RecordFormat, StateDescriptor, StateKind};

@@ -46,7 +46,7 @@ fn a_savepoint_that_is_not_acknowledged_yet_is_not_subsumed_either() {
 #[test]
 fn an_aligned_savepoint_and_unaligned_checkpoints_never_meet() {
     let mut run = Run::new(CheckpointSettings {
-        unaligned: true,
+        overtaking_after: Some(Duration::ZERO),
         ..settings()
     });
     run.at(100);
