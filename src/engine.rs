@@ -11,13 +11,14 @@ use crate::coordinator::CheckpointSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{JobGraph, JobOutline};
 use crate::model::{SharedClock, SystemClock, hash_key};
-use crate::runtime::{JobControl, JobRun};
+use crate::runtime::JobRun;
 use crate::snapshot::CheckpointStore;
 use crate::storage::{JobLock, StoreLocation};
 use crate::telemetry::JobStatus;
 
 pub use crate::runtime::{
-    CompletedCheckpoint, CompletedStop, JobOutcome, SavepointRequest, StopRequest, Ticket,
+    CompletedCheckpoint, CompletedStop, JobControl, JobOutcome, SavepointRequest, StopRequest,
+    Ticket,
 };
 
 pub use crate::snapshot::{ClaimMode, StartFrom};

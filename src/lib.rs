@@ -61,7 +61,8 @@
 //! - [`model`]: the words that all others speak: batch, key group, event time, ids, the clock as a parameter
 //! - [`error`]: what went wrong, and what the caller can do about it
 //! - [`config`]: TOML to a checked job description; errors point at the line
-//! - [`telemetry`]: the name of every metric, logs, the progress line (metrics, tracing-subscriber, indicatif)
+//! - [`telemetry`]: the name of every metric, logs, the progress line (metrics, its
+//!   exporter for Prometheus, tracing-subscriber, indicatif)
 //! - [`channel`]: what travels on a link, the link and its bound, the alignment of several (crossbeam-channel)
 //! - [`state`]: keyed state: segments, table, delta and base; operator state; the only module with `unsafe` (memmap2;
 //!   rkyv, which operators and the graph know as well)
@@ -73,7 +74,8 @@
 //! - [`coordinator`]: the checkpoint protocol and the life of a job, as plain structs
 //! - [`runtime`]: the step of a subtask, chains, workers, and the actors around them (actix)
 //! - [`engine`]: the façade for embedding: a graph and its settings in, a handle on a running job out
-//! - [`cli`]: the commands of the binary, one a file (clap)
+//! - [`server`]: a running job over HTTP, in the words of Flink's REST (actix-web)
+//! - [`cli`]: the commands of the binary, one a file; control of a running job (clap, ureq)
 //!
 //! # Invariants
 //!
@@ -140,6 +142,7 @@ pub mod graph;
 pub mod model;
 pub mod operator;
 pub mod runtime;
+pub mod server;
 pub mod snapshot;
 pub mod state;
 pub mod storage;

@@ -7,6 +7,7 @@ use super::arguments::RunArguments;
 use super::checkpoint_row::{CheckpointDetail, CheckpointRow, CheckpointStatus, PieceRow};
 use super::running_job::RunningJob;
 use super::savepoint_row::SavepointRow;
+use super::serving;
 use super::snapshots::{block_on, open};
 use super::state_rows::state_rows;
 use crate::config::JobFile;
@@ -19,6 +20,7 @@ use crate::snapshot::{
     list_savepoints,
 };
 use crate::storage::StoreLocation;
+use crate::telemetry::statistics::{CheckpointReport, HISTORY_BYTES_MAX, decode_history};
 
 /// Checks what the components' options mean, and whether the columns fit together.
 pub(super) fn check_graph(job: &JobFile) -> Result<()> {
@@ -26,8 +28,13 @@ pub(super) fn check_graph(job: &JobFile) -> Result<()> {
     graph::build(job).map(drop)
 }
 
-/// Starts the job as the command line says.
-pub(super) fn start(job: &JobFile, arguments: &RunArguments) -> Result<RunningJob> {
+/// Starts the job as the command line says, and its server if it is to have one.
+pub(super) fn start(
+    job: &JobFile,
+    arguments: &RunArguments,
+    environment_token: Option<&str>,
+) -> Result<RunningJob> {
+    let server = serving::prepare(job, environment_token)?;
     let start_from = arguments.from.as_ref().map(|path| StartFrom {
         path: path.clone(),
         claim_mode: arguments.claim_mode,
@@ -39,12 +46,19 @@ pub(super) fn start(job: &JobFile, arguments: &RunArguments) -> Result<RunningJo
         ..EngineSettings::from(job)
     };
     let handle = Engine::new(graph::build(job)?, settings).start()?;
+    let serving = server.map(|server| server.serve(job, &handle)).transpose();
+    let serving = serving.inspect_err(|_| handle.cancel())?;
     let (stop, cancel) = (handle.control(), handle.control());
     Ok(RunningJob {
         status: handle.status(),
         stop: Box::new(move || drop(stop.stop(StopRequest::default()))),
         cancel: Box::new(move || cancel.cancel()),
-        wait: Box::new(move || handle.wait()),
+        wait: Box::new(move || {
+            let outcome = handle.wait();
+            // Whoever asked for the job's end is told how it went before the process ends.
+            drop(serving);
+            outcome
+        }),
     })
 }
 
@@ -53,6 +67,19 @@ pub(super) fn checkpoints(job: &JobFile) -> Result<Vec<CheckpointRow>> {
     let mut listed = with_store(job, async |store| store.list().await)?;
     listed.reverse();
     Ok(listed.iter().map(row).collect())
+}
+
+/// What became of the job's last checkpoints, the oldest first.
+pub(super) fn history(job: &JobFile) -> Result<Vec<CheckpointReport>> {
+    let read = with_store(job, async |store| {
+        store.read_history(HISTORY_BYTES_MAX).await
+    })?;
+    let Some(bytes) = read else {
+        return Ok(Vec::new());
+    };
+    let decoded = decode_history(&bytes);
+    let (_, reports) = decoded.map_err(|error| error.context("the history of checkpoints"))?;
+    Ok(reports)
 }
 
 /// What checkpoint `id`, or the newest one, consists of.

@@ -10,6 +10,7 @@
 
 mod bad_rows;
 mod command_line;
+mod control;
 mod damage;
 mod draining;
 mod ending;
