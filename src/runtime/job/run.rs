@@ -85,6 +85,7 @@ impl JobRun {
     }
 
     fn attempt_until_it_ends(&mut self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
+        self.warn_of_aligned_exchanges();
         let takes_checkpoints = self.checkpoints.interval.is_some();
         let strategy = RestartStrategy::new(self.restart.clone(), takes_checkpoints);
         let mut restarts = Restarts::new(strategy, self.restart.stop_on_repeat);
@@ -130,6 +131,20 @@ impl JobRun {
         }
     }
 
+    fn warn_of_aligned_exchanges(&self) {
+        if self.checkpoints.overtaking_after.is_none() {
+            return;
+        }
+        for (input, reader) in self.graph.aligned_exchanges() {
+            warn!(
+                %input,
+                %reader,
+                "unaligned checkpoints wait for the records of this exchange: they cannot be stored; call unaligned() \
+                 on the keyed stream"
+            );
+        }
+    }
+
     /// What the job sets for all its subtasks.
     pub(super) fn setting(&self) -> Setting {
         Setting {
@@ -138,6 +153,7 @@ impl JobRun {
                 max_parallelism: self.graph.max_parallelism,
             },
             mode: self.mode,
+            unaligned: self.checkpoints.overtaking_after.is_some(),
             incremental: self.checkpoints.interval.is_some(),
             local_recovery: self.boot.map(|boot| LocalRuns {
                 nonce: self.nonce,
