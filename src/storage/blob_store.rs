@@ -275,8 +275,11 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Failed`].
     pub async fn delete(&self, path: &BlobPath) -> Result<(), StorageError> {
-        let deleted = self.operator.delete(path.as_str()).await;
-        deleted.map_err(|error| self.error("delete", path, error))
+        match self.operator.delete(path.as_str()).await {
+            // Another process can have deleted it at the same moment.
+            Err(error) if error.kind() == opendal::ErrorKind::NotFound => Ok(()),
+            deleted => deleted.map_err(|error| self.error("delete", path, error)),
+        }
     }
 
     /// Deletes a folder, which must be empty. One that is not there counts as deleted.

@@ -184,7 +184,7 @@ fn an_at_least_once_job_that_fails_loses_nothing() {
     }
 }
 
-/// Takes the storage away from a running job, and gives it back when the job has failed. It takes seconds for each
+/// Takes the folder of shared objects away from a running job, and gives it back when the job has failed. It takes seconds for each
 /// checkpoint: the store tries a few times before it gives up.
 fn check_tolerance(tolerable_failures: u32) {
     let job = TypedJob::new();
@@ -195,9 +195,10 @@ fn check_tolerance(tolerable_failures: u32) {
     });
     started.wait_for_a_checkpoint();
     let status = started.handle.status();
+    let shared = job.storage().join("shared");
     let away = job.storage().with_file_name("away");
-    fs::rename(job.storage(), &away).unwrap();
-    fs::write(job.storage(), "in the way").unwrap();
+    fs::rename(&shared, &away).unwrap();
+    fs::write(&shared, "in the way").unwrap();
     let error = started.wait_for_failure();
     let message = error.full_message();
     assert_eq!(error.kind(), ErrorKind::Environment, "{message}");
@@ -205,8 +206,8 @@ fn check_tolerance(tolerable_failures: u32) {
     let failed = status.snapshot().checkpoints_failed;
     assert_eq!(failed, u64::from(tolerable_failures) + 1);
 
-    fs::remove_file(job.storage()).unwrap();
-    fs::rename(&away, job.storage()).unwrap();
+    fs::remove_file(&shared).unwrap();
+    fs::rename(&away, &shared).unwrap();
     assert!(job.finish(&Run::new(1)), "it was not resumed");
     assert!(sorted(&job.output) == expected());
 }

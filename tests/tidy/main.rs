@@ -72,7 +72,10 @@ const CRATE_HOMES: [(&str, &[&str]); 17] = [
 ];
 
 /// Files longer than the limit, each with its reason.
-const LONG_FILES: [(&str, &str); 0] = [];
+const LONG_FILES: [(&str, &str); 1] = [(
+    "src/telemetry/metric.rs",
+    "one table: every metric's name stands in one place",
+)];
 
 fn report(rule: &str, findings: &[Finding]) {
     let lines: Vec<_> = findings.iter().map(Finding::to_string).collect();
