@@ -72,6 +72,7 @@
 //! - [`runtime`]: the step of a subtask, chains, workers, and the actors around them (actix)
 //! - [`engine`]: the façade for embedding: a graph and its settings in, a handle on a running job out
 //! - [`cli`]: the commands of the binary, one a file (clap)
+//! - [`testing`]: harnesses of jobs and operators for tests, deterministic from a seed (feature `testing`)
 //!
 //! # Invariants
 //!
@@ -137,3 +138,5 @@ pub mod snapshot;
 pub mod state;
 pub mod storage;
 pub mod telemetry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

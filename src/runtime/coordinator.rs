@@ -26,7 +26,7 @@ use super::message::{Control, ManifestReporter, ManifestWritten, Report, ReportB
 type Command = CheckpointCommand<Box<SubtaskAck>>;
 
 /// Coordinates one run of a job. Each event returns what its owner has to do, in order.
-pub(super) struct Coordinator {
+pub(crate) struct Coordinator {
     checkpoints: CheckpointCoordinator<Box<SubtaskAck>>,
     life: JobLife,
     committer: Committer,
@@ -55,10 +55,10 @@ pub(super) enum Effect {
 }
 
 /// How a job came to its end.
-pub(super) struct JobEnd {
-    pub(super) state: JobState,
+pub(crate) struct JobEnd {
+    pub(crate) state: JobState,
     /// What failed first, with the operator it failed in.
-    pub(super) failure: Option<Error>,
+    pub(crate) failure: Option<Error>,
     /// The store's work that is left: manifests that are being written, superseded checkpoints that are being deleted.
     pub(super) tasks: Vec<BoxFuture<'static, ()>>,
 }
@@ -66,7 +66,7 @@ pub(super) struct JobEnd {
 /// What somebody outside asks for.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub(super) enum Request {
+pub(crate) enum Request {
     /// Take a checkpoint now.
     Checkpoint,
     /// Stop with a last checkpoint.

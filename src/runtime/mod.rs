@@ -34,6 +34,8 @@ mod panic;
 mod seed;
 mod setting;
 mod slot;
+#[cfg(any(test, feature = "testing"))]
+mod stepped;
 mod subtask;
 mod subtask_actor;
 mod subtask_driver;
@@ -41,5 +43,9 @@ mod subtask_event;
 mod wake;
 mod wiring;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use coordinator::Request;
 pub(crate) use job::JobRun;
 pub use job::{JobControl, JobOutcome};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use stepped::{Deed, SteppedAttempt, Upcoming};

@@ -75,7 +75,7 @@ enum Phase {
 
 /// What the subtask needs before another step is worth while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(crate) enum Progress {
     /// There is more to do at once.
     Busy,
     /// A wake: input on a link, or room in one.

@@ -36,6 +36,18 @@ impl CheckpointStore {
         })
     }
 
+    /// The checkpoints of `job` in a store that is open already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when the job's name cannot name a folder.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn over(blobs: BlobStore, job: &str) -> Result<Self> {
+        Ok(Self {
+            paths: StoragePaths::new(job)?,
+            blobs,
+        })
+    }
+
     /// Makes the job's folders. To be called once before anything is written, so that a store that cannot be written
     /// to is noticed at the start and not at the first checkpoint.
     ///

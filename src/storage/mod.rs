@@ -20,7 +20,7 @@ mod job_lock;
 mod location;
 mod object_name;
 mod paths;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 mod simulated_disk;
 mod snapshot_location;
 mod snapshot_paths;
@@ -33,6 +33,8 @@ pub use location::StoreLocation;
 pub use object_name::{ObjectKind, ObjectName};
 pub use paths::{BlobPath, StoragePaths};
 #[cfg(test)]
-pub(crate) use simulated_disk::{Fault, SimulatedDisk};
+pub(crate) use simulated_disk::Fault;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use simulated_disk::SimulatedDisk;
 pub use snapshot_location::SnapshotLocation;
 pub use snapshot_paths::SnapshotPaths;

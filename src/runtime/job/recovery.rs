@@ -13,7 +13,7 @@ use crate::state::KeyedStateBackend;
 
 impl JobRun {
     /// Finds the checkpoint to go on from, and says which were passed over.
-    pub(super) async fn recover(&self, background: &Runtime) -> Result<Recovery> {
+    pub(in crate::runtime) async fn recover(&self, background: &Runtime) -> Result<Recovery> {
         self.store.prepare().await?;
         if self.fresh {
             let recovery = self.store.start_fresh().await?;

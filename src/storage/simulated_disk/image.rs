@@ -164,6 +164,7 @@ impl Image {
     }
 
     /// The paths of all files, and of all folders with a slash at the end, in order.
+    #[cfg(test)]
     pub(super) fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.walk(ROOT, "", &mut |path, node| match node {
@@ -176,9 +177,8 @@ impl Image {
 
     /// What a power cut leaves. All of it is on the disk, so a second one would take nothing more.
     pub(super) fn after_power_cut(&self, rng: &mut Rng) -> Self {
-        let loss = *rng
-            .choice(&[Loss::All, Loss::Nothing, Loss::Some, Loss::Some])
-            .unwrap();
+        let losses = [Loss::All, Loss::Nothing, Loss::Some, Loss::Some];
+        let loss = losses[rng.usize(0..losses.len())];
         let nodes = self.nodes.iter().map(|node| match node {
             Node::File(file) => Node::File(file.after_power_cut(loss, rng)),
             Node::Folder(folder) => Node::Folder(folder.after_power_cut(loss, rng)),
