@@ -42,7 +42,10 @@ fn a_crash_at_any_fault_point_and_a_restore_give_each_row_its_effect_once() {
             assert_eq!(first, Some(CheckpointId(1)));
             numbers.push([5]);
             harness.crash_at(point);
-            assert_eq!(harness.checkpoint().unwrap(), None, "{point}, seed {seed}");
+            let completed = harness.checkpoint().unwrap();
+            // At the commit the coordinator has heard that the checkpoint is complete.
+            let expected = (point == FaultPoint::Commit).then_some(CheckpointId(2));
+            assert_eq!(completed, expected, "{point}, seed {seed}");
             assert!(!harness.is_running(), "{point}, seed {seed}");
             let committed = output.rows();
             assert_eq!(committed[..2], [1, 4], "{point}, seed {seed}");
@@ -187,12 +190,13 @@ fn a_job_file_runs_in_the_harness() {
         [[source]]
         id = "numbers"
         type = "generator"
+        schema = "key-value"
         rows = 100
 
         [[sink]]
         id = "nowhere"
         type = "blackhole"
-        inputs = ["numbers"]
+        input = "numbers"
         "#,
     )
     .unwrap();
