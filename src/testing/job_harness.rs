@@ -215,11 +215,13 @@ impl JobHarness {
         }
     }
 
-    /// Stops the job with a last checkpoint, from which [`JobHarness::start`] goes on.
+    /// Lets the job work off all that it has, and stops it with a last checkpoint, from which [`JobHarness::start`] goes
+    /// on once [`JobHarness::run_to_end`] has said that it has stopped.
     ///
     /// # Errors
     /// What the job failed with.
     pub fn stop(&mut self) -> Result<()> {
+        self.run_until_idle()?;
         self.request(Request::Stop)?;
         self.run_until_idle()
     }
