@@ -9,7 +9,7 @@ use crate::channel::LinkLimits;
 use crate::config::{CheckpointSection, JobFile, LinkSection, StateBacking, StateSection};
 use crate::coordinator::CheckpointSettings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::JobGraph;
+use crate::graph::{JobGraph, JobOutline};
 use crate::model::{SharedClock, SystemClock, hash_key};
 use crate::runtime::{JobControl, JobRun};
 use crate::snapshot::CheckpointStore;
@@ -95,6 +95,7 @@ pub struct Engine {
 pub struct JobHandle {
     control: JobControl,
     status: Arc<JobStatus>,
+    outline: JobOutline,
     outcome: Receiver<JobOutcome>,
 }
 
@@ -119,8 +120,9 @@ impl Engine {
         let location = StoreLocation::parse(&settings.checkpoint.storage, &working_directory)?;
         let store = CheckpointStore::open(&location, &graph.name)?;
         let lock = JobLock::acquire(&location, &graph.name)?;
-        let status = JobStatus::shared();
         let section = &settings.checkpoint;
+        let status = JobStatus::with_history(section.history_max);
+        let outline = JobOutline::of(&graph);
         let nonce = format!("{} {}", std::process::id(), settings.clock.unix_millis());
         let run = JobRun {
             store,
@@ -169,6 +171,7 @@ impl Engine {
         Ok(JobHandle {
             control,
             status,
+            outline,
             outcome,
         })
     }
@@ -178,6 +181,11 @@ impl JobHandle {
     /// The job's figures, live.
     pub fn status(&self) -> Arc<JobStatus> {
         Arc::clone(&self.status)
+    }
+
+    /// What the job consists of.
+    pub fn outline(&self) -> &JobOutline {
+        &self.outline
     }
 
     /// What the job can be controlled with while another thread waits for its end.

@@ -7,10 +7,13 @@ use super::component::{ComponentRole, ComponentSection, judge_name};
 use super::components::Components;
 use super::diagnostic::{ConfigError, Problems};
 use super::fields::{Fields, Refusal, Verdict};
-use super::settings::{CheckpointSection, JobSettings, LinkSection, StateSection};
+use super::settings::{CheckpointSection, JobSettings, LinkSection, ServerSection, StateSection};
 use super::source_text::SourceText;
 use super::units::HumanDuration;
 use crate::model::MAX_PARALLELISM_LIMIT;
+
+/// The longest history of checkpoints: it is written anew, whole, after a checkpoint.
+const HISTORY_MAX_LIMIT: usize = 1000;
 
 /// A job as its file describes it. The parts fit together; what the options of the components mean is not checked
 /// yet.
@@ -26,6 +29,8 @@ pub struct JobFile {
     pub state: StateSection,
     /// `[link]`
     pub link: LinkSection,
+    /// `[server]`
+    pub server: ServerSection,
     /// `[[source]]`, in the file's order.
     pub sources: Vec<ComponentSection>,
     /// `[[operator]]`, in the file's order.
@@ -55,6 +60,7 @@ impl JobFile {
         let checkpoint = read_checkpoint(&mut document);
         let state = read_state(&mut document);
         let link = read_link(&mut document);
+        let server = read_server(&mut document);
         let mut components = Components::default();
         for role in [
             ComponentRole::Source,
@@ -72,6 +78,7 @@ impl JobFile {
             checkpoint,
             state,
             link,
+            server,
             sources,
             operators,
             sinks,
@@ -134,6 +141,16 @@ fn read_checkpoint(document: &mut Fields<'_, '_>) -> CheckpointSection {
         |_| Ok(()),
     );
     fields.set("retain", &mut checkpoint.retain, judge_not_zero);
+    fields.set(
+        "history_max",
+        &mut checkpoint.history_max,
+        |kept: &usize| match *kept {
+            1..=HISTORY_MAX_LIMIT => Ok(()),
+            _ => Err(Refusal::new(format!(
+                "must be from 1 to {HISTORY_MAX_LIMIT}"
+            ))),
+        },
+    );
     fields.set("storage", &mut checkpoint.storage, |text: &String| {
         judge_not_empty(text)
     });
@@ -160,6 +177,18 @@ fn read_link(document: &mut Fields<'_, '_>) -> LinkSection {
     fields.set("elements_max", &mut link.elements_max, judge_not_zero);
     fields.finish();
     link
+}
+
+fn read_server(document: &mut Fields<'_, '_>) -> ServerSection {
+    let mut fields = Fields::of_section("server", document);
+    let mut server = ServerSection::default();
+    fields.set("enabled", &mut server.enabled, |_| Ok(()));
+    fields.set("address", &mut server.address, |_| Ok(()));
+    server.token_file = fields
+        .read("token_file", |text: &String| judge_not_empty(text))
+        .map(PathBuf::from);
+    fields.finish();
+    server
 }
 
 fn judge_not_zero<T: Default + PartialEq>(value: &T) -> Verdict {

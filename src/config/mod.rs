@@ -24,7 +24,8 @@ pub use diagnostic::{ConfigError, Diagnostic};
 pub use job_file::JobFile;
 pub use section::Section;
 pub use settings::{
-    CheckpointMode, CheckpointSection, JobSettings, LinkSection, StateBacking, StateSection,
+    CheckpointMode, CheckpointSection, JobSettings, LinkSection, ServerSection, StateBacking,
+    StateSection,
 };
 pub use units::{HumanDuration, HumanSize};
 

@@ -1,5 +1,6 @@
 //! What a job file says beside its graph. All defaults stand here, and `configs/default.toml` shows them.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub struct CheckpointSection {
     pub tolerable_failures: u32,
     /// How many completed checkpoints are kept.
     pub retain: usize,
+    /// How many checkpoints the history says what became of.
+    pub history_max: usize,
     /// A path, or a URL such as `file:///var/lib/floodmark`.
     pub storage: String,
 }
@@ -73,6 +76,7 @@ impl Default for CheckpointSection {
             max_concurrent: 1,
             tolerable_failures: 0,
             retain: 1,
+            history_max: 10,
             storage: "floodmark-data/checkpoints".to_owned(),
         }
     }
@@ -115,6 +119,28 @@ impl Default for LinkSection {
         Self {
             rows_max: 4096,
             elements_max: 256,
+        }
+    }
+}
+
+/// `[server]`: where a running job can be watched and controlled over HTTP. Only `floodmark run` starts a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSection {
+    /// Whether there is a server.
+    pub enabled: bool,
+    /// The address and port it listens on. With port 0 the system chooses a free one, and a file in the job's folder
+    /// says which. Any but a loopback address needs a token.
+    pub address: SocketAddr,
+    /// The file with the token that every request must bear.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            token_file: None,
         }
     }
 }

@@ -59,6 +59,7 @@ fn a_file_that_sets_everything_is_read_as_written() {
         max_concurrent = 2
         tolerable_failures = 3
         retain = 4
+        history_max = 5
         storage = "file:///var/lib/floodmark"
         [state]
         backing = "disk"
@@ -67,6 +68,10 @@ fn a_file_that_sets_everything_is_read_as_written() {
         [link]
         rows_max = 1000
         elements_max = 10
+        [server]
+        enabled = false
+        address = "[::1]:8081"
+        token_file = "secret"
         {GRAPH}"#
     );
     let file = JobFile::parse("job.toml", &text).unwrap();
@@ -88,6 +93,7 @@ fn a_file_that_sets_everything_is_read_as_written() {
             max_concurrent: 2,
             tolerable_failures: 3,
             retain: 4,
+            history_max: 5,
             storage: "file:///var/lib/floodmark".to_owned(),
         }
     );
@@ -104,6 +110,14 @@ fn a_file_that_sets_everything_is_read_as_written() {
         LinkSection {
             rows_max: 1000,
             elements_max: 10
+        }
+    );
+    assert_eq!(
+        file.server,
+        ServerSection {
+            enabled: false,
+            address: "[::1]:8081".parse().unwrap(),
+            token_file: Some("secret".into()),
         }
     );
 }
@@ -158,12 +172,13 @@ fn the_default_file_is_the_defaults() {
     assert_eq!(file.checkpoint, CheckpointSection::default());
     assert_eq!(file.state, StateSection::default());
     assert_eq!(file.link, LinkSection::default());
+    assert_eq!(file.server, ServerSection::default());
 }
 
 #[test]
 fn the_default_file_shows_every_setting() {
     let default_file = include_str!("../../configs/default.toml");
-    for section in ["job", "checkpoint", "state", "link"] {
+    for section in ["job", "checkpoint", "state", "link", "server"] {
         // The hint of an unknown key names all known ones.
         let error = summary(&format!("[{section}]\nqqqqqqqqqqqqqqqqqqqqqq = 1\n{GRAPH}"));
         let (_, rest) = error.split_once("known keys: ").unwrap();

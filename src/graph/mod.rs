@@ -6,6 +6,7 @@ mod exchange;
 mod from_config;
 mod job_graph;
 mod keyed_stream;
+mod outline;
 mod plan;
 
 pub use builder::{Stream, StreamBuilder};
@@ -13,4 +14,5 @@ pub use exchange::{ExchangeTargets, Partitioner, PartitionerFactory};
 pub use from_config::build;
 pub use job_graph::{Component, Edge, Factory, JobGraph, Node, Partitioning};
 pub use keyed_stream::KeyedStream;
+pub use outline::{JobOutline, ShipStrategy, VertexOutline};
 pub use plan::{Chain, PhysicalPlan};

@@ -43,6 +43,10 @@ pub(super) struct Committer {
 pub(super) struct Committed {
     /// How many bytes it added to the store.
     pub(super) bytes: u64,
+    /// How many bytes it refers to, whichever checkpoint wrote them.
+    pub(super) full_bytes: u64,
+    /// How many bytes its manifest has.
+    pub(super) manifest_bytes: u64,
     /// The objects that it refers to.
     pub(super) objects: BTreeSet<ObjectName>,
 }
@@ -113,11 +117,17 @@ impl Committer {
         self.retention.aborted(checkpoint);
     }
 
-    /// The checkpoint is complete: deletes, in the background, what nobody needs any more.
-    pub(super) fn completed(&mut self, checkpoint: CheckpointId, objects: BTreeSet<ObjectName>) {
+    /// The checkpoint is complete: deletes, in the background, what nobody needs any more. Gives back the checkpoints
+    /// that are among it.
+    pub(super) fn completed(
+        &mut self,
+        checkpoint: CheckpointId,
+        objects: BTreeSet<ObjectName>,
+    ) -> Vec<CheckpointId> {
         let removal = self.retention.completed(checkpoint, objects);
+        let discarded = removal.checkpoints.clone();
         if removal.is_empty() {
-            return;
+            return discarded;
         }
         let store = self.store.clone();
         let before = self.cleaning.take();
@@ -129,6 +139,7 @@ impl Committer {
             };
             store.remove(left.followed_by(removal)).await
         }));
+        discarded
     }
 
     /// The manifests that are still being written, and the cleaning that is not done yet.
@@ -187,6 +198,8 @@ async fn write(
     let manifest_bytes = store.commit(manifest).await?;
     Ok(Committed {
         bytes: manifest.uploaded_bytes + manifest_bytes,
+        full_bytes: manifest.referred_bytes() + manifest_bytes,
+        manifest_bytes,
         objects: manifest.objects(),
     })
 }

@@ -15,13 +15,13 @@ use crate::coordinator::{
 };
 use crate::error::{Error, ErrorKind};
 use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
-use crate::telemetry::{
-    JobPhase, JobStatus, LastCheckpoint, Metric, count_in_job, observe, observe_in_job,
-};
+use crate::telemetry::{JobPhase, JobStatus, LastCheckpoint, Metric, count};
 
 use super::background::SubtaskAck;
+use super::checkpoint_recorder::CheckpointRecorder;
 use super::committer::{Committed, Committer};
 use super::message::{Control, ManifestReporter, ManifestWritten, Report, ReportBody};
+use super::task_sampler::TaskSampler;
 
 type Command = CheckpointCommand<Box<SubtaskAck>>;
 
@@ -32,6 +32,8 @@ pub(crate) struct Coordinator {
     committer: Committer,
     clock: SharedClock,
     status: Arc<JobStatus>,
+    recorder: CheckpointRecorder,
+    sampler: TaskSampler,
     /// The id of the first checkpoint of this run.
     next_id: CheckpointId,
     /// Every subtask of the job, and whether it is open.
@@ -88,6 +90,8 @@ impl Coordinator {
         Self {
             checkpoints: CheckpointCoordinator::new(settings),
             life: JobLife::new(),
+            recorder: CheckpointRecorder::beside(&committer, Arc::clone(&status)),
+            sampler: TaskSampler::default(),
             committer,
             clock,
             status,
@@ -143,6 +147,7 @@ impl Coordinator {
                 self.declined(checkpoint, &subtask, FailureReason::AsyncException);
             }
             ReportBody::Committed(checkpoint) => {
+                count(Metric::Commits, &subtask.operator, subtask.index, 1);
                 let commands = self.checkpoints.committed(checkpoint, &subtask, self.now());
                 self.carry_out(commands);
             }
@@ -209,6 +214,12 @@ impl Coordinator {
         self.take_effects()
     }
 
+    /// To be called about once a second: works out rates, and writes down what became of checkpoints.
+    pub(super) fn look_after_figures(&mut self) {
+        self.sampler.sample(&self.status, self.clock.elapsed());
+        self.recorder.save();
+    }
+
     fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
@@ -227,20 +238,8 @@ impl Coordinator {
         subtask: &SubtaskId,
         acknowledgement: Box<SubtaskAck>,
     ) {
-        let (operator, index) = (&subtask.operator, subtask.index);
-        let figures = &acknowledgement.figures;
-        let stall = figures.sync_duration.as_secs_f64();
-        observe(Metric::BarrierStall, operator, index, stall);
-        debug!(
-            %checkpoint,
-            %subtask,
-            start_delay = ?figures.start_delay,
-            alignment = ?figures.alignment_duration,
-            sync = ?figures.sync_duration,
-            r#async = ?figures.async_duration,
-            bytes = figures.uploaded_bytes,
-            "acknowledged"
-        );
+        self.recorder
+            .acknowledged(checkpoint, subtask, &acknowledgement);
         self.committer
             .acknowledged(checkpoint, subtask, &acknowledgement);
         let commands =
@@ -285,6 +284,8 @@ impl Coordinator {
                 CheckpointCommand::Trigger { checkpoint, kind } => {
                     debug!(%checkpoint, %kind, "triggered");
                     self.committer.begin(checkpoint);
+                    self.recorder
+                        .triggered(checkpoint, kind, self.subtasks.len());
                     self.tell_all(Control::Trigger {
                         checkpoint,
                         stop: kind == CheckpointKind::Stop,
@@ -367,7 +368,7 @@ impl Coordinator {
             warn!(%checkpoint, %reason, "checkpoint failed");
         }
         self.status.checkpoint_failed();
-        count_in_job(Metric::CheckpointsFailed, 1);
+        self.recorder.failed(checkpoint, reason, None);
         self.committer.aborted(checkpoint);
         self.tell_all(Control::Abort(checkpoint));
     }
@@ -390,10 +391,9 @@ impl Coordinator {
             duration,
             bytes,
         });
-        count_in_job(Metric::CheckpointsCompleted, 1);
-        observe_in_job(Metric::CheckpointDuration, duration.as_secs_f64());
-        observe_in_job(Metric::CheckpointBytes, bytes as f64);
-        self.committer.completed(checkpoint, committed.objects);
+        self.recorder.completed(checkpoint, duration, &committed);
+        let discarded = self.committer.completed(checkpoint, committed.objects);
+        self.recorder.discarded(&discarded);
     }
 
     /// Carries out what the job's life asks for.
@@ -429,10 +429,12 @@ impl Coordinator {
             let kind = failure.error.kind();
             Error::new(kind, failure.to_string())
         });
+        let mut tasks = self.committer.take_tasks();
+        tasks.extend(self.recorder.finish());
         self.effects.push(Effect::End(JobEnd {
             state,
             failure,
-            tasks: self.committer.take_tasks(),
+            tasks,
         }));
     }
 }

@@ -10,6 +10,7 @@ use crate::model::{SharedClock, SubtaskId};
 
 use super::coordinator::{Coordinator, Effect, JobEnd, Request};
 use super::message::{Control, ManifestWritten, Opened, Report};
+use super::task_sampler::SAMPLE_INTERVAL;
 
 /// The coordinator of one run of a job. It lives on the job's own thread.
 pub(super) struct CoordinatorActor {
@@ -79,6 +80,9 @@ impl Actor for CoordinatorActor {
     fn started(&mut self, context: &mut Self::Context) {
         let effects = self.coordinator.start();
         self.carry_out(effects, context);
+        context.run_interval(SAMPLE_INTERVAL, |actor, _| {
+            actor.coordinator.look_after_figures();
+        });
     }
 }
 

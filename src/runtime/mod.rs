@@ -21,6 +21,7 @@
 
 mod background;
 mod chain;
+mod checkpoint_recorder;
 mod committer;
 mod coordinator;
 mod coordinator_actor;
@@ -40,6 +41,7 @@ mod subtask;
 mod subtask_actor;
 mod subtask_driver;
 mod subtask_event;
+mod task_sampler;
 mod wake;
 mod wiring;
 

@@ -168,6 +168,12 @@ impl Outputs {
         Ok(clear)
     }
 
+    /// Whether something waits for room in a link.
+    pub(super) fn is_waiting(&self) -> bool {
+        let mut links = self.edges.iter().flat_map(|edge| &edge.links);
+        links.any(|link| !link.waiting.is_empty())
+    }
+
     /// Whether nobody reads from the subtask.
     pub(super) fn is_empty(&self) -> bool {
         self.edges.is_empty()

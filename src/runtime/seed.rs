@@ -98,7 +98,6 @@ impl SubtaskSeed {
             }
         }
         let id = parts.id.clone();
-        let status = Arc::clone(&shared.setting.status);
         let subtask = parts.assemble(&shared.setting)?;
         let (sender, jobs) = mpsc::channel(BACKGROUND_JOBS_MAX);
         let background = Background {
@@ -106,10 +105,15 @@ impl SubtaskSeed {
             writer,
             reporter: Arc::clone(&shared.reporter),
             executor: Arc::clone(&shared.executor),
-            clock: shared.setting.clock,
+            clock: Arc::clone(&shared.setting.clock),
         };
         shared.executor.spawn(background.run(jobs).boxed());
-        Ok(SubtaskDriver::new(subtask, shared.reporter, sender, status))
+        Ok(SubtaskDriver::new(
+            subtask,
+            shared.reporter,
+            sender,
+            &shared.setting,
+        ))
     }
 }
 

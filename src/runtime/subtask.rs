@@ -121,6 +121,11 @@ impl Subtask {
         self.chain.running()
     }
 
+    /// Whether something that it has to send waits for room in a link.
+    pub(super) fn is_back_pressured(&self) -> bool {
+        self.outputs.is_waiting()
+    }
+
     /// Opens the operators: state is restored, sinks commit what the restored checkpoint holds as pending.
     ///
     /// # Errors

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::OperatorId;
+use crate::model::{OperatorId, SharedClock};
 use crate::state::StateStatistics;
-use crate::telemetry::{JobStatus, Metric, WatermarkGauge, count, set_gauge, set_state_gauge};
+use crate::telemetry::{
+    Activity, JobStatus, Metric, TaskMeter, TaskStatus, WatermarkGauge, count, set_gauge,
+    set_state_gauge,
+};
 
 use super::background::BackgroundJob;
 use super::message::{Control, Report, ReportBody, Reporter};
 use super::panic::catch_panic;
+use super::setting::Setting;
 use super::subtask::{Progress, Subtask};
 use super::subtask_event::SubtaskEvent;
 
@@ -21,6 +25,9 @@ pub(super) struct SubtaskDriver {
     reporter: Reporter,
     background: mpsc::Sender<BackgroundJob>,
     status: Arc<JobStatus>,
+    clock: SharedClock,
+    /// What the subtask spends its time on.
+    meter: Arc<TaskMeter>,
     /// Where the watermark is shown, if the subtask is at an end of the graph.
     watermark: Option<WatermarkGauge>,
     started: bool,
@@ -33,13 +40,17 @@ impl SubtaskDriver {
         subtask: Subtask,
         reporter: Reporter,
         background: mpsc::Sender<BackgroundJob>,
-        status: Arc<JobStatus>,
+        setting: &Setting,
     ) -> Self {
+        let (status, clock) = (Arc::clone(&setting.status), Arc::clone(&setting.clock));
+        let meter = status.add_task(subtask.id().clone(), clock.elapsed());
         Self {
             subtask,
             reporter,
             background,
             status,
+            clock,
+            meter,
             watermark: None,
             started: false,
             ended: false,
@@ -53,7 +64,16 @@ impl SubtaskDriver {
 
     /// Opens the operators. Gives whether they are open.
     pub(super) fn open(&mut self) -> bool {
-        self.guarded(Subtask::open).is_some()
+        let begun = self.clock.elapsed();
+        let is_open = self.guarded(Subtask::open).is_some();
+        let now = self.clock.elapsed();
+        let took = now.saturating_sub(begun);
+        self.meter.opened(took);
+        self.meter.switch(Activity::Idle, now, 0, 0);
+        let id = self.subtask.id();
+        let seconds = took.as_secs_f64();
+        set_gauge(Metric::Initialization, &id.operator, id.index, seconds);
+        is_open
     }
 
     /// Whether the subtask has begun and not ended, so that a step may be worth while.
@@ -69,8 +89,16 @@ impl SubtaskDriver {
     /// Works until about `rows_max` records are done. Gives what the subtask needs before the next step; nothing when it
     /// has ended.
     pub(super) fn step(&mut self, rows_max: usize) -> Option<Progress> {
+        self.meter
+            .switch(Activity::Busy, self.clock.elapsed(), 0, 0);
         let progress = self.guarded(|subtask| subtask.step(rows_max));
-        self.report_figures();
+        let activity = match progress {
+            // Until its next turn it waits for its worker, not for anything else.
+            Some(Progress::Busy) => Activity::Busy,
+            _ if self.subtask.is_back_pressured() => Activity::BackPressured,
+            _ => Activity::Idle,
+        };
+        self.report_figures(activity);
         progress
     }
 
@@ -78,7 +106,10 @@ impl SubtaskDriver {
     /// the subtask may only now begin.
     pub(super) fn obey(&mut self, order: Control) {
         match order {
-            Control::Start => self.started = true,
+            Control::Start => {
+                self.started = true;
+                self.meter.set_status(TaskStatus::Running);
+            }
             Control::Trigger { checkpoint, stop } => {
                 self.guarded(|subtask| subtask.trigger(checkpoint, stop));
             }
@@ -88,7 +119,10 @@ impl SubtaskDriver {
             Control::Abort(checkpoint) => {
                 self.guarded(|subtask| subtask.abort(checkpoint));
             }
-            Control::Cancel => self.ended = true,
+            Control::Cancel => {
+                self.ended = true;
+                self.meter.set_status(TaskStatus::Canceled);
+            }
         }
     }
 
@@ -112,6 +146,7 @@ impl SubtaskDriver {
             Err(error) => error,
         };
         self.ended = true;
+        self.meter.set_status(TaskStatus::Failed);
         let operator = self.subtask.running().clone();
         self.report(ReportBody::Failed(operator, error));
         None
@@ -130,7 +165,10 @@ impl SubtaskDriver {
                 SubtaskEvent::Declined(checkpoint, reason) => {
                     self.report(ReportBody::Declined(checkpoint, reason));
                 }
-                SubtaskEvent::Finished => self.report(ReportBody::Finished),
+                SubtaskEvent::Finished => {
+                    self.meter.set_status(TaskStatus::Finished);
+                    self.report(ReportBody::Finished);
+                }
             }
         }
         Ok(())
@@ -147,7 +185,7 @@ impl SubtaskDriver {
     }
 
     /// Once a step, not once a record.
-    fn report_figures(&mut self) {
+    fn report_figures(&mut self, activity: Activity) {
         let figures = self.subtask.take_figures();
         let states = self.subtask.take_state_figures();
         let (operator, index) = (&self.subtask.id().operator, self.subtask.id().index);
@@ -158,6 +196,9 @@ impl SubtaskDriver {
         count(Metric::RecordsIn, operator, index, figures.records_in);
         let records_out = figures.records_sent + figures.records_sunk;
         count(Metric::RecordsOut, operator, index, records_out);
+        let now = self.clock.elapsed();
+        self.meter
+            .switch(activity, now, figures.records_in, records_out);
         for (operator, state) in &states {
             report_state(operator, index, state);
         }

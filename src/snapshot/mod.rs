@@ -83,6 +83,7 @@ mod chain;
 mod crash_tests;
 mod damage;
 mod deferred;
+mod history_file;
 mod manifest;
 mod manifest_file;
 mod objects;

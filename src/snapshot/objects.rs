@@ -12,6 +12,9 @@ use super::manifest_file;
 use crate::error::Error;
 use crate::storage::{BlobStore, Checksum, ObjectName, SnapshotPaths, StorageError};
 
+/// How many objects are looked at at a time.
+const CONCURRENT_LOOKS_MAX: usize = 32;
+
 /// How many objects are read at a time.
 const CONCURRENT_READS_MAX: usize = 8;
 
@@ -51,21 +54,28 @@ impl SnapshotObjects {
 
     /// Whether all objects are there and long enough.
     pub(super) async fn check(&self, manifest: &Manifest) -> Result<(), Damage> {
-        for (object, extent) in extents(manifest) {
-            let length = match self.blobs.length(&self.paths.object(&object)).await {
-                Ok(length) => length,
-                Err(StorageError::NotFound { .. }) => {
-                    return Err(Damage::MissingObject { object });
-                }
-                Err(error) => return Err(unreadable(error)),
-            };
-            if length < extent.end {
-                return Err(Damage::TruncatedObject {
-                    object,
-                    length,
-                    expected: extent.end,
-                });
-            }
+        let looks = extents(manifest)
+            .into_iter()
+            .map(|(object, extent)| self.check_object(object, extent));
+        // In their order: of several that are wrong it is always the same that is named.
+        stream::iter(looks)
+            .buffered(CONCURRENT_LOOKS_MAX)
+            .try_collect()
+            .await
+    }
+
+    async fn check_object(&self, object: ObjectName, extent: Extent) -> Result<(), Damage> {
+        let length = match self.blobs.length(&self.paths.object(&object)).await {
+            Ok(length) => length,
+            Err(StorageError::NotFound { .. }) => return Err(Damage::MissingObject { object }),
+            Err(error) => return Err(unreadable(error)),
+        };
+        if length < extent.end {
+            return Err(Damage::TruncatedObject {
+                object,
+                length,
+                expected: extent.end,
+            });
         }
         Ok(())
     }

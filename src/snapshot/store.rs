@@ -281,7 +281,7 @@ impl CheckpointStore {
     }
 
     /// The folder of a checkpoint as the user would look for it.
-    pub(super) fn shown_folder(&self, checkpoint: CheckpointId) -> String {
+    pub fn shown_folder(&self, checkpoint: CheckpointId) -> String {
         let folder = self.paths.checkpoint_folder(checkpoint);
         self.blobs.full_path(&folder).display().to_string()
     }

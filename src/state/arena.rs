@@ -21,7 +21,8 @@ const EXTENT_BYTES_MAX: usize = 1 << 20;
 pub(super) struct BlockRef(u64);
 
 impl BlockRef {
-    fn new(extent: usize, offset: usize) -> Self {
+    /// The block that starts there.
+    pub(super) fn new(extent: usize, offset: usize) -> Self {
         Self((extent as u64) << 32 | offset as u64)
     }
 
@@ -35,11 +36,13 @@ impl BlockRef {
         Self(bits)
     }
 
-    fn extent(self) -> usize {
+    /// The number of its extent.
+    pub(super) fn extent(self) -> usize {
         (self.0 >> 32) as usize
     }
 
-    fn offset(self) -> usize {
+    /// Where in its extent it starts.
+    pub(super) fn offset(self) -> usize {
         (self.0 & 0xffff_ffff) as usize
     }
 }
@@ -119,6 +122,11 @@ impl Arena {
     /// The structure is whole again.
     pub(super) fn end_change(&self) {
         self.with_ledger(Ledger::end_change);
+    }
+
+    /// Changes the ledger's sum of what is in use here.
+    pub(super) fn change_sum(&self, by: u64) {
+        self.with_ledger(|ledger| ledger.change_sum(self.owner, by));
     }
 
     fn with_ledger(&self, change: impl FnOnce(&mut Ledger)) {

@@ -6,7 +6,7 @@
 //! ```text
 //! offset  size  content
 //! 0       8     "FMledger"
-//! 8       8     version of this format: 1
+//! 8       8     version of this format: 2
 //! 16      8     lineage: drawn anew by each run that begins with empty segments
 //! 24      8     hash of the machine's boot id
 //! 32      8     number of key groups of the job, first and last-but-one of the subtask's, 0: two bytes each
@@ -17,8 +17,13 @@
 //! 88      8     number of entries
 //! 96      8     number of states
 //! 128     ...   for each state: XXH3 of its name and types
-//! 4096    ...   entries, 24 bytes each
+//! 4096    ...   for each state: the sum of its sub-tables in use, the sum of its chunks of undo logs in use, 8 bytes each
+//! 12288   ...   entries, 24 bytes each
 //! ```
+//!
+//! From 64 to 104, and in the sums, the lower six bytes are the number, and the upper two the check of it and of where it
+//! lies. A sum is the exclusive or of the lower six bytes of the checksums that the headers of sub-tables and chunks end
+//! with: whatever is missing, or there without having been made, is noticed.
 //!
 //! An entry is the number of a segment, an owner, the first page and the number of pages, 4 bytes each, and the XXH3 of
 //! these. An owner is a kind in the topmost byte (0 a new segment, 1 a table, 2 a heap, 3 undo logs, 4 chunks) and the
@@ -33,7 +38,7 @@ use crate::model::{KeyGroupRange, hash_key};
 
 const MAGIC: [u8; 8] = *b"FMledger";
 const LABEL_MAGIC: [u8; 8] = *b"FMsegmnt";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 const PAGE_BYTES: usize = 4096;
 const EPOCH: usize = 64;
 const FLOOR: usize = 72;
@@ -42,7 +47,10 @@ const ENTRIES: usize = 88;
 const STATES: usize = 96;
 const STATE_HASHES: usize = 128;
 const STATES_MAX: usize = (PAGE_BYTES - STATE_HASHES) / 8;
+const SUMS: usize = PAGE_BYTES;
+const ENTRIES_START: usize = SUMS + 2 * PAGE_BYTES;
 const ENTRY_BYTES: usize = 24;
+const NUMBER_BITS: u32 = 48;
 
 /// Whose segments they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +115,9 @@ impl Ledger {
             is_full: false,
         };
         ledger.set(EPOCH, 1);
+        for offset in [FLOOR, CHANGING, ENTRIES, STATES] {
+            ledger.set(offset, 0);
+        }
         ledger.region.as_mut_slice()[..48].copy_from_slice(&identity_bytes(identity));
         ledger
     }
@@ -126,6 +137,14 @@ impl Ledger {
             lineage: identity.lineage,
             is_full: false,
         };
+        let states = ledger.states();
+        let sums = (0..states).flat_map(|state| [Owner::Table(state), Owner::Undo(state)]);
+        let counters = [EPOCH, FLOOR, CHANGING, ENTRIES, STATES].into_iter();
+        for offset in counters.chain(sums.filter_map(Owner::sum_offset)) {
+            if number_at(ledger.region.as_slice(), offset).is_none() {
+                return Err(corrupt("a number of the ledger is damaged"));
+            }
+        }
         if ledger.get(CHANGING) != 0 {
             return Err(corrupt(
                 "a change of the structure of working state was cut in half",
@@ -137,15 +156,12 @@ impl Ledger {
     /// Whether a ledger that starts with these bytes says that its segments can go back to the barrier that ended
     /// `epoch`.
     pub(super) fn may_go_back(start: &[u8], identity: LedgerIdentity, epoch: u64) -> bool {
-        let word = |offset: usize| {
-            let bytes = start.get(offset..).and_then(|bytes| bytes.first_chunk());
-            bytes.map(|bytes| u64::from_le_bytes(*bytes))
-        };
-        let (Some(floor), Some(at_hand)) = (word(FLOOR), word(EPOCH)) else {
+        let (Some(floor), Some(at_hand)) = (number_at(start, FLOOR), number_at(start, EPOCH))
+        else {
             return false;
         };
         start.starts_with(&identity_bytes(identity))
-            && word(CHANGING) == Some(0)
+            && number_at(start, CHANGING) == Some(0)
             && (floor..at_hand).contains(&epoch)
     }
 
@@ -188,12 +204,15 @@ impl Ledger {
 
     /// The number of the state with this hash of name and types, if it has one.
     pub(super) fn state(&self, hash: u64) -> Option<u32> {
-        (0..self.states()).find(|number| self.get(STATE_HASHES + 8 * *number as usize) == hash)
+        let states = &self.region.as_slice()[STATE_HASHES..PAGE_BYTES];
+        let mut hashes = states.chunks_exact(8).take(self.states() as usize);
+        let found = hashes.position(|found| *found == hash.to_le_bytes());
+        found.map(|number| number as u32)
     }
 
     /// What is noted under this number is of no use any more.
     pub(super) fn forget_state(&mut self, number: u32) {
-        self.set(STATE_HASHES + 8 * number as usize, 0);
+        self.set_hash(number, 0);
     }
 
     /// Gives a state the next number.
@@ -203,9 +222,31 @@ impl Ledger {
             self.fill_up();
             return number;
         }
-        self.set(STATE_HASHES + 8 * number as usize, hash);
+        self.set_hash(number, hash);
+        for owner in [Owner::Table(number), Owner::Undo(number)] {
+            if let Some(offset) = owner.sum_offset() {
+                self.set(offset, 0);
+            }
+        }
         self.set(STATES, u64::from(number) + 1);
         number
+    }
+
+    /// The sum of what an owner has in use: sub-tables, or chunks of undo logs. Others have none.
+    pub(super) fn sum(&self, owner: Owner) -> u64 {
+        owner.sum_offset().map_or(0, |offset| self.get(offset))
+    }
+
+    /// What has this checksum is in use now, or is not any more; or all that `by` is the exclusive or of.
+    pub(super) fn change_sum(&mut self, owner: Owner, by: u64) {
+        if let Some(offset) = owner.sum_offset() {
+            self.set(offset, self.get(offset) ^ sum_of(by));
+        }
+    }
+
+    fn set_hash(&mut self, number: u32, hash: u64) {
+        let start = STATE_HASHES + 8 * number as usize;
+        self.store(start, hash.to_le_bytes());
     }
 
     /// A segment was made.
@@ -260,7 +301,7 @@ impl Ledger {
 
     fn entries(&self) -> Result<Vec<[u32; 4]>> {
         let count = self.get(ENTRIES) as usize;
-        let entries = self.region.as_slice()[PAGE_BYTES..].chunks_exact(ENTRY_BYTES);
+        let entries = self.region.as_slice()[ENTRIES_START..].chunks_exact(ENTRY_BYTES);
         if count > entries.len() {
             return Err(corrupt("the ledger says that it has more entries than fit"));
         }
@@ -280,7 +321,7 @@ impl Ledger {
 
     fn add(&mut self, numbers: [u32; 4]) {
         let count = self.get(ENTRIES) as usize;
-        let start = PAGE_BYTES + count * ENTRY_BYTES;
+        let start = ENTRIES_START + count * ENTRY_BYTES;
         let mut content = [0; 16];
         for (bytes, number) in content.chunks_exact_mut(4).zip(numbers) {
             bytes.copy_from_slice(&number.to_le_bytes());
@@ -302,21 +343,54 @@ impl Ledger {
         self.begin_change();
     }
 
+    /// A number that was found good when the ledger was taken up, or written since.
     fn get(&self, offset: usize) -> u64 {
-        let bytes = self.region.as_slice()[offset..].first_chunk();
-        bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        number_at(self.region.as_slice(), offset).unwrap_or_default()
+    }
+
+    fn set(&mut self, offset: usize, number: u64) {
+        self.store(offset, checked_number(offset, number).to_le_bytes());
     }
 
     /// What was stored before is in memory before it, and what is stored later after it, as far as the compiler goes: a
     /// process that is killed leaves a state that it has been in.
-    fn set(&mut self, offset: usize, number: u64) {
+    fn store(&mut self, offset: usize, bytes: [u8; 8]) {
         compiler_fence(Ordering::SeqCst);
-        self.region.as_mut_slice()[offset..offset + 8].copy_from_slice(&number.to_le_bytes());
+        self.region.as_mut_slice()[offset..offset + 8].copy_from_slice(&bytes);
         compiler_fence(Ordering::SeqCst);
     }
 }
 
+/// The number of six bytes with its check above it.
+fn checked_number(offset: usize, number: u64) -> u64 {
+    let number = sum_of(number);
+    let check = hash_key(&(number ^ (offset as u64) << 48).to_le_bytes());
+    number | check << NUMBER_BITS
+}
+
+/// The number that lies there; nothing when it is not what its check says.
+fn number_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    let word = u64::from_le_bytes(*bytes.get(offset..)?.first_chunk()?);
+    let number = sum_of(word);
+    (checked_number(offset, number) == word).then_some(number)
+}
+
+/// As much of a checksum, or of an exclusive or of several, as a sum has room for.
+pub(super) fn sum_of(checksums: u64) -> u64 {
+    checksums & ((1 << NUMBER_BITS) - 1)
+}
+
 impl Owner {
+    /// Where the ledger has the sum of what it has in use.
+    fn sum_offset(self) -> Option<usize> {
+        let (state, of_state) = match self {
+            Self::Table(state) => (state as usize, 0),
+            Self::Undo(state) => (state as usize, 8),
+            Self::Heap(_) | Self::Chunks => return None,
+        };
+        (state < STATES_MAX).then_some(SUMS + 16 * state + of_state)
+    }
+
     fn to_number(self) -> u32 {
         match self {
             Self::Table(state) => 1 << 24 | state,

@@ -61,10 +61,26 @@
 //!
 //! **Local recovery.** With [`LocalRecovery`], the segments lie in files, a *ledger* says who owns which region, and before a
 //! record is first touched in an epoch, what it was is noted in an *undo log*, which never leaves the machine. When the
-//! process is killed, the next one maps the segments, finds the sub-tables and blocks by their headers, takes back the
-//! epochs that the newest checkpoint does not cover, and checks that every record lies where it belongs and has the form of
-//! its type. What is not whole (a change of structure cut in half, a damaged header, a foreign file, another start of the
-//! machine) is noticed, and the checkpoint is read. A bit that flips in a value and leaves it a value is not noticed there.
+//! process is killed, the next one maps the segments, finds the sub-tables and blocks by their headers, verifies them, and
+//! takes back the epochs that the newest checkpoint does not cover.
+//!
+//! **What is verified.** Every bit that means anything is in a checksum that is right at every moment, so that a flipped bit,
+//! a page that is lost or an older one, a foreign file and a change of structure cut in half are noticed, and the checkpoint
+//! is read:
+//!
+//! - Each bucket has a check of 32 bits, over the records that were not touched since the last barrier that was gathered. A
+//!   record leaves it in the store that says that the record is touched, and comes back when it is gathered. An empty
+//!   bucket's check depends on its place, so that a page of zeros is no page of empty buckets.
+//! - What is touched is not in the check, and need not be: the undo logs of epochs that no checkpoint covers say what it
+//!   was. When all is taken back, nothing may be left that counts as touched.
+//! - Each block of the heap has a check of its lengths, key and value, which is right while its record is in its bucket's
+//!   check, and one of its size. Every record must have a block of its own.
+//! - Each chunk of an undo log has a checksum of its header, and a running one of its records.
+//! - The ledger's entries and numbers have checks, and it has, for each state, the sum of the headers of its sub-tables in
+//!   use and that of its chunks of undo logs: what is missing is noticed too.
+//!
+//! Records are not checked one by one then: a bucket whose check is right is what this version wrote there. Where no later
+//! process is to take the segments up, no check is kept, and none costs anything.
 //!
 //! **Timers.** [`Timers`] are entry states, in which an entry is a key and a time, with an index by time beside them.
 //!
@@ -151,7 +167,7 @@
 //! - `memory` maps files and memory, and `segment` cuts them into regions with one owner each.
 //! - `table::bucket` and `table::sub_table` read and write keys, values and flags where they lie.
 //! - `archive` and `heap` use archives where they lie, without checking them again: they were written by this process, or
-//!   checked when they were restored or taken up.
+//!   checked when they were restored, or are what such a process left, as their checksums say.
 //! - `expiring` says of a value and its end together what rkyv says of the value alone, and replaces values in place.
 
 mod aggregating_state;
@@ -163,6 +179,7 @@ mod archive;
 mod arena;
 mod backend;
 mod base;
+mod block_set;
 mod cell;
 mod changes;
 mod chunk;

@@ -40,6 +40,9 @@ impl Pools {
         {
             match Self::take_up(settings, directory, local, barrier) {
                 Ok(pools) => return Ok(pools),
+                Err(_) if SegmentPool::peek_at_ledger(directory).is_empty() => {
+                    debug!("no working segments are left");
+                }
                 Err(error) => {
                     let reason = error.full_message();
                     warn!(reason, "no working segments survive that could be taken up");
@@ -147,23 +150,24 @@ impl Pools {
         let Some((survivors, barrier)) = &mut self.survivors else {
             return Ok(None);
         };
-        let mut number = None;
         let mut segments = self
             .segments
             .try_borrow_mut()
             .map_err(|_| in_use("segment"))?;
-        if let Some(ledger) = segments.ledger() {
-            number = ledger.state(hash);
-        }
-        drop(segments);
-        let Some(number) = number else {
+        let Some(ledger) = segments.ledger() else {
+            return Ok(None);
+        };
+        let Some(number) = ledger.state(hash) else {
             return Ok(None);
         };
         let left = SurvivingStore {
             table: survivors.take(Owner::Table(number)),
+            table_sum: ledger.sum(Owner::Table(number)),
             heap: survivors.take(Owner::Heap(number)),
             undo: survivors.take(Owner::Undo(number)),
+            undo_sum: ledger.sum(Owner::Undo(number)),
         };
+        drop(segments);
         let barrier = barrier.epoch;
         let mut store = Store::new(self.setup(settings, epoch, number));
         store.resume(left, barrier)?;

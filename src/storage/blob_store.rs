@@ -180,6 +180,27 @@ impl BlobStore {
         named
     }
 
+    /// Writes a file, whatever was there by its name: a reader finds the old content or the new one, and either is
+    /// whole. There must be one writer. A power cut can bring the old content back.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`]; the old content is still there.
+    pub async fn replace(
+        &self,
+        path: &BlobPath,
+        pending: &BlobPath,
+        content: Bytes,
+    ) -> Result<(), StorageError> {
+        // A process that was killed may have left its own.
+        self.delete(pending).await?;
+        self.put(pending, &[vec![content]]).await?;
+        let renamed = self.rename(pending, path).await;
+        if renamed.is_err() {
+            self.discard(pending).await;
+        }
+        renamed
+    }
+
     /// Reads a whole file.
     ///
     /// # Errors

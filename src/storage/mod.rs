@@ -4,14 +4,17 @@
 //! <root>/<job>/shared/<id>.{base,delta}     objects, referred to by any number of manifests
 //! <root>/<job>/chk-<id>/<id>.state          objects that belong to this checkpoint alone
 //! <root>/<job>/chk-<id>/manifest.json       written last, and there whole or not at all: this is the commit
+//! <root>/<job>/history.json                 what became of the last checkpoints; of no use to a restore
+//! <root>/<job>/server.json                  where the running job's server listens
 //! <savepoint>/<id>.{base,delta,state}       all objects of a savepoint lie beside its manifest, so it can be moved
 //! <savepoint>/manifest.json
 //! ```
 //!
-//! Everything is written by an exclusive create and never changed afterwards; the manifest gets its name only when its
-//! content is synced, so that no crash leaves half of it. Closing a file syncs its content; the folder that names it must be synced as well before a power cut can no longer take it away, and
-//! [`BlobStore::sync_folder`] does that.
+//! What makes up a snapshot is written by an exclusive create and never changed afterwards; the manifest gets its name only
+//! when its content is synced, so that no crash leaves half of it. Closing a file syncs its content; the folder that names
+//! it must be synced as well before a power cut can no longer take it away, and [`BlobStore::sync_folder`] does that.
 
+mod address_file;
 mod blob_store;
 mod checksum;
 mod error;
@@ -25,6 +28,7 @@ mod simulated_disk;
 mod snapshot_location;
 mod snapshot_paths;
 
+pub use address_file::{AddressFile, ServerAddress};
 pub use blob_store::{BlobStore, FolderEntry, StoredSection};
 pub use checksum::{Checksum, ChecksumBuilder};
 pub use error::StorageError;

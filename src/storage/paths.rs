@@ -10,6 +10,9 @@ use crate::model::CheckpointId;
 const CHECKPOINT_PREFIX: &str = "chk-";
 pub(super) const MANIFEST_FILE: &str = "manifest.json";
 pub(super) const PENDING_MANIFEST_FILE: &str = "manifest.json.pending";
+const HISTORY_FILE: &str = "history.json";
+const PENDING_HISTORY_FILE: &str = "history.json.pending";
+const ADDRESS_FILE: &str = "server.json";
 const JOB_NAME_LENGTH_MAX: usize = 128;
 
 /// A path relative to the root of the store. Only [`StoragePaths`] and [`super::SnapshotPaths`] make them.
@@ -110,6 +113,21 @@ impl StoragePaths {
         ))
     }
 
+    /// What became of the job's last checkpoints.
+    pub fn history(&self) -> BlobPath {
+        self.file(&self.job_folder(), HISTORY_FILE)
+    }
+
+    /// What becomes the history when it is written.
+    pub fn pending_history(&self) -> BlobPath {
+        self.file(&self.job_folder(), PENDING_HISTORY_FILE)
+    }
+
+    /// Where the server of the running job listens.
+    pub fn address(&self) -> BlobPath {
+        self.file(&self.job_folder(), ADDRESS_FILE)
+    }
+
     /// The checkpoint whose folder has this name, if it is the name of a checkpoint's folder.
     pub fn checkpoint_of_folder(&self, folder_name: &str) -> Option<CheckpointId> {
         checkpoint_of_folder_name(folder_name)
@@ -162,6 +180,8 @@ mod tests {
             paths.manifest(CheckpointId(7)).as_str(),
             "flights/chk-7/manifest.json"
         );
+        assert_eq!(paths.history().as_str(), "flights/history.json");
+        assert_eq!(paths.address().as_str(), "flights/server.json");
     }
 
     #[test]

@@ -2,44 +2,85 @@
 
 use metrics::Unit;
 
-use crate::model::OperatorId;
-
 /// A figure that Floodmark reports through the `metrics` crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// Rows that a source or an operator took in (counter).
+    /// Rows that a source or an operator took in.
     RecordsIn,
-    /// Rows that a source or an operator gave out (counter).
+    /// Rows that a source or an operator gave out.
     RecordsOut,
-    /// Rows that a source could not read and passed over (counter).
+    /// Rows that a subtask takes in each second.
+    RecordsInRate,
+    /// Rows that a subtask gives out each second.
+    RecordsOutRate,
+    /// Rows that a source could not read and passed over.
     RecordsSkipped,
-    /// Rows that a source could not read and wrote to its dead-letter file (counter).
+    /// Rows that a source could not read and wrote to its dead-letter file.
     RecordsDeadLettered,
-    /// Wall-clock time minus the watermark of a subtask, in seconds (gauge).
+    /// Wall-clock time minus the watermark of a subtask.
     WatermarkLag,
-    /// Records in a named state of a subtask (gauge).
+    /// How much of each second a subtask works.
+    BusyTime,
+    /// How much of each second a subtask waits for input.
+    IdleTime,
+    /// How much of each second a subtask waits for room in a link.
+    BackPressuredTime,
+    /// Records in a named state of a subtask.
     StateRecords,
-    /// Bytes that these records would take in a base (gauge).
+    /// Bytes that these records would take in a base.
     StateLiveBytes,
-    /// Bytes of memory beyond that: room for growth, and what the table needs for itself (gauge).
+    /// Bytes of memory beyond that: room for growth, and what the table needs for itself.
     StateSpareBytes,
-    /// Which share of the table's slots is taken, from 0 to 1 (gauge).
+    /// Which share of the table's slots is taken.
     StateTableLoad,
-    /// Bytes of the delta that the last barrier sealed (gauge).
+    /// Bytes of the delta that the last barrier sealed.
     StateDeltaBytes,
-    /// Bytes of the last base (gauge).
+    /// Bytes of the last base.
     StateBaseBytes,
-    /// The sync part of a checkpoint: how long a subtask processed nothing because of a barrier, in seconds, without
-    /// the alignment (histogram).
+    /// The sync part of a checkpoint: how long a subtask processed nothing because of a barrier, without the alignment.
     BarrierStall,
-    /// Checkpoints of the job that were completed (counter).
+    /// From a checkpoint's trigger to a subtask's first barrier.
+    CheckpointStartDelay,
+    /// From a subtask's first barrier to its last.
+    CheckpointAlignment,
+    /// How long a subtask's part of a checkpoint took to become durable.
+    CheckpointAsync,
+    /// Checkpoints of the job that were triggered.
+    CheckpointsTriggered,
+    /// Checkpoints of the job that are under way.
+    CheckpointsInProgress,
+    /// Checkpoints of the job that were completed.
     CheckpointsCompleted,
-    /// Checkpoints of the job that were given up (counter).
+    /// Checkpoints of the job that were given up.
     CheckpointsFailed,
-    /// From the trigger of a checkpoint to its durable manifest, in seconds (histogram).
+    /// From the trigger of a checkpoint to its durable manifest.
     CheckpointDuration,
-    /// Bytes that a checkpoint wrote to the store (histogram).
+    /// Bytes that a checkpoint wrote to the store.
     CheckpointBytes,
+    /// The checkpoint that was completed last.
+    LastCheckpointId,
+    /// When that was.
+    LastCheckpointCompleted,
+    /// How long it took.
+    LastCheckpointDuration,
+    /// Bytes that it wrote to the store.
+    LastCheckpointBytes,
+    /// Bytes that it refers to.
+    LastCheckpointFullBytes,
+    /// Bytes of its manifest.
+    LastCheckpointManifestBytes,
+    /// Bytes of records under way that it keeps.
+    LastCheckpointInFlightBytes,
+    /// When the job was last resumed from a checkpoint.
+    LastRestore,
+    /// How long the checkpoint took to be read then.
+    RestoreDownload,
+    /// How many bytes of state it had.
+    RestoredBytes,
+    /// How long the operators of a subtask took to open, with their state.
+    Initialization,
+    /// Checkpoints whose output a subtask has made visible.
+    Commits,
 }
 
 /// How the values of a metric are put together.
@@ -53,14 +94,40 @@ pub enum MetricKind {
     Histogram,
 }
 
+/// What the values of a metric are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricScope {
+    /// There is one value for the job.
+    Job,
+    /// Each operator subtask has its own.
+    Subtask,
+    /// Each named state of each operator subtask has its own.
+    State,
+}
+
+/// What is to be known of a metric.
+struct Description {
+    name: &'static str,
+    scope: MetricScope,
+    kind: MetricKind,
+    unit: Unit,
+    help: &'static str,
+    flink_name: &'static str,
+}
+
 impl Metric {
     /// All metrics, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 38] = [
         Self::RecordsIn,
         Self::RecordsOut,
+        Self::RecordsInRate,
+        Self::RecordsOutRate,
         Self::RecordsSkipped,
         Self::RecordsDeadLettered,
         Self::WatermarkLag,
+        Self::BusyTime,
+        Self::IdleTime,
+        Self::BackPressuredTime,
         Self::StateRecords,
         Self::StateLiveBytes,
         Self::StateSpareBytes,
@@ -68,334 +135,365 @@ impl Metric {
         Self::StateDeltaBytes,
         Self::StateBaseBytes,
         Self::BarrierStall,
+        Self::CheckpointStartDelay,
+        Self::CheckpointAlignment,
+        Self::CheckpointAsync,
+        Self::CheckpointsTriggered,
+        Self::CheckpointsInProgress,
         Self::CheckpointsCompleted,
         Self::CheckpointsFailed,
         Self::CheckpointDuration,
         Self::CheckpointBytes,
+        Self::LastCheckpointId,
+        Self::LastCheckpointCompleted,
+        Self::LastCheckpointDuration,
+        Self::LastCheckpointBytes,
+        Self::LastCheckpointFullBytes,
+        Self::LastCheckpointManifestBytes,
+        Self::LastCheckpointInFlightBytes,
+        Self::LastRestore,
+        Self::RestoreDownload,
+        Self::RestoredBytes,
+        Self::Initialization,
+        Self::Commits,
     ];
 
     /// The name that the `metrics` crate is given.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::RecordsIn => "floodmark_records_in_total",
-            Self::RecordsOut => "floodmark_records_out_total",
-            Self::RecordsSkipped => "floodmark_records_skipped_total",
-            Self::RecordsDeadLettered => "floodmark_records_dead_lettered_total",
-            Self::WatermarkLag => "floodmark_watermark_lag_seconds",
-            Self::StateRecords => "floodmark_state_records",
-            Self::StateLiveBytes => "floodmark_state_live_bytes",
-            Self::StateSpareBytes => "floodmark_state_spare_bytes",
-            Self::StateTableLoad => "floodmark_state_table_load",
-            Self::StateDeltaBytes => "floodmark_state_delta_bytes",
-            Self::StateBaseBytes => "floodmark_state_base_bytes",
-            Self::BarrierStall => "floodmark_barrier_stall_seconds",
-            Self::CheckpointsCompleted => "floodmark_checkpoints_completed_total",
-            Self::CheckpointsFailed => "floodmark_checkpoints_failed_total",
-            Self::CheckpointDuration => "floodmark_checkpoint_duration_seconds",
-            Self::CheckpointBytes => "floodmark_checkpoint_bytes",
-        }
+        self.description().name
     }
 
-    /// What the figure says, in one line.
-    pub fn help(self) -> &'static str {
-        match self {
-            Self::RecordsIn => "rows taken in",
-            Self::RecordsOut => "rows given out",
-            Self::RecordsSkipped => "unreadable rows passed over",
-            Self::RecordsDeadLettered => "unreadable rows written to the dead-letter file",
-            Self::WatermarkLag => "wall-clock time minus the watermark",
-            Self::StateRecords => "records in a named state",
-            Self::StateLiveBytes => "bytes that the records would take in a base",
-            Self::StateSpareBytes => "bytes of memory beyond that",
-            Self::StateTableLoad => "share of the table's slots that is taken, from 0 to 1",
-            Self::StateDeltaBytes => "bytes of the delta that the last barrier sealed",
-            Self::StateBaseBytes => "bytes of the last base",
-            Self::BarrierStall => "processing time lost to one barrier, without alignment",
-            Self::CheckpointsCompleted => "completed checkpoints",
-            Self::CheckpointsFailed => "checkpoints given up",
-            Self::CheckpointDuration => "from a checkpoint's trigger to its durable manifest",
-            Self::CheckpointBytes => "bytes written by one checkpoint",
-        }
-    }
-
-    /// What the figure is counted in.
-    pub fn unit(self) -> Unit {
-        match self {
-            Self::WatermarkLag | Self::BarrierStall | Self::CheckpointDuration => Unit::Seconds,
-            Self::StateLiveBytes
-            | Self::StateSpareBytes
-            | Self::StateDeltaBytes
-            | Self::StateBaseBytes
-            | Self::CheckpointBytes => Unit::Bytes,
-            Self::RecordsIn
-            | Self::RecordsOut
-            | Self::RecordsSkipped
-            | Self::RecordsDeadLettered
-            | Self::StateRecords
-            | Self::StateTableLoad
-            | Self::CheckpointsCompleted
-            | Self::CheckpointsFailed => Unit::Count,
-        }
+    /// What the values are told apart by.
+    pub fn scope(self) -> MetricScope {
+        self.description().scope
     }
 
     /// How the values are put together.
     pub fn kind(self) -> MetricKind {
+        self.description().kind
+    }
+
+    /// What the figure is counted in.
+    pub fn unit(self) -> Unit {
+        self.description().unit
+    }
+
+    /// What the figure says, in one line.
+    pub fn help(self) -> &'static str {
+        self.description().help
+    }
+
+    /// What Flink calls the figure; empty when it has none like it.
+    pub fn flink_name(self) -> &'static str {
+        self.description().flink_name
+    }
+
+    fn description(self) -> Description {
+        let counter = |name, scope, unit, help, flink_name| Description {
+            name,
+            scope,
+            kind: MetricKind::Counter,
+            unit,
+            help,
+            flink_name,
+        };
+        let gauge = |name, scope, unit, help, flink_name| Description {
+            kind: MetricKind::Gauge,
+            ..counter(name, scope, unit, help, flink_name)
+        };
+        let histogram = |name, scope, unit, help, flink_name| Description {
+            kind: MetricKind::Histogram,
+            ..counter(name, scope, unit, help, flink_name)
+        };
         match self {
-            Self::RecordsIn
-            | Self::RecordsOut
-            | Self::RecordsSkipped
-            | Self::RecordsDeadLettered
-            | Self::CheckpointsCompleted
-            | Self::CheckpointsFailed => MetricKind::Counter,
-            Self::WatermarkLag
-            | Self::StateRecords
-            | Self::StateLiveBytes
-            | Self::StateSpareBytes
-            | Self::StateTableLoad
-            | Self::StateDeltaBytes
-            | Self::StateBaseBytes => MetricKind::Gauge,
-            Self::BarrierStall | Self::CheckpointDuration | Self::CheckpointBytes => {
-                MetricKind::Histogram
-            }
+            Self::RecordsIn => counter(
+                "floodmark_records_in_total",
+                MetricScope::Subtask,
+                Unit::Count,
+                "rows taken in",
+                "numRecordsIn",
+            ),
+            Self::RecordsOut => counter(
+                "floodmark_records_out_total",
+                MetricScope::Subtask,
+                Unit::Count,
+                "rows given out",
+                "numRecordsOut",
+            ),
+            Self::RecordsInRate => gauge(
+                "floodmark_records_in_per_second",
+                MetricScope::Subtask,
+                Unit::Count,
+                "rows taken in each second",
+                "numRecordsInPerSecond",
+            ),
+            Self::RecordsOutRate => gauge(
+                "floodmark_records_out_per_second",
+                MetricScope::Subtask,
+                Unit::Count,
+                "rows given out each second",
+                "numRecordsOutPerSecond",
+            ),
+            Self::RecordsSkipped => counter(
+                "floodmark_records_skipped_total",
+                MetricScope::Subtask,
+                Unit::Count,
+                "unreadable rows passed over",
+                "",
+            ),
+            Self::RecordsDeadLettered => counter(
+                "floodmark_records_dead_lettered_total",
+                MetricScope::Subtask,
+                Unit::Count,
+                "unreadable rows written to the dead-letter file",
+                "",
+            ),
+            Self::WatermarkLag => gauge(
+                "floodmark_watermark_lag_seconds",
+                MetricScope::Subtask,
+                Unit::Seconds,
+                "wall-clock time minus the watermark",
+                "watermarkLag",
+            ),
+            Self::BusyTime => gauge(
+                "floodmark_busy_time_ms_per_second",
+                MetricScope::Subtask,
+                Unit::Milliseconds,
+                "milliseconds of each second in which a subtask works",
+                "busyTimeMsPerSecond",
+            ),
+            Self::IdleTime => gauge(
+                "floodmark_idle_time_ms_per_second",
+                MetricScope::Subtask,
+                Unit::Milliseconds,
+                "milliseconds of each second in which it waits for input",
+                "idleTimeMsPerSecond",
+            ),
+            Self::BackPressuredTime => gauge(
+                "floodmark_back_pressured_time_ms_per_second",
+                MetricScope::Subtask,
+                Unit::Milliseconds,
+                "milliseconds of each second in which it waits for room in a link",
+                "backPressuredTimeMsPerSecond",
+            ),
+            Self::StateRecords => gauge(
+                "floodmark_state_records",
+                MetricScope::State,
+                Unit::Count,
+                "records in a named state",
+                "",
+            ),
+            Self::StateLiveBytes => gauge(
+                "floodmark_state_live_bytes",
+                MetricScope::State,
+                Unit::Bytes,
+                "bytes that the records would take in a base",
+                "",
+            ),
+            Self::StateSpareBytes => gauge(
+                "floodmark_state_spare_bytes",
+                MetricScope::State,
+                Unit::Bytes,
+                "bytes of memory beyond that",
+                "",
+            ),
+            Self::StateTableLoad => gauge(
+                "floodmark_state_table_load",
+                MetricScope::State,
+                Unit::Count,
+                "share of the table's slots that is taken, from 0 to 1",
+                "",
+            ),
+            Self::StateDeltaBytes => gauge(
+                "floodmark_state_delta_bytes",
+                MetricScope::State,
+                Unit::Bytes,
+                "bytes of the delta that the last barrier sealed",
+                "",
+            ),
+            Self::StateBaseBytes => gauge(
+                "floodmark_state_base_bytes",
+                MetricScope::State,
+                Unit::Bytes,
+                "bytes of the last base",
+                "",
+            ),
+            Self::BarrierStall => histogram(
+                "floodmark_barrier_stall_seconds",
+                MetricScope::Subtask,
+                Unit::Seconds,
+                "processing time lost to one barrier, without alignment",
+                "",
+            ),
+            Self::CheckpointStartDelay => histogram(
+                "floodmark_checkpoint_start_delay_seconds",
+                MetricScope::Subtask,
+                Unit::Seconds,
+                "from a checkpoint's trigger to a subtask's first barrier",
+                "checkpointStartDelayNanos",
+            ),
+            Self::CheckpointAlignment => histogram(
+                "floodmark_checkpoint_alignment_seconds",
+                MetricScope::Subtask,
+                Unit::Seconds,
+                "from a subtask's first barrier to its last",
+                "checkpointAlignmentTime",
+            ),
+            Self::CheckpointAsync => histogram(
+                "floodmark_checkpoint_async_seconds",
+                MetricScope::Subtask,
+                Unit::Seconds,
+                "until a subtask's part of a checkpoint is durable",
+                "",
+            ),
+            Self::CheckpointsTriggered => counter(
+                "floodmark_checkpoints_triggered_total",
+                MetricScope::Job,
+                Unit::Count,
+                "checkpoints triggered",
+                "totalNumberOfCheckpoints",
+            ),
+            Self::CheckpointsInProgress => gauge(
+                "floodmark_checkpoints_in_progress",
+                MetricScope::Job,
+                Unit::Count,
+                "checkpoints under way",
+                "numberOfInProgressCheckpoints",
+            ),
+            Self::CheckpointsCompleted => counter(
+                "floodmark_checkpoints_completed_total",
+                MetricScope::Job,
+                Unit::Count,
+                "completed checkpoints",
+                "numberOfCompletedCheckpoints",
+            ),
+            Self::CheckpointsFailed => counter(
+                "floodmark_checkpoints_failed_total",
+                MetricScope::Job,
+                Unit::Count,
+                "checkpoints given up",
+                "numberOfFailedCheckpoints",
+            ),
+            Self::CheckpointDuration => histogram(
+                "floodmark_checkpoint_duration_seconds",
+                MetricScope::Job,
+                Unit::Seconds,
+                "from a checkpoint's trigger to its durable manifest",
+                "",
+            ),
+            Self::CheckpointBytes => histogram(
+                "floodmark_checkpoint_bytes",
+                MetricScope::Job,
+                Unit::Bytes,
+                "bytes written by one checkpoint",
+                "",
+            ),
+            Self::LastCheckpointId => gauge(
+                "floodmark_last_checkpoint_id",
+                MetricScope::Job,
+                Unit::Count,
+                "id of the last completed checkpoint",
+                "lastCompletedCheckpointId",
+            ),
+            Self::LastCheckpointCompleted => gauge(
+                "floodmark_last_checkpoint_completed_timestamp_seconds",
+                MetricScope::Job,
+                Unit::Seconds,
+                "when it was completed, since 1970",
+                "lastCheckpointCompletedTimestamp",
+            ),
+            Self::LastCheckpointDuration => gauge(
+                "floodmark_last_checkpoint_duration_seconds",
+                MetricScope::Job,
+                Unit::Seconds,
+                "how long it took",
+                "lastCheckpointDuration",
+            ),
+            Self::LastCheckpointBytes => gauge(
+                "floodmark_last_checkpoint_bytes",
+                MetricScope::Job,
+                Unit::Bytes,
+                "bytes that it wrote",
+                "lastCheckpointSize",
+            ),
+            Self::LastCheckpointFullBytes => gauge(
+                "floodmark_last_checkpoint_full_bytes",
+                MetricScope::Job,
+                Unit::Bytes,
+                "bytes that it refers to, whichever checkpoint wrote them",
+                "lastCheckpointFullSize",
+            ),
+            Self::LastCheckpointManifestBytes => gauge(
+                "floodmark_last_checkpoint_manifest_bytes",
+                MetricScope::Job,
+                Unit::Bytes,
+                "bytes of its manifest",
+                "lastCheckpointMetadataSize",
+            ),
+            Self::LastCheckpointInFlightBytes => gauge(
+                "floodmark_last_checkpoint_in_flight_bytes",
+                MetricScope::Job,
+                Unit::Bytes,
+                "bytes of records under way that it keeps",
+                "lastCheckpointPersistedData",
+            ),
+            Self::LastRestore => gauge(
+                "floodmark_last_restore_timestamp_seconds",
+                MetricScope::Job,
+                Unit::Seconds,
+                "when the job was last resumed from a checkpoint, since 1970",
+                "lastCheckpointRestoreTimestamp",
+            ),
+            Self::RestoreDownload => gauge(
+                "floodmark_restore_download_seconds",
+                MetricScope::Job,
+                Unit::Seconds,
+                "how long the checkpoint took to be read then",
+                "DownloadStateDurationMs",
+            ),
+            Self::RestoredBytes => gauge(
+                "floodmark_restored_state_bytes",
+                MetricScope::Job,
+                Unit::Bytes,
+                "how many bytes of state it had",
+                "RestoredStateSizeBytes",
+            ),
+            Self::Initialization => gauge(
+                "floodmark_initialization_seconds",
+                MetricScope::Subtask,
+                Unit::Seconds,
+                "how long a subtask took to open its operators and their state",
+                "initializationTime",
+            ),
+            Self::Commits => counter(
+                "floodmark_commits_total",
+                MetricScope::Subtask,
+                Unit::Count,
+                "checkpoints whose output a subtask has committed",
+                "successfulCommittables",
+            ),
         }
     }
 }
 
-/// Tells the installed recorder what each metric means. Call it once, after a recorder is installed.
-pub fn describe_all() {
-    for metric in Metric::ALL {
-        let (name, unit, help) = (metric.name(), metric.unit(), metric.help());
-        match metric.kind() {
-            MetricKind::Counter => metrics::describe_counter!(name, unit, help),
-            MetricKind::Gauge => metrics::describe_gauge!(name, unit, help),
-            MetricKind::Histogram => metrics::describe_histogram!(name, unit, help),
+impl MetricKind {
+    /// The kind as a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 }
 
-/// Adds to a counter of one operator subtask. Call it once a batch, not once a record.
-#[expect(clippy::disallowed_macros, reason = "the one place that counts")]
-pub fn count(metric: Metric, operator: &OperatorId, subtask: usize, amount: u64) {
-    metrics::counter!(
-        metric.name(),
-        "operator" => operator.to_string(),
-        "subtask" => subtask.to_string()
-    )
-    .increment(amount);
-}
-
-/// Sets a gauge of one operator subtask.
-#[expect(clippy::disallowed_macros, reason = "the one place that sets gauges")]
-pub fn set_gauge(metric: Metric, operator: &OperatorId, subtask: usize, value: f64) {
-    metrics::gauge!(
-        metric.name(),
-        "operator" => operator.to_string(),
-        "subtask" => subtask.to_string()
-    )
-    .set(value);
-}
-
-/// Sets a gauge of one named state of one operator subtask.
-#[expect(clippy::disallowed_macros, reason = "the one place that sets gauges")]
-pub fn set_state_gauge(
-    metric: Metric,
-    operator: &OperatorId,
-    subtask: usize,
-    state: &str,
-    value: f64,
-) {
-    metrics::gauge!(
-        metric.name(),
-        "operator" => operator.to_string(),
-        "subtask" => subtask.to_string(),
-        "state" => state.to_owned()
-    )
-    .set(value);
-}
-
-/// Adds a value to a histogram of one operator subtask. Call it once a batch or a barrier, not once a record.
-#[expect(
-    clippy::disallowed_macros,
-    reason = "the one place that fills histograms"
-)]
-pub fn observe(metric: Metric, operator: &OperatorId, subtask: usize, value: f64) {
-    metrics::histogram!(
-        metric.name(),
-        "operator" => operator.to_string(),
-        "subtask" => subtask.to_string()
-    )
-    .record(value);
-}
-
-/// Adds to a counter of the job.
-#[expect(clippy::disallowed_macros, reason = "the one place that counts")]
-pub fn count_in_job(metric: Metric, amount: u64) {
-    metrics::counter!(metric.name()).increment(amount);
-}
-
-/// Adds a value to a histogram of the job.
-#[expect(
-    clippy::disallowed_macros,
-    reason = "the one place that fills histograms"
-)]
-pub fn observe_in_job(metric: Metric, value: f64) {
-    metrics::histogram!(metric.name()).record(value);
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::sync::{Arc, Mutex};
-
-    use metrics::{
-        Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata,
-        Recorder, SharedString,
-    };
-
-    use super::*;
-
-    /// Writes down all that is reported, one line each.
-    #[derive(Clone, Default)]
-    struct Notebook(Arc<Mutex<Vec<String>>>);
-
-    struct Line {
-        notebook: Notebook,
-        name: String,
-    }
-
-    impl Notebook {
-        fn write(&self, line: String) {
-            self.0.lock().unwrap().push(line);
+impl MetricScope {
+    /// The labels that tell the values apart.
+    pub fn labels(self) -> &'static str {
+        match self {
+            Self::Job => "",
+            Self::Subtask => "operator, subtask",
+            Self::State => "operator, subtask, state",
         }
-
-        fn line(&self, key: &Key) -> Arc<Line> {
-            let labels: Vec<String> = key
-                .labels()
-                .map(|label| format!(" {}={}", label.key(), label.value()))
-                .collect();
-            let name = format!("{}{}", key.name(), labels.concat());
-            let notebook = self.clone();
-            Arc::new(Line { notebook, name })
-        }
-
-        fn describe(&self, kind: &str, name: &KeyName, unit: Option<Unit>, help: &str) {
-            let unit = unit.map(|unit| unit.as_str());
-            self.write(format!("{kind} {} {unit:?} {help}", name.as_str()));
-        }
-    }
-
-    impl Recorder for Notebook {
-        fn describe_counter(&self, key: KeyName, unit: Option<Unit>, help: SharedString) {
-            self.describe("counter", &key, unit, &help);
-        }
-        fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, help: SharedString) {
-            self.describe("gauge", &key, unit, &help);
-        }
-        fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, help: SharedString) {
-            self.describe("histogram", &key, unit, &help);
-        }
-        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-            Counter::from_arc(self.line(key))
-        }
-        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-            Gauge::from_arc(self.line(key))
-        }
-        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-            Histogram::from_arc(self.line(key))
-        }
-    }
-
-    impl CounterFn for Line {
-        fn increment(&self, amount: u64) {
-            self.notebook.write(format!("{} + {amount}", self.name));
-        }
-        fn absolute(&self, _: u64) {}
-    }
-
-    impl GaugeFn for Line {
-        fn increment(&self, _: f64) {}
-        fn decrement(&self, _: f64) {}
-        fn set(&self, value: f64) {
-            self.notebook.write(format!("{} = {value}", self.name));
-        }
-    }
-
-    impl HistogramFn for Line {
-        fn record(&self, value: f64) {
-            self.notebook.write(format!("{} <- {value}", self.name));
-        }
-    }
-
-    fn noted(report: impl FnOnce()) -> Vec<String> {
-        let notebook = Notebook::default();
-        metrics::with_local_recorder(&notebook, report);
-        let lines = notebook.0.lock().unwrap();
-        lines.clone()
-    }
-
-    #[test]
-    fn names_are_unique_and_end_in_their_unit() {
-        let names: BTreeSet<&str> = Metric::ALL.map(Metric::name).into();
-        assert_eq!(names.len(), Metric::ALL.len());
-        for metric in Metric::ALL {
-            let suffix = match (metric.kind(), metric.unit()) {
-                (MetricKind::Counter, _) => "_total",
-                (_, Unit::Seconds) => "_seconds",
-                (_, Unit::Bytes) => "_bytes",
-                _ => "",
-            };
-            assert!(metric.name().ends_with(suffix), "{}", metric.name());
-        }
-    }
-
-    #[test]
-    fn every_metric_is_described() {
-        let lines = noted(describe_all);
-        assert_eq!(lines.len(), Metric::ALL.len());
-        assert_eq!(
-            lines[0],
-            "counter floodmark_records_in_total Some(\"count\") rows taken in"
-        );
-        assert!(
-            lines[5].starts_with("gauge floodmark_state_records "),
-            "{}",
-            lines[5]
-        );
-    }
-
-    #[test]
-    fn every_metric_stands_in_the_readme() {
-        let readme = include_str!("../../README.md");
-        for metric in Metric::ALL {
-            let kind = match metric.kind() {
-                MetricKind::Counter => "counter",
-                MetricKind::Gauge => "gauge",
-                MetricKind::Histogram => "histogram",
-            };
-            let line = format!("| `{}` | {kind} | {} |", metric.name(), metric.help());
-            assert!(readme.contains(&line), "no {line}");
-        }
-    }
-
-    #[test]
-    fn values_carry_the_subtask_that_they_belong_to() {
-        let operator = OperatorId::new("sum");
-        let lines = noted(|| {
-            count(Metric::RecordsIn, &operator, 1, 5);
-            set_gauge(Metric::WatermarkLag, &operator, 0, 7.0);
-            set_state_gauge(Metric::StateRecords, &operator, 0, "total", 8.0);
-            observe(Metric::BarrierStall, &operator, 0, 0.5);
-            count_in_job(Metric::CheckpointsFailed, 1);
-            observe_in_job(Metric::CheckpointBytes, 10.0);
-        });
-        let expected = [
-            "floodmark_records_in_total operator=sum subtask=1 + 5",
-            "floodmark_watermark_lag_seconds operator=sum subtask=0 = 7",
-            "floodmark_state_records operator=sum subtask=0 state=total = 8",
-            "floodmark_barrier_stall_seconds operator=sum subtask=0 <- 0.5",
-            "floodmark_checkpoints_failed_total + 1",
-            "floodmark_checkpoint_bytes <- 10",
-        ];
-        assert_eq!(lines, expected);
     }
 }

@@ -1,10 +1,14 @@
 //! What a job is doing just now: written by the runtime, read by whoever shows it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::model::{CheckpointId, EventTime};
+use crate::model::{CheckpointId, EventTime, SubtaskId};
+
+use super::statistics::CheckpointStatistics;
+use super::task_meter::TaskMeter;
 
 /// The figures of one job, shared between its workers and its display.
 ///
@@ -24,6 +28,10 @@ pub struct JobStatus {
     last_checkpoint: Mutex<Option<LastCheckpoint>>,
     /// One cell for each subtask that reports a watermark.
     watermarks: Mutex<Vec<Arc<AtomicI64>>>,
+    /// What became of checkpoints. It is written to a handful of times for each, so a lock costs nothing.
+    checkpoints: Mutex<CheckpointStatistics>,
+    /// The meter of each subtask.
+    tasks: Mutex<BTreeMap<SubtaskId, Arc<TaskMeter>>>,
 }
 
 /// What a job is about.
@@ -88,6 +96,19 @@ impl JobStatus {
         Arc::default()
     }
 
+    /// The same, with a record of the last `history_max` checkpoints.
+    pub fn with_history(history_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            checkpoints: Mutex::new(CheckpointStatistics::new(history_max)),
+            ..Self::default()
+        })
+    }
+
+    /// What became of checkpoints, to be read or to be told an event. Nobody else gets at it meanwhile: look and let go.
+    pub fn checkpoints(&self) -> MutexGuard<'_, CheckpointStatistics> {
+        lock(&self.checkpoints)
+    }
+
     /// Says what the job is about from now on.
     pub fn set_phase(&self, phase: JobPhase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
@@ -131,6 +152,23 @@ impl JobStatus {
         let cell = Arc::new(AtomicI64::new(EventTime::MIN.0));
         lock(&self.watermarks).push(Arc::clone(&cell));
         WatermarkGauge(cell)
+    }
+
+    /// A meter for a subtask that is about to be made; `now` is the time of the job's clock. The meter of one that was
+    /// made before, by an attempt that failed, counts no more.
+    pub fn add_task(&self, subtask: SubtaskId, now: Duration) -> Arc<TaskMeter> {
+        let meter = Arc::new(TaskMeter::new(now));
+        lock(&self.tasks).insert(subtask, Arc::clone(&meter));
+        meter
+    }
+
+    /// The meters of all subtasks, in their order.
+    pub fn tasks(&self) -> Vec<(SubtaskId, Arc<TaskMeter>)> {
+        let tasks = lock(&self.tasks);
+        let tasks = tasks.iter();
+        tasks
+            .map(|(subtask, meter)| (subtask.clone(), Arc::clone(meter)))
+            .collect()
     }
 
     /// All figures at about this instant.

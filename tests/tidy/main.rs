@@ -49,9 +49,10 @@ const UPWARD_IMPORTS_ALLOWED: [(&str, &str); 1] = [
 ];
 
 /// Each foreign crate that only some modules may know, with these modules.
-const CRATE_HOMES: [(&str, &[&str]); 13] = [
+const CRATE_HOMES: [(&str, &[&str]); 16] = [
     ("actix", &["runtime"]),
     ("actix_rt", &["runtime"]),
+    ("actix_web", &["server"]),
     ("clap", &["cli", "main"]),
     ("crossbeam_channel", &["channel"]),
     ("csv", &["connectors"]),
@@ -59,12 +60,14 @@ const CRATE_HOMES: [(&str, &[&str]); 13] = [
     ("indicatif", &["telemetry"]),
     ("memmap2", &["state"]),
     ("metrics", &["telemetry"]),
+    ("metrics_exporter_prometheus", &["telemetry"]),
     ("opendal", &["storage"]),
     // State values are rkyv types, so whoever defines or handles one needs its traits.
     ("rkyv", &["state", "operator", "graph"]),
     // Beside mapping memory it takes the lock on a job's folder.
     ("rustix", &["state", "storage"]),
     ("tracing_subscriber", &["telemetry"]),
+    ("ureq", &["cli"]),
 ];
 
 /// Files longer than the limit, each with its reason.

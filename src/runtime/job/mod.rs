@@ -3,6 +3,7 @@
 mod assembly;
 mod attempt;
 mod control;
+mod history;
 mod outcome;
 mod recovery;
 mod run;

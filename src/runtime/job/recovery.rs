@@ -20,8 +20,11 @@ impl JobRun {
             self.store.sweep_orphans(None).await;
             return Ok(recovery);
         }
+        self.resume_history().await;
         let deferral = self.deferral(background);
+        let begun = self.clock.elapsed();
         let recovery = self.store.load_newest(Some(&deferral)).await?;
+        let took = self.clock.elapsed().saturating_sub(begun);
         for damaged in &recovery.damaged {
             warn!(
                 checkpoint = %damaged.checkpoint,
@@ -43,6 +46,11 @@ impl JobRun {
                 info!(%checkpoint, "the job is resumed from a checkpoint");
             }
             _ => {}
+        }
+        if let Some(loaded) = &recovery.checkpoint {
+            let manifest = loaded.manifest();
+            let folder = self.store.shown_folder(manifest.checkpoint);
+            self.note_restore(manifest, folder, took);
         }
         self.store.sweep_orphans(newest_valid).await;
         Ok(recovery)

@@ -21,7 +21,7 @@ use crate::state::undo::{UndoKind, UndoLog};
 
 /// So many keys of a batch are looked up at once: enough to keep all of a core's line-fill buffers busy, few enough to
 /// stay in its first-level cache.
-const STAGE_KEYS: usize = 32;
+pub(super) const STAGE_KEYS: usize = 32;
 
 /// A state whose keys and values each have one size, and whose archived bytes are those of the types themselves.
 pub(in crate::state) struct FixedStore<R: RecordKey, V: StateValue> {
@@ -70,6 +70,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
                 Owner::Table(number),
                 ownership.key_groups,
                 incremental,
+                undo.is_some(),
             ),
             changes: Changes::new(log),
             base: BaseSchedule::default(),
@@ -426,7 +427,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         if self.table.is_touched(slot) {
             return Ok(());
         }
-        if self.table.take_pending(slot) {
+        if self.table.is_pending(slot) {
             self.write_pending(slot)?;
         }
         if let Some(undo) = &mut self.undo {

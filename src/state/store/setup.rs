@@ -32,8 +32,12 @@ pub(in crate::state) struct StoreSetup {
 pub(in crate::state) struct SurvivingStore {
     /// The extents of its table.
     pub(in crate::state) table: Vec<Region>,
+    /// What the ledger says of its sub-tables.
+    pub(in crate::state) table_sum: u64,
     /// The extents of its heap.
     pub(in crate::state) heap: Vec<Region>,
     /// The chunks of its undo logs.
     pub(in crate::state) undo: Vec<Region>,
+    /// What the ledger says of these.
+    pub(in crate::state) undo_sum: u64,
 }

@@ -54,8 +54,8 @@ pub(super) struct Located {
 /// Where a record was found.
 #[derive(Clone, Copy)]
 pub(super) struct Found {
-    home: Home<u64, u64>,
-    slot: Slot<u64, u64>,
+    pub(super) home: Home<u64, u64>,
+    pub(super) slot: Slot<u64, u64>,
     block: BlockRef,
 }
 
@@ -77,8 +77,9 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
                 Owner::Table(number),
                 ownership.key_groups,
                 incremental,
+                undo.is_some(),
             ),
-            heap: Heap::new(segments, Owner::Heap(number)),
+            heap: Heap::new(segments, Owner::Heap(number), undo.is_some()),
             changes: Changes::new(log),
             base: BaseSchedule::default(),
             undo,
@@ -223,16 +224,16 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         let Some(delta) = self.changes.pending() else {
             return Ok(None);
         };
-        let heap = &self.heap;
+        let heap = &mut self.heap;
         let mut bytes = 0;
         while !self.table.is_gathered() {
             if bytes >= bytes_max {
                 return Ok(None);
             }
             self.table.gather_next(|_, block| {
-                bytes += append_block(heap, BlockRef::from_bits(*block), |bytes| {
-                    delta.append(bytes)
-                })?;
+                let block = BlockRef::from_bits(*block);
+                bytes += append_block(heap, block, |bytes| delta.append(bytes))?;
+                heap.settle(block);
                 Ok(())
             })?;
         }
@@ -378,15 +379,16 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         }
     }
 
-    pub(super) fn replace_value(&mut self, found: Found, value: &[u8]) -> Result<()> {
+    /// Replaces the value of a record; gives the block that it lies in then.
+    pub(super) fn replace_value(&mut self, found: Found, value: &[u8]) -> Result<BlockRef> {
         self.live_bytes -= record_bytes(&self.heap, found.block);
         let moved = self.heap.replace_value(found.block, value)?;
         if moved != found.block {
-            *self.table.record_mut(found.slot).1 = moved.to_bits();
+            self.table.overwrite(found.slot, &moved.to_bits());
             self.heap.remove(found.block);
         }
         self.live_bytes += record_bytes(&self.heap, moved);
-        Ok(())
+        Ok(moved)
     }
 
     fn insert_bytes(&mut self, located: Located, key: &[u8], value: &[u8]) -> Result<BlockRef> {
@@ -437,7 +439,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         if self.table.is_touched(found.slot) {
             return Ok(());
         }
-        if self.table.take_pending(found.slot)
+        if self.table.is_pending(found.slot)
             && let Some(delta) = self.changes.pending()
         {
             append_block(&self.heap, found.block, |bytes| delta.append(bytes))?;

@@ -4,22 +4,33 @@
 //! offset  content
 //! 0       keys[n]
 //! ...     values[n], aligned
-//! 60      which slots are occupied, one bit each
-//! 61      1 when a record that belongs here had to go on to a later bucket
-//! 62      which slots were touched in the epoch at hand, or in the one before it: the even one of the two
-//! 63      the same of the odd one
+//! 56      which slots are occupied, one bit each
+//! 57      1 when a record that belongs here had to go on to a later bucket
+//! 58      which slots were touched in the epoch at hand, or in the one before it: the even one of the two
+//! 59      the same of the odd one
+//! 60      the check, four bytes
 //! ```
+//!
+//! The check is kept when a later process may take the table up. It is an exclusive or: of what an empty bucket here
+//! begins with, of the check of each record that is occupied and touched in neither epoch, and of a constant if a record
+//! went on. A record leaves it with the store that says that the record is touched, before its bytes are changed, and
+//! comes back when it is gathered. So it is right at every moment: what it leaves out lies, as it was before, in the undo
+//! logs of epochs that no checkpoint covers.
 
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use super::record_check::record_check;
 use crate::error::Result;
 
 /// The size of a bucket: one cache line.
 pub(super) const BUCKET_BYTES: usize = 64;
 
-const FLAGS_OFFSET: usize = 60;
+const FLAGS_OFFSET: usize = 56;
+
+/// A part of the check of a bucket that says that a record went on.
+const OVERFLOWED_CHECK: u32 = 0x6a09_e667;
 
 /// How many records a bucket holds: as many as fit, and at most 8.
 pub(in crate::state) const fn slots_in_bucket<K, V>() -> usize {
@@ -68,27 +79,50 @@ impl Parity {
     }
 }
 
-/// The last four bytes of a bucket.
+/// The last eight bytes of a bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Flags(u32);
+pub(super) struct Flags(u64);
 
 impl Flags {
+    /// Those of an empty bucket.
+    pub(super) fn empty(check: u32) -> Self {
+        Self::default().with_check_changed(check)
+    }
+
     /// Which slots are occupied.
     #[inline(always)]
     pub(super) fn occupied(self) -> u32 {
-        self.0 & 0xff
+        (self.0 & 0xff) as u32
     }
 
     /// Whether a record that belongs here lies in a later bucket.
     #[inline(always)]
     pub(super) fn overflowed(self) -> bool {
-        self.0 & 0xff00 != 0
+        self.0 & 0x100 != 0
     }
 
     /// Which slots were touched in the epoch of this parity.
     #[inline(always)]
     pub(super) fn touched(self, parity: Parity) -> u32 {
-        self.0 >> parity.shift() & 0xff
+        (self.0 >> parity.shift() & 0xff) as u32
+    }
+
+    /// Which slots were touched in neither epoch.
+    #[inline(always)]
+    pub(super) fn untouched(self) -> u32 {
+        !(self.touched(Parity::EVEN) | self.touched(Parity::EVEN.other()))
+    }
+
+    /// The check.
+    #[inline(always)]
+    pub(super) fn check(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The same, with `check` put into the check, or taken out of it.
+    #[inline(always)]
+    pub(super) fn with_check_changed(self, check: u32) -> Self {
+        Self(self.0 ^ u64::from(check) << 32)
     }
 
     /// The same, with this slot occupied.
@@ -98,7 +132,16 @@ impl Flags {
 
     /// The same, overflowed.
     pub(super) fn with_overflowed(self) -> Self {
-        Self(self.0 | 0x100)
+        if self.overflowed() {
+            return self;
+        }
+        Self(self.0 | 0x100).with_check_changed(OVERFLOWED_CHECK)
+    }
+
+    /// What is in the check for having overflowed or not.
+    #[inline(always)]
+    pub(super) fn overflowed_check(self) -> u32 {
+        OVERFLOWED_CHECK * u32::from(self.overflowed())
     }
 
     /// The same, with this slot touched in the epoch of this parity.
@@ -117,6 +160,12 @@ impl Flags {
     #[inline(always)]
     pub(super) fn without_any_touched(self, parity: Parity) -> Self {
         Self(self.0 & !(0xff << parity.shift()))
+    }
+
+    /// The same, with these slots touched in the epoch of this parity and none in the other, and without what means
+    /// nothing.
+    pub(super) fn with_all_touched(self, slots: u32, parity: Parity) -> Self {
+        Self(self.0 & 0xffff_ffff_0000_01ff | u64::from(slots) << parity.shift())
     }
 
     /// The same, with this slot free, and so not touched either.
@@ -161,6 +210,12 @@ impl<K, V> Bucket<K, V> {
         prefetch(self.start.as_ptr());
     }
 
+    /// Asks for the one that lies so many buckets behind it, if there is one.
+    #[inline(always)]
+    pub(super) fn prefetch_ahead(self, buckets: usize) {
+        prefetch(self.start.as_ptr().wrapping_add(buckets * BUCKET_BYTES));
+    }
+
     /// Where it lies.
     #[inline(always)]
     pub(super) fn address(self) -> usize {
@@ -169,8 +224,8 @@ impl<K, V> Bucket<K, V> {
 
     #[inline(always)]
     pub(super) fn flags(self) -> Flags {
-        // SAFETY: the last four bytes of the bucket, aligned to four.
-        Flags(unsafe { self.start.add(FLAGS_OFFSET).cast::<u32>().read() })
+        // SAFETY: the last eight bytes of the bucket, aligned to eight.
+        Flags(unsafe { self.start.add(FLAGS_OFFSET).cast::<u64>().read() })
     }
 
     /// In one store: a process that is killed leaves the flags of before or after it.
@@ -180,7 +235,7 @@ impl<K, V> Bucket<K, V> {
         unsafe {
             self.start
                 .add(FLAGS_OFFSET)
-                .cast::<u32>()
+                .cast::<u64>()
                 .write_volatile(flags.0)
         }
     }
@@ -207,11 +262,12 @@ impl<K, V> Bucket<K, V> {
     }
 
     /// Calls `visit` with the slot of each record touched in the epoch of this parity, which then no longer counts as
-    /// touched.
+    /// touched. With `checks`, it is in the check again.
     #[inline(always)]
     pub(super) fn take_touched(
         self,
         parity: Parity,
+        checks: bool,
         visit: &mut impl FnMut(Slot<K, V>) -> Result<()>,
     ) -> Result<()> {
         let flags = self.flags();
@@ -219,12 +275,34 @@ impl<K, V> Bucket<K, V> {
         if touched == 0 {
             return Ok(());
         }
+        let mut taken = flags.without_any_touched(parity);
         while touched != 0 {
-            visit(self.slot(touched.trailing_zeros()))?;
+            let slot = self.slot(touched.trailing_zeros());
+            visit(slot)?;
+            if checks && taken.untouched() >> slot.index & 1 == 1 {
+                taken = taken.with_check_changed(slot.check());
+            }
             touched &= touched - 1;
         }
-        self.set_flags(flags.without_any_touched(parity));
+        self.set_flags(taken);
         Ok(())
+    }
+
+    /// What the records that count towards the check give, and whether there is room for all that are said to be there.
+    #[inline(always)]
+    pub(super) fn check_of_records(self) -> Option<u32> {
+        let flags = self.flags();
+        if flags.occupied() >> Self::SLOTS != 0 {
+            return None;
+        }
+        let counted = flags.occupied() & flags.untouched();
+        let mut check = flags.overflowed_check();
+        // Of every slot, without branches: which of them are occupied cannot be guessed.
+        for index in 0..Self::SLOTS {
+            let is_counted = counted >> index & 1;
+            check ^= self.slot(index).check() & is_counted.wrapping_neg();
+        }
+        Some(check)
     }
 
     /// The slot with this number.
@@ -281,6 +359,7 @@ impl<K, V> Slot<K, V> {
     }
 
     /// What `look` says of the bytes of the key and of the value of an occupied slot, whatever they are.
+    #[inline(always)]
     pub(super) fn look_at_bytes<T>(self, look: impl FnOnce(&[u8], &[u8]) -> T) -> T {
         // SAFETY: both lie within the bucket, whose bytes are all initialised; the table has one owner, who is here.
         let (key, value) = unsafe {
@@ -290,6 +369,12 @@ impl<K, V> Slot<K, V> {
             )
         };
         look(key, value)
+    }
+
+    /// What its record gives to the check.
+    #[inline(always)]
+    pub(super) fn check(self) -> u32 {
+        self.look_at_bytes(record_check)
     }
 
     /// Puts another value into the slot.
@@ -368,6 +453,16 @@ mod tests {
             let freed = flags.with_overflowed().without(index);
             assert_eq!((freed.occupied(), freed.touched(even)), (0, 0));
             assert!(freed.overflowed());
+            assert_eq!(
+                flags.untouched() & 0xff,
+                0xff & !(1 << index | 1 << ((index + 1) % 8))
+            );
+            let changed = flags.with_check_changed(0xffff_ffff);
+            assert_eq!(
+                (changed.check(), changed.occupied()),
+                (u32::MAX, 1 << index)
+            );
+            assert_eq!(changed.with_check_changed(u32::MAX), flags);
         }
     }
 }

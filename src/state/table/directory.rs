@@ -123,11 +123,6 @@ impl Place {
         }
     }
 
-    /// Whether a record with this hash, of this key group, belongs here.
-    pub(super) fn holds(self, group: u16, hash: u64) -> bool {
-        self.group == group && (position(hash) ^ self.position) >> (POSITION_BITS - self.depth) == 0
-    }
-
     /// The two places that a sub-table is split into.
     pub(super) fn halves(self) -> (Self, Self) {
         let depth = self.depth + 1;

@@ -40,7 +40,7 @@ impl<K, V> Table<K, V> {
                 for number in 0..1 << depth {
                     let place = Place::nth(group, depth, number);
                     let sub_table = self.allocate(bytes, place, None)?;
-                    sub_table.set_in_use(true);
+                    self.exchange(None, &[sub_table]);
                     self.directories[index].push(sub_table);
                 }
                 self.directories[index].set_depth(depth);
@@ -58,7 +58,7 @@ impl<K, V> Table<K, V> {
         }
         let place = Place::nth(group.0, 0, 0);
         let first = self.allocate(SUB_TABLE_BYTES_MIN, place, None)?;
-        first.set_in_use(true);
+        self.exchange(None, &[first]);
         let index = self.group_index(group);
         self.directories[index].push(first);
         Ok(())
@@ -132,7 +132,8 @@ impl<K, V> Table<K, V> {
                 "a state has more records than one subtask can hold: raise the parallelism",
             ));
         }
-        let (sub_table, block) = SubTable::allocate(&mut self.arena, bytes, place, number)?;
+        let (sub_table, block) =
+            SubTable::allocate(&mut self.arena, bytes, place, number, self.checks)?;
         let description = Description {
             sub_table,
             block,
@@ -158,8 +159,14 @@ impl<K, V> Table<K, V> {
             let (key, value) = self.access.record(slot);
             let hash = hash_of(key);
             let target = target_of(hash);
-            let moved = target.insert(hash, key, value);
+            let moved = target.insert(hash, key, value, self.checks);
             let flags = slot.bucket.flags();
+            if self.checks && flags.untouched() >> slot.index & 1 == 0 {
+                let flags = moved.bucket.flags();
+                moved
+                    .bucket
+                    .set_flags(flags.with_check_changed(moved.check()));
+            }
             for parity in [self.parity, self.parity.other()] {
                 if flags.touched(parity) >> slot.index & 1 == 1 {
                     let flags = moved.bucket.flags();
@@ -178,15 +185,26 @@ impl<K, V> Table<K, V> {
 
     /// The records of `old` are in `new` now.
     fn replace(&mut self, old: SubTable<K, V>, block: BlockRef, new: &[SubTable<K, V>]) {
-        // Between the two, some records are there twice.
-        self.arena.begin_change();
-        for new in new {
-            new.set_in_use(true);
-        }
-        old.set_in_use(false);
-        self.arena.end_change();
+        self.exchange(Some(old), new);
         self.slots -= u64::from(old.slots());
         self.arena.free(block, old.bytes());
         self.generation += 1;
+    }
+
+    /// `new` are in use now, and `old` is not any more.
+    fn exchange(&mut self, old: Option<SubTable<K, V>>, new: &[SubTable<K, V>]) {
+        // Between the two, some records are there twice, and the ledger's sum is wrong.
+        self.arena.begin_change();
+        let mut sum = 0;
+        for new in new {
+            new.set_in_use(true);
+            sum ^= new.checksum();
+        }
+        if let Some(old) = old {
+            old.set_in_use(false);
+            sum ^= old.checksum();
+        }
+        self.arena.change_sum(sum);
+        self.arena.end_change();
     }
 }

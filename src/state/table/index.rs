@@ -23,7 +23,7 @@ const GATHER_BUCKETS: usize = 512;
 const GATHER_WHOLE_SHARE: u64 = 5;
 
 /// So many buckets are asked for ahead of the one that is gathered.
-const GATHER_AHEAD: usize = 16;
+pub(super) const GATHER_AHEAD: usize = 16;
 
 /// Records of a key and a value of fixed sizes, found by their hash.
 ///
@@ -49,6 +49,8 @@ pub(in crate::state) struct Table<K, V> {
     whole: Option<u32>,
     /// All ones when no touch needs to be noted.
     all_noted: u32,
+    /// Whether buckets have their checks, for a later process.
+    pub(super) checks: bool,
 }
 
 /// What a bucket is noted by.
@@ -83,12 +85,13 @@ impl<K, V> Copy for Home<K, V> {}
 
 impl<K, V> Table<K, V> {
     /// An empty table for these key groups. Unless touches are `noted`, every record always counts as touched, and none
-    /// is ever gathered.
+    /// is ever gathered. With `checks`, each bucket has its check, which asks for touches to be noted.
     pub(in crate::state) fn new(
         segments: Rc<RefCell<SegmentPool>>,
         owner: Owner,
         key_groups: KeyGroupRange,
         noted: bool,
+        checks: bool,
     ) -> Self {
         Self {
             arena: Arena::new(segments, owner, SUB_TABLE_ALIGNMENT),
@@ -105,6 +108,7 @@ impl<K, V> Table<K, V> {
             touched: [Vec::new(), Vec::new()],
             whole: None,
             all_noted: if noted { 0 } else { u32::MAX },
+            checks,
         }
     }
 
@@ -203,13 +207,16 @@ impl<K, V> Table<K, V> {
         };
         self.descriptions[home.sub_table.number as usize].records += 1;
         self.records += 1;
-        Ok((home, home.sub_table.insert(hash, key, value)))
+        let slot = home.sub_table.insert(hash, key, value, self.checks);
+        Ok((home, slot))
     }
 
     /// Removes the record in `slot`, which belongs to this home.
     pub(in crate::state) fn remove(&mut self, home: Home<K, V>, slot: Slot<K, V>) {
         let flags = slot.bucket.flags();
-        slot.bucket.set_flags(flags.without(slot.index));
+        let check = self.counted_check(slot);
+        let flags = flags.without(slot.index).with_check_changed(check);
+        slot.bucket.set_flags(flags);
         let description = &mut self.descriptions[home.sub_table.number as usize];
         description.records -= 1;
         description.removed += 1;
@@ -230,7 +237,20 @@ impl<K, V> Table<K, V> {
 
     /// Gives a record another value, whatever bytes the former one was.
     pub(in crate::state) fn overwrite(&mut self, slot: Slot<K, V>, value: &V) {
+        let former = self.counted_check(slot);
         slot.fill_value(value);
+        let check = former ^ self.counted_check(slot);
+        let flags = slot.bucket.flags().with_check_changed(check);
+        slot.bucket.set_flags(flags);
+    }
+
+    /// What an occupied slot's record gives to the check of its bucket as it is now.
+    fn counted_check(&self, slot: Slot<K, V>) -> u32 {
+        if self.checks && slot.bucket.flags().untouched() >> slot.index & 1 == 1 {
+            slot.check()
+        } else {
+            0
+        }
     }
 
     /// Whether a record was touched in the epoch at hand already, so that a further touch changes nothing.
@@ -240,20 +260,13 @@ impl<K, V> Table<K, V> {
         touched >> slot.index & 1 == 1
     }
 
-    /// Whether a record was touched in the epoch before and is not yet gathered. From then on it counts as gathered.
+    /// Whether a record was touched in the epoch before and is not yet gathered.
     #[inline(always)]
-    pub(in crate::state) fn take_pending(&mut self, slot: Slot<K, V>) -> bool {
-        let flags = slot.bucket.flags();
-        let pending = self.parity.other();
-        if flags.touched(pending) >> slot.index & 1 == 0 {
-            return false;
-        }
-        slot.bucket
-            .set_flags(flags.without_touched(slot.index, pending));
-        true
+    pub(in crate::state) fn is_pending(&self, slot: Slot<K, V>) -> bool {
+        slot.bucket.flags().touched(self.parity.other()) >> slot.index & 1 == 1
     }
 
-    /// Notes that a record is touched in the epoch at hand.
+    /// Notes that a record is touched in the epoch at hand. If it was still to be gathered, it counts as gathered.
     #[inline(always)]
     pub(in crate::state) fn note_touched(&mut self, home: Home<K, V>, slot: Slot<K, V>) {
         if self.is_touched(slot) {
@@ -261,8 +274,14 @@ impl<K, V> Table<K, V> {
         }
         let parity = self.parity;
         let flags = slot.bucket.flags();
-        slot.bucket
-            .set_flags(flags.with_touched(slot.index, parity));
+        let mut noted = flags
+            .without_touched(slot.index, parity.other())
+            .with_touched(slot.index, parity);
+        if self.checks && flags.untouched() >> slot.index & 1 == 1 {
+            noted = noted.with_check_changed(slot.check());
+        }
+        // In one store: a record is either touched or in the check.
+        slot.bucket.set_flags(noted);
         if flags.touched(parity) == 0 {
             let bucket = bucket_reference(home.sub_table, slot.bucket);
             self.touched[parity.0 as usize].push(bucket);
@@ -317,7 +336,8 @@ impl<K, V> Table<K, V> {
                 return Ok(());
             };
             self.whole = Some(number + 1);
-            return description.sub_table.take_touched(pending, visit_slot);
+            let sub_table = description.sub_table;
+            return sub_table.take_touched(pending, self.checks, visit_slot);
         }
         let list = &mut self.touched[pending.0 as usize];
         let portion = list.len().saturating_sub(GATHER_BUCKETS);
@@ -337,7 +357,7 @@ impl<K, V> Table<K, V> {
                 bucket_of(ahead).inspect(|bucket| bucket.prefetch());
             }
             if let Some(bucket) = bucket_of(reference) {
-                bucket.take_touched(pending, &mut visit_slot)?;
+                bucket.take_touched(pending, self.checks, &mut visit_slot)?;
             }
         }
         list.truncate(portion);

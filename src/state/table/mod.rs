@@ -12,6 +12,7 @@ mod bucket;
 mod directory;
 mod growth;
 mod index;
+mod record_check;
 mod resume;
 #[expect(
     unsafe_code,
@@ -22,3 +23,4 @@ mod sub_table;
 pub(super) use bucket::{Slot, prefetch, slots_in_bucket};
 pub(super) use directory::Cursor;
 pub(super) use index::{Home, Table};
+pub(super) use record_check::record_check;

@@ -6,10 +6,13 @@
 //! 4       4     size of the sub-table in bytes
 //! 8       2     key group
 //! 10      2     depth: how many bits of the position it stands for
-//! 12      4     0 while it is built or when it is free, 1 when it is in use
+//! 12      4     0 while it is built or when it is free, "used" when it is in use
 //! 16      8     the first position that belongs to it
 //! 24      8     XXH3 of bytes 0 to 12 and 16 to 24
 //! ```
+//!
+//! The last of these stands for the sub-table in the ledger's sum of all that are in use, and is what the checks of its
+//! buckets begin with.
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -17,6 +20,7 @@ use std::ptr::NonNull;
 use super::super::arena::{Arena, BlockRef};
 use super::super::piece::corrupt;
 use super::bucket::{BUCKET_BYTES, Bucket, Flags, Parity, Slot};
+use super::record_check::empty_check;
 use crate::error::Result;
 use crate::model::hash_key;
 
@@ -30,8 +34,13 @@ pub(super) const BUCKET_BITS: u32 = (SUB_TABLE_BYTES_MAX / BUCKET_BYTES).trailin
 pub(super) const SUB_TABLE_BYTES_MIN: usize = HEADER_BYTES + BUCKET_BYTES;
 
 const HEADER_BYTES: usize = 64;
+
+/// So many buckets are asked for ahead of the one that is verified: the processor does not look beyond a page by itself.
+const VERIFY_AHEAD: usize = 24;
 const MAGIC: [u8; 4] = *b"FMst";
 const IN_USE_OFFSET: usize = 12;
+const IN_USE: u32 = u32::from_le_bytes(*b"used");
+const CHECKSUM_OFFSET: usize = 24;
 
 /// Which records a sub-table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +72,14 @@ impl<K, V> Clone for SubTable<K, V> {
 impl<K, V> Copy for SubTable<K, V> {}
 
 impl<K, V> SubTable<K, V> {
-    /// An empty sub-table of `bytes` (64 times a power of two), which is not in use yet.
+    /// An empty sub-table of `bytes` (64 times a power of two), which is not in use yet. With `checks`, its buckets have
+    /// their checks.
     pub(super) fn allocate(
         arena: &mut Arena,
         bytes: usize,
         place: Place,
         number: u32,
+        checks: bool,
     ) -> Result<(Self, BlockRef)> {
         let block = arena.allocate(bytes)?;
         arena.begin_change();
@@ -77,7 +88,14 @@ impl<K, V> SubTable<K, V> {
         content[..32].copy_from_slice(&header_line(bytes, place));
         arena.end_change();
         // SAFETY: the block was just allocated with so many bytes, and filled.
-        let sub_table = unsafe { Self::at(arena.pointer(block), bytes, number) };
+        let sub_table: Self = unsafe { Self::at(arena.pointer(block), bytes, number) };
+        if checks {
+            let checksum = sub_table.checksum();
+            for number in 0..sub_table.buckets {
+                let check = empty_check(checksum, number);
+                sub_table.bucket(number).set_flags(Flags::empty(check));
+            }
+        }
         Ok((sub_table, block))
     }
 
@@ -118,28 +136,45 @@ impl<K, V> SubTable<K, V> {
         Some((sub_table, place))
     }
 
-    /// Forgets what was touched, in whichever epoch, and counts the records.
+    /// Looks at what an earlier process left: counts the records, compares each bucket with its check, and has what was
+    /// touched, in whichever epoch, count as touched in that of `parity`. `on_touched` is called with each bucket where
+    /// anything was.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Corrupt`] when a bucket says that it holds more than it can.
-    pub(super) fn recount(self) -> Result<u32> {
+    /// [`crate::error::ErrorKind::Corrupt`] when a bucket is not what the process left.
+    pub(super) fn verify(
+        self,
+        parity: Parity,
+        mut on_touched: impl FnMut(Bucket<K, V>),
+    ) -> Result<u32> {
         let mut records = 0;
+        let checksum = self.checksum();
         for number in 0..self.buckets {
             let bucket = self.bucket(number);
+            bucket.prefetch_ahead(VERIFY_AHEAD);
             let flags = bucket.flags();
-            let occupied = flags.occupied();
-            if occupied >> Bucket::<K, V>::SLOTS != 0 {
-                return Err(corrupt("a bucket says that it holds more than it can"));
+            let check = bucket.check_of_records();
+            if check.map(|check| check ^ empty_check(checksum, number)) != Some(flags.check()) {
+                return Err(corrupt("a bucket is not what its check says"));
             }
+            let occupied = flags.occupied();
             records += occupied.count_ones();
-            let cleared = flags
-                .without_any_touched(Parity::EVEN)
-                .without_any_touched(Parity::EVEN.other());
-            if cleared != flags {
-                bucket.set_flags(cleared);
+            let touched = occupied & !flags.untouched();
+            let plain = flags.with_all_touched(touched, parity);
+            if plain != flags {
+                bucket.set_flags(plain);
+            }
+            if touched != 0 {
+                on_touched(bucket);
             }
         }
         Ok(records)
+    }
+
+    /// What stands for it in the ledger.
+    pub(super) fn checksum(self) -> u64 {
+        // SAFETY: within the header, aligned to eight.
+        unsafe { self.start.add(CHECKSUM_OFFSET).cast::<u64>().read() }
     }
 
     /// How many records one of this size would hold if it were full.
@@ -160,7 +195,7 @@ impl<K, V> SubTable<K, V> {
             self.start
                 .add(IN_USE_OFFSET)
                 .cast::<u32>()
-                .write_volatile(u32::from(in_use));
+                .write_volatile(if in_use { IN_USE } else { 0 });
         }
     }
 
@@ -189,8 +224,9 @@ impl<K, V> SubTable<K, V> {
         self.find_beyond(hash, key, &confirm)
     }
 
-    /// Puts a record that is not there yet into the first free slot. There must be one.
-    pub(super) fn insert(self, hash: u64, key: &K, value: &V) -> Slot<K, V> {
+    /// Puts a record that is not there yet into the first free slot. There must be one. With `checks`, it is in the
+    /// bucket's check.
+    pub(super) fn insert(self, hash: u64, key: &K, value: &V, checks: bool) -> Slot<K, V> {
         let mut number = self.home_number(hash);
         loop {
             let bucket = self.bucket(number);
@@ -201,7 +237,8 @@ impl<K, V> SubTable<K, V> {
                 slot.fill(key, value);
                 // The record counts once it is whole, even for who finds the memory after a crash.
                 std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
-                bucket.set_flags(flags.with_occupied(index));
+                let check = if checks { slot.check() } else { 0 };
+                bucket.set_flags(flags.with_occupied(index).with_check_changed(check));
                 return slot;
             }
             bucket.set_flags(flags.with_overflowed());
@@ -227,10 +264,12 @@ impl<K, V> SubTable<K, V> {
     pub(super) fn take_touched(
         self,
         parity: Parity,
+        checks: bool,
         mut visit: impl FnMut(Slot<K, V>) -> Result<()>,
     ) -> Result<()> {
         for number in 0..self.buckets {
-            self.bucket(number).take_touched(parity, &mut visit)?;
+            let bucket = self.bucket(number);
+            bucket.take_touched(parity, checks, &mut visit)?;
         }
         Ok(())
     }
@@ -324,8 +363,11 @@ pub(super) fn block_at(bytes: &[u8]) -> Result<Option<(usize, bool)>> {
         return Ok(None);
     }
     let size = checked_size(line).ok_or_else(|| corrupt("the header of a sub-table is damaged"))?;
-    let in_use = u32::from_le_bytes([line[12], line[13], line[14], line[15]]);
-    Ok(Some((size, in_use == 1)))
+    match u32::from_le_bytes([line[12], line[13], line[14], line[15]]) {
+        0 => Ok(Some((size, false))),
+        IN_USE => Ok(Some((size, true))),
+        _ => Err(corrupt("a sub-table does not say whether it is in use")),
+    }
 }
 
 /// The size that a header's first line says, if it is whole.

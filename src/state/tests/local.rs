@@ -318,7 +318,7 @@ fn segments_that_are_not_whole_are_noticed_and_the_store_is_used() {
         change_file(directory, "ledger", |content| content[80] = 1);
     });
     check_damage("an entry flipped", |directory| {
-        change_file(directory, "ledger", |content| content[4096 + 24 + 9] ^= 4);
+        change_file(directory, "ledger", |content| content[12288 + 24 + 9] ^= 4);
     });
     check_damage("a barrier given up", |directory| {
         change_file(directory, "ledger", |content| content[72] = 200);

@@ -6,6 +6,7 @@ mod evolution;
 mod kinds;
 mod limits;
 mod local;
+mod local_damage;
 mod local_migration;
 mod migration;
 mod model;
