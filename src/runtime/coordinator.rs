@@ -220,6 +220,15 @@ impl Coordinator {
         self.recorder.save();
     }
 
+    /// What must hold between any two events.
+    ///
+    /// # Errors
+    /// Names the promise that is broken.
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) -> Result<(), &'static str> {
+        self.checkpoints.check_invariants()
+    }
+
     fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }

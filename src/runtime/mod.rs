@@ -49,5 +49,7 @@ mod wiring;
 pub(crate) use coordinator::Request;
 pub(crate) use job::JobRun;
 pub use job::{JobControl, JobOutcome};
+#[cfg(test)]
+pub(crate) use stepped::Action;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use stepped::{Deed, SteppedAttempt, Upcoming};

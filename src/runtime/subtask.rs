@@ -134,6 +134,18 @@ impl Subtask {
         self.chain.open(self.id.index, &self.setting)
     }
 
+    /// What must hold between any two calls.
+    ///
+    /// # Errors
+    /// Names the promise that is broken.
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) -> Result<(), &'static str> {
+        match &self.head {
+            Head::Source { .. } => Ok(()),
+            Head::Links(inputs) => inputs.gate.check_invariants(),
+        }
+    }
+
     /// Works until about `rows_max` records are done, nothing is left to do, or a link is full.
     ///
     /// # Errors

@@ -46,6 +46,8 @@ mod fault_point;
 mod job_harness;
 mod operator_harness;
 mod rows;
+#[cfg(test)]
+mod simulator;
 mod stepped_run;
 #[cfg(test)]
 mod tests;

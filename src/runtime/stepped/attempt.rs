@@ -162,6 +162,18 @@ impl SteppedAttempt {
         self.end.as_ref()
     }
 
+    /// What must hold between any two actions.
+    ///
+    /// # Errors
+    /// Names the promise that is broken.
+    #[cfg(test)]
+    pub(crate) fn check_invariants(&self) -> Result<(), String> {
+        self.coordinator.check_invariants()?;
+        self.subtasks
+            .iter()
+            .try_for_each(SteppedSubtask::check_invariants)
+    }
+
     /// What the job failed with, once it has.
     pub(crate) fn into_failure(mut self) -> Option<Error> {
         self.end.take().and_then(|end| end.failure)

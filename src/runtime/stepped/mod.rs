@@ -11,5 +11,7 @@ mod executor;
 mod mail;
 mod subtask;
 
+#[cfg(test)]
+pub(crate) use action::Action;
 pub(crate) use action::{Deed, Upcoming};
 pub(crate) use attempt::SteppedAttempt;

@@ -141,6 +141,18 @@ impl SteppedSubtask {
         Some(order)
     }
 
+    /// What must hold between any two actions.
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) -> Result<(), String> {
+        match &self.life {
+            Life::Open(driver) => {
+                let checked = driver.subtask().check_invariants();
+                checked.map_err(|broken| format!("{}: {broken}", self.id))
+            }
+            Life::Seed(_) | Life::Ended => Ok(()),
+        }
+    }
+
     /// A subtask that has ended gives up its links, and says so.
     fn end_if_over(&mut self) {
         if let Life::Open(driver) = &self.life

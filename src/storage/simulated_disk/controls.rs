@@ -63,4 +63,23 @@ impl SimulatedDisk {
     pub(crate) fn paths(&self) -> Vec<String> {
         self.lock().image.paths()
     }
+
+    /// What the steps were from this one on.
+    pub(crate) fn steps_since(&self, step: usize) -> Vec<String> {
+        self.lock().steps[step..].to_vec()
+    }
+
+    /// The ids of the checkpoints of a job whose manifests no power cut takes away, in order.
+    pub(crate) fn durable_manifests(&self, job: &str) -> Vec<u64> {
+        let drive = self.lock();
+        let id = |path: &String| -> Option<u64> {
+            let folder = path.strip_prefix(job)?.strip_prefix("/chk-")?;
+            folder.strip_suffix("/manifest.json")?.parse().ok()
+        };
+        let paths = drive.image.paths();
+        let durable = paths.iter().filter(|path| drive.image.is_durable(path));
+        let mut ids: Vec<u64> = durable.filter_map(id).collect();
+        ids.sort_unstable();
+        ids
+    }
 }
