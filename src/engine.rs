@@ -16,7 +16,11 @@ use crate::snapshot::CheckpointStore;
 use crate::storage::{JobLock, StoreLocation};
 use crate::telemetry::JobStatus;
 
-pub use crate::runtime::JobOutcome;
+pub use crate::runtime::{
+    CompletedCheckpoint, CompletedStop, JobOutcome, SavepointRequest, StopRequest, Ticket,
+};
+
+pub use crate::snapshot::{ClaimMode, StartFrom};
 
 /// How a job is run, as opposed to what it does.
 #[derive(Clone)]
@@ -29,6 +33,11 @@ pub struct EngineSettings {
     pub link: LinkSection,
     /// Whether checkpoints of earlier runs are passed over.
     pub fresh: bool,
+    /// The snapshot to start from. A job that was started from it before goes on from its own newest checkpoint, unless
+    /// it is to start fresh; one that has checkpoints of another origin is refused.
+    pub start_from: Option<StartFrom>,
+    /// Whether the state of operators that the job no longer has is dropped. Otherwise such a job is not started.
+    pub allow_non_restored_state: bool,
     /// Where the time comes from.
     pub clock: SharedClock,
 }
@@ -40,6 +49,8 @@ impl Default for EngineSettings {
             state: StateSection::default(),
             link: LinkSection::default(),
             fresh: false,
+            start_from: None,
+            allow_non_restored_state: false,
             clock: SystemClock::shared(),
         }
     }
@@ -128,6 +139,9 @@ impl Engine {
             store,
             retained_max: section.retain,
             fresh: settings.fresh,
+            start_from: settings.start_from,
+            allow_non_restored_state: settings.allow_non_restored_state,
+            savepoint_directory: section.savepoint_dir.clone(),
             checkpoints: CheckpointSettings {
                 interval: section.interval,
                 timeout: section.timeout,
@@ -193,9 +207,15 @@ impl JobHandle {
         self.control.clone()
     }
 
-    /// Asks the job to stop with a last checkpoint, from which it can be resumed.
-    pub fn stop(&self) {
-        self.control.stop();
+    /// Asks the job to stop with a last checkpoint, from which it can be resumed, and with a savepoint if that is asked
+    /// for.
+    pub fn stop(&self, request: StopRequest) -> Ticket<CompletedStop> {
+        self.control.stop(request)
+    }
+
+    /// Asks for a savepoint: a self-contained snapshot that belongs to whoever asks.
+    pub fn savepoint(&self, request: SavepointRequest) -> Ticket<CompletedCheckpoint> {
+        self.control.savepoint(request)
     }
 
     /// Asks the job to end at once; it can be resumed from its newest checkpoint.
@@ -203,9 +223,9 @@ impl JobHandle {
         self.control.cancel();
     }
 
-    /// Asks for a checkpoint now. [`JobHandle::status`] tells when it is complete.
-    pub fn checkpoint(&self) {
-        self.control.checkpoint();
+    /// Asks for a checkpoint now.
+    pub fn checkpoint(&self) -> Ticket<CompletedCheckpoint> {
+        self.control.checkpoint()
     }
 
     /// Waits for the job's end. Blocks the thread: not to be called on one that runs futures.

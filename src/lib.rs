@@ -119,6 +119,8 @@
 //! - **acknowledgement**: a subtask's word that its part of a checkpoint is durable
 //! - **complete**: said of a checkpoint whose manifest is durable; **commit**: what sinks do then
 //! - **retention**: how many complete checkpoints are kept
+//! - **savepoint**: a self-contained snapshot, which belongs to whoever asked for it; **claim**: to make it the job's own
+//! - **drain**: to end the input of a job that is to stop, so that it finishes
 
 // The programs in the README are compiled and run as tests.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]

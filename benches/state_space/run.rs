@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use floodmark::config::{CheckpointSection, StateSection};
 use floodmark::connectors::{BlackholeSink, GeneratorSource, RowCount};
-use floodmark::engine::{Engine, EngineSettings, JobHandle};
+use floodmark::engine::{Engine, EngineSettings, JobHandle, StopRequest};
 use floodmark::error::{Error, Result};
 use floodmark::graph::{JobGraph, StreamBuilder};
 use floodmark::model::CheckpointId;
@@ -79,7 +79,7 @@ pub(crate) fn watch(plan: &Plan, storage: &Path) -> Result<Watched> {
         pass(SAMPLE_PAUSE);
     }
     let samples = Samples::take(&handle, folder.path(), plan.duration)?;
-    handle.stop();
+    handle.stop(StopRequest::default());
     handle.wait().into_result()?;
     Ok(samples.watched(store_folder::leftover(folder.path(), JOB)?))
 }

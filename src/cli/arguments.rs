@@ -5,6 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::offline_arguments::{
+    DIFF_EXAMPLES, DiffArguments, StateCommand, VERIFY_EXAMPLES, VerifyArguments,
+};
+use super::savepoint_arguments::SavepointCommand;
+use crate::engine::ClaimMode;
 use crate::telemetry::{LogFormat, LogSettings};
 
 const EXIT_CODES: &str = "\
@@ -23,6 +28,7 @@ SIGINT or SIGTERM stops the job with a last checkpoint; a second one ends it at 
 Examples:
   floodmark run flights.toml
   floodmark run flights.toml --fresh --parallelism 2
+  floodmark run flights.toml --from savepoints/savepoint-flights-7
   floodmark run flights.toml --log-format json 2> flights.log
 
 Exit codes: 0 the sources have ended or the job was stopped, 1 the job failed,
@@ -79,6 +85,12 @@ pub(super) enum Command {
     /// Look at a job's checkpoints
     #[command(subcommand)]
     Checkpoints(CheckpointsCommand),
+    /// Look after savepoints
+    #[command(subcommand)]
+    Savepoint(SavepointCommand),
+    /// Look into the states of a checkpoint or a savepoint
+    #[command(subcommand)]
+    State(StateCommand),
 }
 
 /// What to do with checkpoints.
@@ -90,6 +102,12 @@ pub(super) enum CheckpointsCommand {
     /// Show what a checkpoint consists of
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArguments),
+    /// Check every byte and every record of a checkpoint
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArguments),
+    /// Compare two checkpoints or savepoints
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArguments),
 }
 
 /// The job file.
@@ -108,6 +126,24 @@ pub(super) struct RunArguments {
     /// Start without state, whatever checkpoints there are
     #[arg(long)]
     pub(super) fresh: bool,
+    /// Start from this savepoint or checkpoint: a path or a file:// address
+    ///
+    /// The snapshot is copied into the job's own store first. When the same command is given again, after a crash or a
+    /// stop, the job goes on from its own newest checkpoint. A job that has checkpoints of another origin is not started
+    /// from a snapshot unless --fresh is given, too; with --fresh it starts from the snapshot every time.
+    #[arg(long, value_name = "PATH")]
+    pub(super) from: Option<String>,
+    /// What becomes of the savepoint: it stays (no-claim), or the job deletes it when it is superseded (claim)
+    #[arg(
+        long,
+        value_name = "MODE",
+        requires = "from",
+        default_value = "no-claim"
+    )]
+    pub(super) claim_mode: ClaimMode,
+    /// Drop the state of operators that the job no longer has, instead of refusing to start
+    #[arg(long)]
+    pub(super) allow_non_restored_state: bool,
     /// Run with N subtasks per operator, whatever the job file says
     #[arg(long, value_name = "N")]
     pub(super) parallelism: Option<NonZeroUsize>,
@@ -187,6 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_mode_needs_a_snapshot_to_start_from() {
+        let arguments = parse("floodmark run a.toml --from sp --claim-mode claim").unwrap();
+        let Command::Run(run) = arguments.command else {
+            panic!("{arguments:?}")
+        };
+        assert_eq!(
+            (run.from.as_deref(), run.claim_mode),
+            (Some("sp"), ClaimMode::Claim)
+        );
+        for (line, expected) in [
+            ("floodmark run a.toml --claim-mode claim", "--from <PATH>"),
+            (
+                "floodmark run a.toml --from sp --claim-mode legacy",
+                "no-claim or claim",
+            ),
+        ] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+    }
+
+    #[test]
     fn log_settings_come_from_the_flags_and_the_environment() {
         let arguments = parse("floodmark validate a.toml -q --log-format json").unwrap();
         let expected = LogSettings {
@@ -234,12 +292,28 @@ mod tests {
 
     #[test]
     fn every_command_has_examples_in_its_help() {
-        for command in ["run", "validate", "checkpoints list", "checkpoints inspect"] {
+        for (command, example) in [
+            ("run", " flights.toml\n"),
+            ("validate", " flights.toml\n"),
+            ("checkpoints list", " flights.toml\n"),
+            ("checkpoints inspect", " flights.toml\n"),
+            ("checkpoints verify", " flights.toml\n"),
+            ("checkpoints diff", " 16 17 --job flights.toml\n"),
+            ("savepoint list", " savepoints\n"),
+            ("savepoint inspect", " savepoints/savepoint-flights-7\n"),
+            ("savepoint dispose", " savepoints/savepoint-flights-7\n"),
+            ("savepoint verify", " savepoints/savepoint-flights-7\n"),
+            ("state ls", " savepoints/savepoint-flights-7\n"),
+            (
+                "state read",
+                " checkpoints/flights/chk-17 --operator by_carrier --state aggregate\n",
+            ),
+        ] {
             let help = parse(&format!("floodmark {command} --help")).unwrap_err();
             assert_eq!(help.exit_code(), 0);
             assert!(
                 help.to_string()
-                    .contains(&format!("  floodmark {command} flights.toml\n")),
+                    .contains(&format!("  floodmark {command}{example}")),
                 "{help}"
             );
         }

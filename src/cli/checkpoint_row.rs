@@ -87,7 +87,8 @@ impl CheckpointStatus {
     }
 }
 
-fn serialise_time<S: Serializer>(
+/// Writes a time in RFC 3339.
+pub(super) fn serialise_time<S: Serializer>(
     time: &Option<EventTime>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

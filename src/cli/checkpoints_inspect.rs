@@ -22,7 +22,7 @@ pub(super) fn inspect(arguments: &InspectArguments) -> Result<()> {
     }
 }
 
-fn render_detail(detail: &CheckpointDetail) -> String {
+pub(super) fn render_detail(detail: &CheckpointDetail) -> String {
     let job = format!(
         "job {}, parallelism {}, {} key groups",
         detail.job, detail.parallelism, detail.max_parallelism

@@ -1,16 +1,23 @@
 //! Where the commands call the rest of the crate, one function a command.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::arguments::RunArguments;
 use super::checkpoint_row::{CheckpointDetail, CheckpointRow, CheckpointStatus, PieceRow};
 use super::running_job::RunningJob;
+use super::savepoint_row::SavepointRow;
+use super::snapshots::{block_on, open};
 use super::state_rows::state_rows;
 use crate::config::JobFile;
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::{Engine, EngineSettings, StartFrom, StopRequest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph;
 use crate::model::{CheckpointId, EventTime, KeyGroupRange, OperatorId};
-use crate::snapshot::{CheckpointStore, ListedCheckpoint, Manifest, SnapshotKind, SubtaskEntry};
+use crate::snapshot::{
+    CheckpointStore, ListedCheckpoint, ListedSavepoint, Manifest, SnapshotKind, SubtaskEntry,
+    list_savepoints,
+};
 use crate::storage::StoreLocation;
 
 /// Checks what the components' options mean, and whether the columns fit together.
@@ -19,17 +26,23 @@ pub(super) fn check_graph(job: &JobFile) -> Result<()> {
     graph::build(job).map(drop)
 }
 
-/// Starts the job; `fresh` ignores its checkpoints.
-pub(super) fn start(job: &JobFile, fresh: bool) -> Result<RunningJob> {
+/// Starts the job as the command line says.
+pub(super) fn start(job: &JobFile, arguments: &RunArguments) -> Result<RunningJob> {
+    let start_from = arguments.from.as_ref().map(|path| StartFrom {
+        path: path.clone(),
+        claim_mode: arguments.claim_mode,
+    });
     let settings = EngineSettings {
-        fresh,
+        fresh: arguments.fresh,
+        start_from,
+        allow_non_restored_state: arguments.allow_non_restored_state,
         ..EngineSettings::from(job)
     };
     let handle = Engine::new(graph::build(job)?, settings).start()?;
     let (stop, cancel) = (handle.control(), handle.control());
     Ok(RunningJob {
         status: handle.status(),
-        stop: Box::new(move || stop.stop()),
+        stop: Box::new(move || drop(stop.stop(StopRequest::default()))),
         cancel: Box::new(move || cancel.cancel()),
         wait: Box::new(move || handle.wait()),
     })
@@ -56,6 +69,48 @@ pub(super) fn checkpoint(job: &JobFile, id: Option<u64>) -> Result<CheckpointDet
     })
 }
 
+/// The savepoints in a directory.
+pub(super) fn savepoints(directory: &str) -> Result<Vec<SavepointRow>> {
+    let working_directory = working_directory()?;
+    let listed = block_on(list_savepoints(directory, &working_directory))?;
+    Ok(listed.iter().map(savepoint_row).collect())
+}
+
+/// What the snapshot at a path consists of.
+pub(super) fn snapshot(path: &str) -> Result<CheckpointDetail> {
+    block_on(async {
+        let snapshot = open(path).await?;
+        let listed = ListedCheckpoint {
+            checkpoint: snapshot.manifest().checkpoint,
+            summary: snapshot.summary().await,
+        };
+        Ok(detail(row(&listed), snapshot.manifest()))
+    })
+}
+
+/// Deletes the savepoint at a path, and gives its folder.
+pub(super) fn dispose_savepoint(path: &str) -> Result<PathBuf> {
+    block_on(async { open(path).await?.dispose().await })
+}
+
+fn savepoint_row(listed: &ListedSavepoint) -> SavepointRow {
+    let summary = listed.summary.as_ref();
+    let bytes = summary.map(|summary| summary.referred_bytes + summary.manifest_bytes);
+    let completed = summary.map(|summary| EventTime(summary.completed_unix_millis));
+    SavepointRow {
+        path: listed.folder.display().to_string(),
+        job: listed.job.as_ref().map(|(job, _)| job.clone()),
+        id: listed.job.as_ref().map(|(_, id)| *id),
+        status: match summary {
+            Ok(_) => CheckpointStatus::Completed,
+            Err(_) => CheckpointStatus::Damaged,
+        },
+        completed_at: completed.ok(),
+        bytes: bytes.unwrap_or_default(),
+        reason: summary.err().map(ToString::to_string),
+    }
+}
+
 fn no_such_checkpoint(job: &JobFile, id: Option<u64>) -> Error {
     let name = &job.job.name;
     let message = match id {
@@ -65,9 +120,9 @@ fn no_such_checkpoint(job: &JobFile, id: Option<u64>) -> Error {
     Error::new(ErrorKind::Configuration, message)
 }
 
-fn store_location(job: &JobFile) -> Result<StoreLocation> {
-    let working_directory =
-        std::env::current_dir().map_err(|error| Error::io("find the working directory", error))?;
+/// Where the job's checkpoints are.
+pub(super) fn store_location(job: &JobFile) -> Result<StoreLocation> {
+    let working_directory = working_directory()?;
     StoreLocation::parse(&job.checkpoint.storage, &working_directory)
         .map_err(|error| error.context("checkpoint.storage"))
 }
@@ -78,11 +133,11 @@ fn with_store<T>(
     call: impl AsyncFnOnce(&CheckpointStore) -> Result<T>,
 ) -> Result<T> {
     let store = CheckpointStore::open(&store_location(job)?, &job.job.name)?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::io("start a runtime", error))?
-        .block_on(call(&store))
+    block_on(call(&store))
+}
+
+fn working_directory() -> Result<PathBuf> {
+    std::env::current_dir().map_err(|error| Error::io("find the working directory", error))
 }
 
 fn row(listed: &ListedCheckpoint) -> CheckpointRow {

@@ -7,8 +7,13 @@ use clap::Parser;
 
 use super::arguments::{Arguments, CheckpointsCommand, Command};
 use super::exit_status::ExitStatus;
+use super::offline_arguments::StateCommand;
 use super::report::describe_error;
-use super::{checkpoints_inspect, checkpoints_list, run, validate};
+use super::savepoint_arguments::SavepointCommand;
+use super::{
+    checkpoints_diff, checkpoints_inspect, checkpoints_list, run, savepoint_inspect,
+    savepoint_list, snapshot_verify, state_ls, state_read, validate,
+};
 use crate::error::Result;
 use crate::telemetry::{TerminalLine, init_logging};
 
@@ -49,10 +54,26 @@ fn execute(
     match arguments.command {
         Command::Run(run) => return run::run(&run, line),
         Command::Validate(job) => validate::validate(&job.path)?,
+        Command::Savepoint(SavepointCommand::List(list)) => savepoint_list::list(&list)?,
+        Command::Savepoint(SavepointCommand::Inspect(inspect)) => {
+            savepoint_inspect::inspect(&inspect)?;
+        }
+        Command::Savepoint(SavepointCommand::Dispose(savepoint)) => {
+            savepoint_inspect::dispose(&savepoint)?;
+        }
         Command::Checkpoints(CheckpointsCommand::List(list)) => checkpoints_list::list(&list)?,
         Command::Checkpoints(CheckpointsCommand::Inspect(inspect)) => {
             checkpoints_inspect::inspect(&inspect)?;
         }
+        Command::Checkpoints(CheckpointsCommand::Verify(verify)) => {
+            return snapshot_verify::verify_checkpoints(&verify, line);
+        }
+        Command::Checkpoints(CheckpointsCommand::Diff(diff)) => checkpoints_diff::diff(&diff)?,
+        Command::Savepoint(SavepointCommand::Verify(verify)) => {
+            return snapshot_verify::verify_snapshot(&verify, line);
+        }
+        Command::State(StateCommand::Ls(ls)) => state_ls::ls(&ls)?,
+        Command::State(StateCommand::Read(read)) => state_read::read(&read)?,
     }
     Ok(ExitStatus::Success)
 }

@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &RunArguments, line: &TerminalLine) -> Result<ExitS
         set_parallelism(&mut job, parallelism.get())?;
     }
     let attendant = Attendant::new()?;
-    let running = connections::start(&job, arguments.fresh)?;
+    let running = connections::start(&job, arguments)?;
     tracing::info!("{}", announce(&job));
     let line = match prints_records(&job) && std::io::stdout().is_terminal() {
         // Records on the same terminal would tear the line.

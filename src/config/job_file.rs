@@ -154,6 +154,7 @@ fn read_checkpoint(document: &mut Fields<'_, '_>) -> CheckpointSection {
     fields.set("storage", &mut checkpoint.storage, |text: &String| {
         judge_not_empty(text)
     });
+    checkpoint.savepoint_dir = fields.read("savepoint_dir", |text: &String| judge_not_empty(text));
     fields.finish();
     checkpoint
 }

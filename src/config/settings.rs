@@ -64,6 +64,8 @@ pub struct CheckpointSection {
     pub history_max: usize,
     /// A path, or a URL such as `file:///var/lib/floodmark`.
     pub storage: String,
+    /// Where savepoints go unless a request names another place: a path or a URL.
+    pub savepoint_dir: Option<String>,
 }
 
 impl Default for CheckpointSection {
@@ -78,6 +80,7 @@ impl Default for CheckpointSection {
             retain: 1,
             history_max: 10,
             storage: "floodmark-data/checkpoints".to_owned(),
+            savepoint_dir: None,
         }
     }
 }

@@ -59,6 +59,7 @@ fn a_file_that_sets_everything_is_read_as_written() {
         max_concurrent = 2
         tolerable_failures = 3
         retain = 4
+        savepoint_dir = "savepoints"
         history_max = 5
         storage = "file:///var/lib/floodmark"
         [state]
@@ -95,6 +96,7 @@ fn a_file_that_sets_everything_is_read_as_written() {
             retain: 4,
             history_max: 5,
             storage: "file:///var/lib/floodmark".to_owned(),
+            savepoint_dir: Some("savepoints".to_owned()),
         }
     );
     assert_eq!(

@@ -3,15 +3,20 @@
 //! A checkpoint is complete when every subtask has acknowledged it and its manifest is durable, and only then is
 //! anything committed outside. Ids only grow, and an aborted one is never used again. Manifests are written one at a
 //! time, oldest first, so that checkpoints complete in the order of their ids.
+//!
+//! A savepoint stands apart from that order: it commits nothing, subsumes nothing and is not subsumed, so it can be
+//! written for as long as it takes beside checkpoints that come and go. There is one at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::checkpoint_failure::CheckpointFailure;
 use super::command::{CheckpointCommand, CheckpointKind};
 use super::failure_counter::FailureCounter;
 use super::failure_reason::FailureReason;
 use super::history::CheckpointHistory;
 use super::pending_checkpoint::PendingCheckpoint;
+use super::request_queue::{RequestId, RequestKind, RequestQueue};
 use super::schedule::Schedule;
 use super::settings::CheckpointSettings;
 use crate::model::{CheckpointId, SubtaskId};
@@ -39,11 +44,21 @@ pub struct CheckpointCoordinator<A> {
     schedule: Schedule,
     failures: FailureCounter,
     history: CheckpointHistory,
-    is_requested: bool,
-    is_stop_requested: bool,
+    requests: RequestQueue,
+    stop: Option<StopState>,
+    /// How many removals of superseded checkpoints are under way.
+    cleaning: usize,
     /// What the last [`CheckpointCommand::WakeAt`] asked for, so that it is not said again after each event.
     wakes_at: Option<Duration>,
     commands: Commands<A>,
+}
+
+/// What was asked for with the stop of the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StopState {
+    request: Option<RequestId>,
+    /// Whether the input is to end first, so that the final checkpoint is the last one.
+    drain: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -74,8 +89,9 @@ impl<A> CheckpointCoordinator<A> {
             schedule: Schedule::new(settings.interval, settings.min_pause),
             failures: FailureCounter::new(settings.tolerable_failures),
             history: CheckpointHistory::new(settings.history_max),
-            is_requested: false,
-            is_stop_requested: false,
+            requests: RequestQueue::default(),
+            stop: None,
+            cleaning: 0,
             wakes_at: None,
             commands: Vec::new(),
             settings,
@@ -106,30 +122,75 @@ impl<A> CheckpointCoordinator<A> {
             .pending
             .iter()
             .filter(|(_, pending)| self.expiry(pending).is_some_and(|expiry| expiry <= now))
-            .map(|(&checkpoint, _)| checkpoint)
+            .map(|(&checkpoint, pending)| (checkpoint, self.expired(pending)))
             .collect();
-        for checkpoint in expired {
-            self.abort(checkpoint, FailureReason::Expired, now);
+        for (checkpoint, failure) in expired {
+            self.abort(checkpoint, failure, now);
         }
         self.settle(now)
     }
 
-    /// Somebody asks for a checkpoint. It is triggered as soon as no more than the allowed number are pending,
-    /// without regard to the pause. Requests that come before that are answered by the same checkpoint.
-    pub fn request(&mut self, now: Duration) -> Commands<A> {
-        self.is_requested = true;
+    /// Somebody asks for a checkpoint or a savepoint. Every request is answered, in the end, by one of its own.
+    ///
+    /// A checkpoint is triggered as soon as no more than the allowed number are pending, without regard to the pause; a
+    /// savepoint as soon as there is no other. Before the start requests wait, and once the job comes to its end they
+    /// are refused.
+    pub fn requested(
+        &mut self,
+        request: RequestId,
+        kind: RequestKind,
+        now: Duration,
+    ) -> Commands<A> {
+        let refusal = match self.phase {
+            Phase::Created | Phase::Running if self.requests.push(request, kind) => None,
+            Phase::Created | Phase::Running => Some(FailureReason::TooManyRequests),
+            Phase::Committing { .. } | Phase::Closed => Some(FailureReason::CoordinatorShutdown),
+        };
+        if let Some(reason) = refusal {
+            self.answer(request, Err(reason.into()));
+        }
         self.settle(now)
     }
 
     /// The job is to stop: one last checkpoint is triggered as soon as no more than the allowed number are pending.
-    pub fn stop_requested(&mut self, now: Duration) -> Commands<A> {
-        self.is_stop_requested = true;
+    /// With `drain` the input ends first, and that checkpoint is the final one. `request` is answered when all it covers
+    /// is committed. A second stop has no effect: its request is refused.
+    pub fn stop_requested(
+        &mut self,
+        request: Option<RequestId>,
+        drain: bool,
+        now: Duration,
+    ) -> Commands<A> {
+        let is_late = matches!(self.phase, Phase::Committing { .. } | Phase::Closed);
+        if self.stop.is_some() || is_late {
+            let refused = Err(FailureReason::CoordinatorShutdown.into());
+            if let Some(request) = request {
+                self.answer(request, refused);
+            }
+        } else {
+            self.stop = Some(StopState { request, drain });
+            if drain {
+                self.commands.push(CheckpointCommand::Drain);
+            }
+        }
+        self.settle(now)
+    }
+
+    /// A removal of superseded checkpoints has begun. While more of them are under way than checkpoints may be pending,
+    /// nothing but the job's last checkpoint is triggered: a store that cannot keep up is not to be filled.
+    pub fn cleaning_begun(&mut self) {
+        self.cleaning += 1;
+    }
+
+    /// A removal has ended, whatever came of it.
+    pub fn cleaning_ended(&mut self, now: Duration) -> Commands<A> {
+        self.cleaning = self.cleaning.saturating_sub(1);
         self.settle(now)
     }
 
     /// `subtask` has made its part of `checkpoint` durable, described by `state`. A second acknowledgement of a
     /// pending checkpoint is ignored, since it describes the same state; what no pending checkpoint waits for is
-    /// discarded.
+    /// discarded. Of a checkpoint that has failed since, the history keeps the figures all the same.
     pub fn acknowledged(
         &mut self,
         checkpoint: CheckpointId,
@@ -143,7 +204,13 @@ impl<A> CheckpointCoordinator<A> {
                     self.history.acknowledge(checkpoint);
                 }
             }
-            _ => self.commands.push(CheckpointCommand::Discard(state)),
+            Some(_) => self.commands.push(CheckpointCommand::Discard(state)),
+            None => {
+                if self.subtasks.contains(subtask) {
+                    self.history.acknowledge(checkpoint);
+                }
+                self.commands.push(CheckpointCommand::Discard(state));
+            }
         }
         self.settle(now)
     }
@@ -153,13 +220,13 @@ impl<A> CheckpointCoordinator<A> {
         &mut self,
         checkpoint: CheckpointId,
         subtask: &SubtaskId,
-        reason: FailureReason,
+        failure: impl Into<CheckpointFailure>,
         now: Duration,
     ) -> Commands<A> {
         let pending = self.pending.get(&checkpoint);
         let can_abort = pending.is_some_and(|pending| !pending.is_writing());
         if can_abort && self.subtasks.contains(subtask) {
-            self.abort(checkpoint, reason, now);
+            self.abort(checkpoint, failure.into(), now);
         }
         self.settle(now)
     }
@@ -181,20 +248,30 @@ impl<A> CheckpointCoordinator<A> {
     ) -> Commands<A> {
         if let Some(completed) = self.take_written(checkpoint) {
             self.history.complete(checkpoint, bytes, now);
-            self.failures.completed();
-            self.schedule.completed(now);
+            if !completed.is_savepoint() {
+                self.failures.completed();
+                self.schedule.completed(now);
+            }
             // After the job has failed there is nobody to tell: the restored job commits what the manifest holds.
-            if self.phase != Phase::Closed {
+            if self.phase != Phase::Closed && !completed.is_savepoint() {
                 self.complete(checkpoint, completed.kind, now);
+            }
+            if let Some(request) = completed.request {
+                self.answer(request, Ok(checkpoint));
             }
         }
         self.settle(now)
     }
 
     /// The manifest of `checkpoint` could not be written.
-    pub fn manifest_failed(&mut self, checkpoint: CheckpointId, now: Duration) -> Commands<A> {
+    pub fn manifest_failed(
+        &mut self,
+        checkpoint: CheckpointId,
+        failure: impl Into<CheckpointFailure>,
+        now: Duration,
+    ) -> Commands<A> {
         if let Some(failed) = self.take_written(checkpoint) {
-            self.failed(checkpoint, failed, FailureReason::FinalizeFailure, now);
+            self.failed(checkpoint, failed, failure.into(), now);
         }
         self.settle(now)
     }
@@ -222,6 +299,16 @@ impl<A> CheckpointCoordinator<A> {
     pub fn shut_down(&mut self, now: Duration) -> Commands<A> {
         self.close(now);
         self.settle(now)
+    }
+
+    /// Who asked for a pending checkpoint, if anybody did.
+    pub fn request_of(&self, checkpoint: CheckpointId) -> Option<RequestId> {
+        self.pending.get(&checkpoint)?.request
+    }
+
+    /// The settings of the job's checkpoints.
+    pub fn settings(&self) -> &CheckpointSettings {
+        &self.settings
     }
 
     /// What became of the last checkpoints.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::failure_reason::FailureReason;
+use super::checkpoint_failure::CheckpointFailure;
+use super::request_queue::RequestId;
 use crate::model::{CheckpointId, SubtaskId};
 
 /// Why a checkpoint is taken.
@@ -18,6 +19,8 @@ pub enum CheckpointKind {
     /// The job is to stop and to be resumed later: each source stops right after its barrier, and sends no end, so
     /// that nothing downstream takes the stop for the end of the input.
     Stop,
+    /// Somebody asked for a savepoint. It commits nothing outside, and neither subsumes nor is subsumed.
+    Savepoint,
 }
 
 impl CheckpointKind {
@@ -34,6 +37,7 @@ impl fmt::Display for CheckpointKind {
             Self::Requested => "requested",
             Self::Final => "final",
             Self::Stop => "stop",
+            Self::Savepoint => "savepoint",
         })
     }
 }
@@ -50,7 +54,8 @@ pub enum CheckpointCommand<A> {
     },
     /// Write the manifest, and then report `manifest_committed` or `manifest_failed`. One of the two must come in
     /// the end, so the writer needs a timeout of its own: a write under way cannot be taken back, and so the
-    /// checkpoint does not expire any more. After a failure the acknowledged state is the writer's to discard.
+    /// checkpoint does not expire any more. After a failure the acknowledged state is the writer's to discard. A
+    /// savepoint can be under way beside a checkpoint.
     WriteManifest {
         /// The checkpoint to complete.
         checkpoint: CheckpointId,
@@ -68,14 +73,23 @@ pub enum CheckpointCommand<A> {
         /// The checkpoint that was aborted.
         checkpoint: CheckpointId,
         /// Why it was aborted.
-        reason: FailureReason,
+        failure: CheckpointFailure,
     },
     /// No checkpoint took up this acknowledged state: remove what nothing else refers to.
     Discard(A),
     /// Call `tick` at this time of the job's clock. It replaces any time asked for before.
     WakeAt(Duration),
-    /// Fail the job: more checkpoints have failed than it tolerates, or its stop checkpoint has.
-    FailJob(FailureReason),
+    /// Fail the job: more checkpoints have failed than it tolerates, this one last, or its stop checkpoint has.
+    FailJob(CheckpointFailure),
+    /// Tell every source that its input ends here, as if it had no more: the job is to be drained.
+    Drain,
+    /// Tell whoever asked what has come of it: the checkpoint that is complete, of a stop committed as well.
+    Answer {
+        /// Which request this answers.
+        request: RequestId,
+        /// The checkpoint, or why there is none.
+        result: Result<CheckpointId, CheckpointFailure>,
+    },
     /// All subtasks have finished, and everything they wrote is committed: the job is done.
     Finished,
     /// The stop checkpoint is complete, and everything before it is committed: the job can be resumed from it.

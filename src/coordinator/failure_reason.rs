@@ -7,6 +7,8 @@ use crate::channel::DeclineReason;
 /// Why a checkpoint did not complete. [`fmt::Display`] gives Flink's name for it, such as `CHECKPOINT_EXPIRED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureReason {
+    /// So many requests wait that this one was refused.
+    TooManyRequests,
     /// Reading or writing failed in a subtask.
     IoException,
     /// What a subtask did for its snapshot in the background failed.
@@ -31,7 +33,8 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
+        Self::TooManyRequests,
         Self::IoException,
         Self::AsyncException,
         Self::Expired,
@@ -47,6 +50,7 @@ impl FailureReason {
     /// Flink's name of the reason.
     pub fn name(self) -> &'static str {
         match self {
+            Self::TooManyRequests => "TOO_MANY_CHECKPOINT_REQUESTS",
             Self::IoException => "IO_EXCEPTION",
             Self::AsyncException => "CHECKPOINT_ASYNC_EXCEPTION",
             Self::Expired => "CHECKPOINT_EXPIRED",
@@ -69,7 +73,8 @@ impl FailureReason {
             | Self::Expired
             | Self::Declined
             | Self::FinalizeFailure => true,
-            Self::Subsumed
+            Self::TooManyRequests
+            | Self::Subsumed
             | Self::DeclinedSubsumed
             | Self::DeclinedOnCancellationBarrier
             | Self::DeclinedTaskClosing

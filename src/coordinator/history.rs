@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::checkpoint_failure::CheckpointFailure;
 use super::command::CheckpointKind;
-use super::failure_reason::FailureReason;
 use crate::model::CheckpointId;
 
 /// The last checkpoints of a job, and how many there were of each outcome since the job was started.
@@ -39,14 +39,14 @@ pub struct CheckpointRecord {
 }
 
 /// What became of a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckpointStatus {
     /// It is not yet decided.
     InProgress,
     /// Its manifest is durable.
     Completed,
     /// It was aborted.
-    Failed(FailureReason),
+    Failed(CheckpointFailure),
 }
 
 impl CheckpointHistory {
@@ -55,7 +55,7 @@ impl CheckpointHistory {
         self.records.iter()
     }
 
-    /// The newest completed checkpoint, however long ago that was.
+    /// The newest completed checkpoint, however long ago that was. A savepoint is none: the job does not go on from it.
     pub fn last_completed(&self) -> Option<&CheckpointRecord> {
         self.last_completed.as_ref()
     }
@@ -108,10 +108,21 @@ impl CheckpointHistory {
         self.forget_oldest();
     }
 
+    /// A subtask has acknowledged the checkpoint, perhaps too late: the figures are kept all the same.
     pub(super) fn acknowledge(&mut self, checkpoint: CheckpointId) {
-        if let Some(record) = self.in_progress(checkpoint) {
-            record.subtasks_acknowledged += 1;
+        let mut records = self.records.iter_mut();
+        let record = records.find(|record| record.checkpoint == checkpoint);
+        if let Some(record) = record.filter(|record| record.status != CheckpointStatus::Completed) {
+            record.subtasks_acknowledged = record.subtasks.min(record.subtasks_acknowledged + 1);
         }
+    }
+
+    /// Whether the checkpoint has failed, and not so long ago that nothing is known of it any more.
+    pub fn has_failed(&self, checkpoint: CheckpointId) -> bool {
+        let mut records = self.records.iter();
+        records.any(|record| {
+            record.checkpoint == checkpoint && matches!(record.status, CheckpointStatus::Failed(_))
+        })
     }
 
     pub(super) fn complete(&mut self, checkpoint: CheckpointId, bytes: u64, now: Duration) {
@@ -119,15 +130,22 @@ impl CheckpointHistory {
             record.status = CheckpointStatus::Completed;
             record.duration = now.saturating_sub(record.triggered_at);
             record.bytes = bytes;
-            self.last_completed = Some(record.clone());
+            if record.kind != CheckpointKind::Savepoint {
+                self.last_completed = Some(record.clone());
+            }
             self.completed += 1;
             self.forget_oldest();
         }
     }
 
-    pub(super) fn fail(&mut self, checkpoint: CheckpointId, reason: FailureReason, now: Duration) {
+    pub(super) fn fail(
+        &mut self,
+        checkpoint: CheckpointId,
+        failure: CheckpointFailure,
+        now: Duration,
+    ) {
         if let Some(record) = self.in_progress(checkpoint) {
-            record.status = CheckpointStatus::Failed(reason);
+            record.status = CheckpointStatus::Failed(failure);
             record.duration = now.saturating_sub(record.triggered_at);
             self.failed += 1;
             self.forget_oldest();
@@ -162,8 +180,11 @@ impl CheckpointRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coordinator::FailureReason;
 
-    const REASON: FailureReason = FailureReason::Expired;
+    fn expired() -> CheckpointFailure {
+        FailureReason::Expired.into()
+    }
 
     fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -185,7 +206,7 @@ mod tests {
         history.acknowledge(CheckpointId(4));
         history.complete(CheckpointId(4), 77, millis(130));
         // Nothing that comes afterwards changes the outcome.
-        history.fail(CheckpointId(4), REASON, millis(140));
+        history.fail(CheckpointId(4), expired(), millis(140));
         let record = history.last_completed().unwrap();
         assert_eq!(record.status, CheckpointStatus::Completed);
         assert_eq!(record.duration, millis(30));
@@ -195,16 +216,34 @@ mod tests {
     }
 
     #[test]
+    fn the_figures_of_a_late_acknowledgement_are_kept() {
+        let mut history = CheckpointHistory::new(10);
+        history.trigger(CheckpointId(4), CheckpointKind::Periodic, 2, millis(100));
+        history.fail(CheckpointId(4), expired(), millis(900));
+        for _ in 0..3 {
+            history.acknowledge(CheckpointId(4));
+        }
+        let record = history.records().next().unwrap();
+        assert_eq!(
+            record.subtasks_acknowledged, 2,
+            "there are no more than two"
+        );
+        assert_eq!(record.duration, millis(800));
+        assert!(history.has_failed(CheckpointId(4)));
+        assert!(!history.has_failed(CheckpointId(5)));
+    }
+
+    #[test]
     fn the_oldest_records_go_but_none_that_is_in_progress() {
         let mut history = CheckpointHistory::new(2);
         for id in 1..=4 {
             history.trigger(CheckpointId(id), CheckpointKind::Periodic, 1, millis(id));
         }
         assert_eq!(ids(&history), [1, 2, 3, 4], "all are in progress");
-        history.fail(CheckpointId(3), REASON, millis(5));
+        history.fail(CheckpointId(3), expired(), millis(5));
         assert_eq!(ids(&history), [1, 2, 4]);
         history.complete(CheckpointId(1), 0, millis(6));
-        history.fail(CheckpointId(2), REASON, millis(7));
+        history.fail(CheckpointId(2), expired(), millis(7));
         assert_eq!(ids(&history), [2, 4]);
         let last_completed = history.last_completed().map(|record| record.checkpoint);
         assert_eq!(last_completed, Some(CheckpointId(1)));

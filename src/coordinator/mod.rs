@@ -5,19 +5,23 @@
 
 mod acknowledgement_figures;
 mod checkpoint_coordinator;
+mod checkpoint_failure;
 mod command;
 mod failure_counter;
 mod failure_reason;
 mod history;
 mod job_life;
 mod pending_checkpoint;
+mod request_queue;
 mod schedule;
 mod settings;
 
 pub use acknowledgement_figures::AcknowledgementFigures;
 pub use checkpoint_coordinator::CheckpointCoordinator;
+pub use checkpoint_failure::CheckpointFailure;
 pub use command::{CheckpointCommand, CheckpointKind};
 pub use failure_reason::FailureReason;
 pub use history::{CheckpointHistory, CheckpointRecord, CheckpointStatus};
 pub use job_life::{JobCommand, JobFailure, JobLife, JobState};
+pub use request_queue::{RequestId, RequestKind};
 pub use settings::CheckpointSettings;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::command::CheckpointKind;
+use super::failure_reason::FailureReason;
+use super::request_queue::RequestId;
 use crate::model::SubtaskId;
 
 /// Collects the acknowledgements of one checkpoint.
@@ -11,15 +13,22 @@ use crate::model::SubtaskId;
 pub(super) struct PendingCheckpoint<A> {
     pub(super) kind: CheckpointKind,
     pub(super) triggered_at: Duration,
+    /// Who is told what comes of it, if anybody asked.
+    pub(super) request: Option<RequestId>,
     acknowledged: BTreeMap<SubtaskId, A>,
     /// Its acknowledgements have been handed to the writer of its manifest: it can neither expire nor be aborted now.
     is_writing: bool,
 }
 
 impl<A> PendingCheckpoint<A> {
-    pub(super) fn new(kind: CheckpointKind, triggered_at: Duration) -> Self {
+    pub(super) fn new(
+        kind: CheckpointKind,
+        request: Option<RequestId>,
+        triggered_at: Duration,
+    ) -> Self {
         Self {
             kind,
+            request,
             triggered_at,
             acknowledged: BTreeMap::new(),
             is_writing: false,
@@ -33,6 +42,26 @@ impl<A> PendingCheckpoint<A> {
             self.acknowledged.insert(subtask.clone(), state);
         }
         is_first
+    }
+
+    pub(super) fn is_savepoint(&self) -> bool {
+        self.kind == CheckpointKind::Savepoint
+    }
+
+    /// Whether a failure for this reason counts against those that the job tolerates. Of a savepoint only what goes wrong
+    /// in a subtask says something about the job's health: the rest is a matter between the savepoint's folder and
+    /// whoever chose it.
+    pub(super) fn counts_failure(&self, reason: FailureReason) -> bool {
+        let of_savepoint = matches!(
+            reason,
+            FailureReason::AsyncException | FailureReason::Declined
+        );
+        !self.is_savepoint() || of_savepoint
+    }
+
+    /// Whether `subtask` has acknowledged it.
+    pub(super) fn has_acknowledged(&self, subtask: &SubtaskId) -> bool {
+        self.is_writing || self.acknowledged.contains_key(subtask)
     }
 
     /// Whether `subtasks` subtasks have acknowledged it.

@@ -13,8 +13,12 @@ pub struct CheckpointSettings {
     /// The least time from the completion of a checkpoint to the next periodic trigger. If it is not zero, there is
     /// one checkpoint at a time, whatever `max_concurrent` says.
     pub min_pause: Duration,
-    /// How many checkpoints may be pending at a time, counting those whose manifest is being written; at least 1.
+    /// How many checkpoints may be pending at a time, counting those whose manifest is being written; at least 1. A
+    /// savepoint may be pending beside them.
     pub max_concurrent: usize,
+    /// Whether barriers can overtake data. A savepoint's never does, and the two kinds must not meet on a link: it
+    /// waits until no checkpoint is pending, and the next checkpoint waits for it.
+    pub unaligned: bool,
     /// How many checkpoints may fail one after the other before the job fails.
     pub tolerable_failures: u32,
     /// How many checkpoints the history keeps.
@@ -28,6 +32,7 @@ impl Default for CheckpointSettings {
             timeout: Duration::from_secs(10 * 60),
             min_pause: Duration::ZERO,
             max_concurrent: 1,
+            unaligned: false,
             tolerable_failures: 0,
             history_max: 10,
         }

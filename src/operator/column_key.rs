@@ -182,7 +182,10 @@ fn encode_field(column: TypedColumn<'_>, row: usize, bytes: &mut Vec<u8>) {
 }
 
 /// Takes one field off the front of `key`: the bytes of its value, or nothing when it is null.
-fn take_field<'a>(key: &mut &'a [u8], column_type: ColumnType) -> Result<Option<&'a [u8]>> {
+pub(super) fn take_field<'a>(
+    key: &mut &'a [u8],
+    column_type: ColumnType,
+) -> Result<Option<&'a [u8]>> {
     match take_array(key)? {
         [NULL] => return Ok(None),
         [VALUE] => {}

@@ -2,11 +2,13 @@
 
 mod aggregate;
 mod column_key;
+mod column_value;
 mod columns;
 mod contract;
 mod filter;
 mod key_partitioner;
 mod project;
+mod row_format;
 #[cfg(test)]
 mod test_support;
 mod typed;
@@ -20,6 +22,7 @@ pub use contract::{
 pub use filter::{FilterConfig, FilterOp, FilterOperator};
 pub use key_partitioner::KeyPartitioner;
 pub use project::{ProjectColumn, ProjectConfig, ProjectOperator, RenamedColumn};
+pub use row_format::RowFormat;
 pub use typed::{
     FilterRows, FlatMapRows, KeyedProcess, KeyedReduce, MapBatch, MapRows, ProcessContext,
     ProcessFunction,

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot::error::TryRecvError;
 use tracing::{debug, warn};
 
-use crate::coordinator::{CheckpointKind, FailureReason};
+use crate::coordinator::{self, CheckpointKind};
 use crate::model::{CheckpointId, SharedClock, SubtaskId};
 use crate::snapshot::CheckpointStore;
 use crate::telemetry::statistics::{
@@ -59,9 +59,14 @@ impl CheckpointRecorder {
         subtasks: usize,
     ) {
         let now = self.clock.unix_millis();
-        self.status
-            .checkpoints()
-            .triggered(checkpoint, kind.to_string(), false, subtasks, now);
+        let is_savepoint = kind == CheckpointKind::Savepoint;
+        self.status.checkpoints().triggered(
+            checkpoint,
+            kind.to_string(),
+            is_savepoint,
+            subtasks,
+            now,
+        );
         count_in_job(Metric::CheckpointsTriggered, 1);
         self.report_in_progress();
     }
@@ -108,7 +113,7 @@ impl CheckpointRecorder {
             bytes: committed.bytes,
             full_bytes: committed.full_bytes,
             manifest_bytes: committed.manifest_bytes,
-            path: self.store.shown_folder(checkpoint),
+            path: committed.folder.display().to_string(),
         };
         let in_flight_bytes = {
             let mut statistics = self.status.checkpoints();
@@ -142,12 +147,11 @@ impl CheckpointRecorder {
     pub(super) fn failed(
         &mut self,
         checkpoint: CheckpointId,
-        reason: FailureReason,
-        message: Option<String>,
+        failure: &coordinator::CheckpointFailure,
     ) {
         let failure = CheckpointFailure {
-            reason: reason.to_string(),
-            message,
+            reason: failure.reason.to_string(),
+            message: failure.cause.clone(),
         };
         {
             let mut statistics = self.status.checkpoints();

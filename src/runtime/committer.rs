@@ -1,16 +1,20 @@
 //! The coordinator's hand in the store: begins checkpoints, writes manifests, cleans up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot::error::TryRecvError;
+use tracing::warn;
 
+use crate::coordinator::FailureReason;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, SharedClock, SubtaskId};
 use crate::snapshot::{
     CheckpointStore, FORMAT_VERSION, GraphOperator, Manifest, OperatorEntry, Removal, Retention,
-    STATE_ENCODING, SnapshotKind,
+    STATE_ENCODING, SnapshotKind, StartedFrom, WrittenSavepoint,
 };
 use crate::storage::ObjectName;
 
@@ -22,6 +26,7 @@ pub(super) struct JobIdentity {
     pub(super) job: String,
     pub(super) max_parallelism: u16,
     pub(super) graph: Vec<GraphOperator>,
+    pub(super) started_from: Option<StartedFrom>,
 }
 
 /// Writes checkpoints of one job. All that blocks runs in the background.
@@ -31,6 +36,8 @@ pub(super) struct Committer {
     pub(super) identity: JobIdentity,
     pub(super) executor: SharedExecutor,
     pub(super) clock: SharedClock,
+    /// Where savepoints go when the request does not say.
+    pub(super) savepoint_directory: Option<String>,
     /// Checkpoints whose folders are being made.
     begun: BTreeMap<CheckpointId, Begun<Result<()>>>,
     /// Manifests that are being written.
@@ -49,6 +56,34 @@ pub(super) struct Committed {
     pub(super) manifest_bytes: u64,
     /// The objects that it refers to.
     pub(super) objects: BTreeSet<ObjectName>,
+    /// Its folder: of a savepoint its own, of anything else that in the job's store.
+    pub(super) folder: PathBuf,
+    /// The savepoint, if one was to be written.
+    pub(super) savepoint: Option<WrittenSavepoint>,
+}
+
+/// Why a checkpoint could not be completed.
+pub(super) struct WriteFailure {
+    pub(super) reason: FailureReason,
+    pub(super) error: Error,
+}
+
+/// A checkpoint that all subtasks have acknowledged.
+pub(super) struct WriteOrder {
+    pub(super) checkpoint: CheckpointId,
+    /// Whether it is a savepoint alone, and no checkpoint of the job.
+    pub(super) is_savepoint: bool,
+    pub(super) acknowledged: Vec<(SubtaskId, Box<SubtaskAck>)>,
+    pub(super) triggered_unix_millis: i64,
+    /// The savepoint to write, if there is to be one.
+    pub(super) savepoint: Option<SavepointOrder>,
+}
+
+/// A savepoint to write.
+pub(super) struct SavepointOrder {
+    pub(super) directory: PathBuf,
+    /// How long that may take.
+    pub(super) time_left: Duration,
 }
 
 impl Committer {
@@ -58,6 +93,7 @@ impl Committer {
         identity: JobIdentity,
         executor: SharedExecutor,
         clock: SharedClock,
+        savepoint_directory: Option<String>,
     ) -> Self {
         Self {
             store,
@@ -65,6 +101,7 @@ impl Committer {
             identity,
             executor,
             clock,
+            savepoint_directory,
             begun: BTreeMap::new(),
             writing: Vec::new(),
             cleaning: None,
@@ -93,21 +130,38 @@ impl Committer {
             .acknowledged(checkpoint, subtask.clone(), objects);
     }
 
-    /// Writes the manifest, and then calls `done` on a background thread.
+    /// Makes sure that a directory for savepoints is there, and then calls `done` on a background thread.
+    pub(super) fn locate(
+        &self,
+        directory: PathBuf,
+        done: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
+        let store = self.store.clone();
+        drop(begin(&*self.executor, async move {
+            done(store.prepare_savepoints(&directory).await);
+        }));
+    }
+
+    /// Writes the manifest, the savepoint, or both, and then calls `done` on a background thread.
     pub(super) fn commit(
         &mut self,
-        checkpoint: CheckpointId,
-        acknowledged: Vec<(SubtaskId, Box<SubtaskAck>)>,
-        triggered_unix_millis: i64,
-        done: impl FnOnce(Result<Committed>) + Send + 'static,
+        order: WriteOrder,
+        done: impl FnOnce(Result<Committed, WriteFailure>) + Send + 'static,
     ) {
+        let WriteOrder {
+            checkpoint,
+            is_savepoint,
+            acknowledged,
+            triggered_unix_millis,
+            savepoint,
+        } = order;
         let manifest = self.manifest(checkpoint, acknowledged, triggered_unix_millis);
         let begun = self.begun.remove(&checkpoint);
         let store = self.store.clone();
         let is_under_way = |writing: &mut Begun<()>| writing.try_recv() == Err(TryRecvError::Empty);
         self.writing.retain_mut(is_under_way);
         self.writing.push(begin(&*self.executor, async move {
-            done(write(&store, &manifest, begun).await);
+            done(write(&store, &manifest, is_savepoint, savepoint, begun).await);
         }));
     }
 
@@ -117,18 +171,27 @@ impl Committer {
         self.retention.aborted(checkpoint);
     }
 
-    /// The checkpoint is complete: deletes, in the background, what nobody needs any more. Gives back the checkpoints
-    /// that are among it.
+    /// The savepoint is written: nothing in the job's own store belongs to it any more.
+    pub(super) fn savepoint_written(&mut self, checkpoint: CheckpointId) {
+        self.retention.aborted(checkpoint);
+    }
+
+    /// The checkpoint is complete: deletes, in the background, what nobody needs any more, and then calls `cleaned`.
+    /// Gives back what is being deleted; when that is nothing at all, `cleaned` is not called.
     pub(super) fn completed(
         &mut self,
         checkpoint: CheckpointId,
         objects: BTreeSet<ObjectName>,
-    ) -> Vec<CheckpointId> {
+        cleaned: impl FnOnce() + Send + 'static,
+    ) -> Removal {
         let removal = self.retention.completed(checkpoint, objects);
-        let discarded = removal.checkpoints.clone();
         if removal.is_empty() {
-            return discarded;
+            return removal;
         }
+        let started_from = self.identity.started_from.clone();
+        let superseded =
+            started_from.filter(|started| removal.checkpoints.contains(&started.taken_over_as));
+        let being_removed = removal.clone();
         let store = self.store.clone();
         let before = self.cleaning.take();
         self.cleaning = Some(begin(&*self.executor, async move {
@@ -137,9 +200,14 @@ impl Committer {
                 Some(before) => before.await.unwrap_or_default(),
                 None => Removal::default(),
             };
-            store.remove(left.followed_by(removal)).await
+            if let Some(started) = superseded {
+                store.dispose_claimed(&started).await;
+            }
+            let left = store.remove(left.followed_by(removal)).await;
+            cleaned();
+            left
         }));
-        discarded
+        being_removed
     }
 
     /// The manifests that are still being written, and the cleaning that is not done yet.
@@ -179,6 +247,7 @@ impl Committer {
             max_parallelism: self.identity.max_parallelism,
             finished,
             uploaded_bytes,
+            started_from: self.identity.started_from.clone(),
             graph: self.identity.graph.clone(),
             operators,
         }
@@ -188,18 +257,78 @@ impl Committer {
 async fn write(
     store: &CheckpointStore,
     manifest: &Manifest,
+    is_savepoint: bool,
+    savepoint: Option<SavepointOrder>,
     begun: Option<Begun<Result<()>>>,
-) -> Result<Committed> {
+) -> Result<Committed, WriteFailure> {
     if let Some(begun) = begun {
         begun
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Bug, "the store panicked")))?;
     }
+    if is_savepoint {
+        let Some(order) = savepoint else {
+            let message = "a savepoint has no place to go to";
+            return Err(Error::new(ErrorKind::Bug, message).into());
+        };
+        let written = write_savepoint(store, manifest, order).await?;
+        return Ok(Committed {
+            bytes: written.bytes,
+            full_bytes: written.bytes,
+            manifest_bytes: written.manifest_bytes,
+            objects: BTreeSet::new(),
+            folder: written.folder.clone(),
+            savepoint: Some(written),
+        });
+    }
+    // First the checkpoint, so that the job goes on from it whatever becomes of its copy.
     let manifest_bytes = store.commit(manifest).await?;
+    let savepoint = match savepoint {
+        Some(order) => Some(write_savepoint(store, manifest, order).await?),
+        None => None,
+    };
     Ok(Committed {
         bytes: manifest.uploaded_bytes + manifest_bytes,
         full_bytes: manifest.referred_bytes() + manifest_bytes,
         manifest_bytes,
         objects: manifest.objects(),
+        folder: store.folder(manifest.checkpoint),
+        savepoint,
     })
+}
+
+async fn write_savepoint(
+    store: &CheckpointStore,
+    manifest: &Manifest,
+    order: SavepointOrder,
+) -> Result<WrittenSavepoint, WriteFailure> {
+    let writing = store.write_savepoint(manifest, &order.directory);
+    let failure = match tokio::time::timeout(order.time_left, writing).await {
+        Ok(Ok(written)) => return Ok(written),
+        Ok(Err(error)) => error.into(),
+        Err(_) => WriteFailure {
+            reason: FailureReason::Expired,
+            error: Error::new(
+                ErrorKind::Environment,
+                format!(
+                    "the savepoint could not be written to {} in time",
+                    order.directory.display()
+                ),
+            ),
+        },
+    };
+    if let Err(error) = store.clear_savepoint(manifest.checkpoint).await {
+        let reason = error.full_message();
+        warn!(checkpoint = %manifest.checkpoint, reason, "what is left of a savepoint stays until the next start");
+    }
+    Err(failure)
+}
+
+impl From<Error> for WriteFailure {
+    fn from(error: Error) -> Self {
+        Self {
+            reason: FailureReason::FinalizeFailure,
+            error,
+        }
+    }
 }

@@ -5,23 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Message;
 use futures_util::future::BoxFuture;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::coordinator::{
-    CheckpointCommand, CheckpointCoordinator, CheckpointKind, CheckpointSettings, FailureReason,
-    JobCommand, JobFailure, JobLife, JobState,
+    CheckpointCommand, CheckpointCoordinator, CheckpointFailure, CheckpointKind,
+    CheckpointSettings, FailureReason, JobCommand, JobFailure, JobLife, JobState, RequestId,
 };
 use crate::error::{Error, ErrorKind};
 use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
-use crate::telemetry::{JobPhase, JobStatus, LastCheckpoint, Metric, count};
+use crate::telemetry::{JobPhase, JobStatus, Metric, count};
 
 use super::background::SubtaskAck;
 use super::checkpoint_recorder::CheckpointRecorder;
-use super::committer::{Committed, Committer};
-use super::message::{Control, ManifestReporter, ManifestWritten, Report, ReportBody};
+use super::committer::Committer;
+use super::message::{Control, Report, ReportBody, StoreReport, StoreReporter};
+use super::open_requests::OpenRequests;
 use super::task_sampler::TaskSampler;
+
+mod manifests;
+mod requests;
 
 type Command = CheckpointCommand<Box<SubtaskAck>>;
 
@@ -39,8 +42,11 @@ pub(crate) struct Coordinator {
     /// Every subtask of the job, and whether it is open.
     subtasks: BTreeMap<SubtaskId, bool>,
     ended: BTreeSet<SubtaskId>,
-    /// Is told when a manifest is durable, or could not be written.
-    written: ManifestReporter,
+    requests: OpenRequests,
+    /// What the request for a stop is called, and whether the input is to end first.
+    stop: Option<(RequestId, bool)>,
+    /// Is told what came of work in the store.
+    store_reporter: StoreReporter,
     effects: Vec<Effect>,
 }
 
@@ -65,18 +71,6 @@ pub(crate) struct JobEnd {
     pub(super) tasks: Vec<BoxFuture<'static, ()>>,
 }
 
-/// What somebody outside asks for.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) enum Request {
-    /// Take a checkpoint now.
-    Checkpoint,
-    /// Stop with a last checkpoint.
-    Stop,
-    /// End at once.
-    Cancel,
-}
-
 impl Coordinator {
     pub(super) fn new(
         settings: CheckpointSettings,
@@ -85,7 +79,7 @@ impl Coordinator {
         next_id: CheckpointId,
         clock: SharedClock,
         status: Arc<JobStatus>,
-        written: ManifestReporter,
+        store_reporter: StoreReporter,
     ) -> Self {
         Self {
             checkpoints: CheckpointCoordinator::new(settings),
@@ -98,7 +92,9 @@ impl Coordinator {
             next_id,
             subtasks: subtasks.map(|subtask| (subtask, false)).collect(),
             ended: BTreeSet::new(),
-            written,
+            requests: OpenRequests::default(),
+            stop: None,
+            store_reporter,
             effects: Vec::new(),
         }
     }
@@ -139,12 +135,14 @@ impl Coordinator {
                 self.acknowledged(checkpoint, &subtask, acknowledgement);
             }
             ReportBody::Declined(checkpoint, reason) => {
-                self.declined(checkpoint, &subtask, reason.into());
+                self.declined(checkpoint, &subtask, FailureReason::from(reason).into());
             }
             ReportBody::UploadFailed(checkpoint, error) => {
                 let reason = error.full_message();
                 warn!(%checkpoint, %subtask, reason, "state could not be stored");
-                self.declined(checkpoint, &subtask, FailureReason::AsyncException);
+                let cause = format!("subtask {subtask}: {reason}");
+                let failure = CheckpointFailure::new(FailureReason::AsyncException, cause);
+                self.declined(checkpoint, &subtask, failure);
             }
             ReportBody::Committed(checkpoint) => {
                 count(Metric::Commits, &subtask.operator, subtask.index, 1);
@@ -163,45 +161,17 @@ impl Coordinator {
         self.take_effects()
     }
 
-    /// A manifest is durable, or could not be written.
-    pub(super) fn manifest_written(&mut self, written: ManifestWritten) -> Vec<Effect> {
-        let checkpoint = written.checkpoint;
-        let commands = match written.result {
-            Ok(committed) => {
-                let duration = self.now().saturating_sub(written.triggered_at);
-                let bytes = committed.bytes;
-                self.completed(checkpoint, written.kind, duration, committed);
-                self.checkpoints
-                    .manifest_committed(checkpoint, bytes, self.now())
-            }
-            Err(error) => {
-                let reason = error.full_message();
-                warn!(%checkpoint, reason, "the manifest could not be written");
-                if error.kind() == ErrorKind::Conflict {
-                    // Somebody else writes checkpoints of this job: this process must not go on.
-                    self.failed(None, None, error);
-                }
-                self.checkpoints.manifest_failed(checkpoint, self.now())
-            }
-        };
-        self.carry_out(commands);
-        self.take_effects()
-    }
-
-    /// Somebody outside asks for something.
-    pub(super) fn requested(&mut self, request: Request) -> Vec<Effect> {
-        match request {
-            Request::Checkpoint => {
-                let commands = self.checkpoints.request(self.now());
+    /// Work in the store has something to say.
+    pub(super) fn stored(&mut self, report: StoreReport) -> Vec<Effect> {
+        match report {
+            StoreReport::Manifest(written) => self.manifest_written(written),
+            StoreReport::Cleaned => {
+                let commands = self.checkpoints.cleaning_ended(self.now());
                 self.carry_out(commands);
             }
-            Request::Stop => {
-                let commands = self.life.stop();
-                self.live(commands);
-            }
-            Request::Cancel => {
-                let commands = self.life.cancel();
-                self.live(commands);
+            StoreReport::Located(request, Ok(())) => self.admit(request),
+            StoreReport::Located(request, Err(error)) => {
+                request.refuse(error.context(FailureReason::IoException));
             }
         }
         self.take_effects()
@@ -247,6 +217,9 @@ impl Coordinator {
         subtask: &SubtaskId,
         acknowledgement: Box<SubtaskAck>,
     ) {
+        if self.checkpoints.history().has_failed(checkpoint) {
+            warn!(%checkpoint, %subtask, "late acknowledgement of a checkpoint that has failed");
+        }
         self.recorder
             .acknowledged(checkpoint, subtask, &acknowledgement);
         self.committer
@@ -257,10 +230,15 @@ impl Coordinator {
         self.carry_out(commands);
     }
 
-    fn declined(&mut self, checkpoint: CheckpointId, subtask: &SubtaskId, reason: FailureReason) {
+    fn declined(
+        &mut self,
+        checkpoint: CheckpointId,
+        subtask: &SubtaskId,
+        failure: CheckpointFailure,
+    ) {
         let commands = self
             .checkpoints
-            .declined(checkpoint, subtask, reason, self.now());
+            .declined(checkpoint, subtask, failure, self.now());
         self.carry_out(commands);
     }
 
@@ -309,17 +287,22 @@ impl Coordinator {
                 CheckpointCommand::NotifyComplete(checkpoint) => {
                     self.tell_all(Control::Complete(checkpoint));
                 }
-                CheckpointCommand::NotifyAborted { checkpoint, reason } => {
-                    self.aborted(checkpoint, reason);
+                CheckpointCommand::NotifyAborted {
+                    checkpoint,
+                    failure,
+                } => self.aborted(checkpoint, &failure),
+                CheckpointCommand::Drain => self.tell_all(Control::Drain),
+                CheckpointCommand::Answer { request, result } => {
+                    self.requests.answer(request, result);
                 }
                 // What it describes is still in its subtask's chain, and the retention knows of it.
                 CheckpointCommand::Discard(_) => {}
                 CheckpointCommand::WakeAt(at) => self.effects.push(Effect::WakeAt(at)),
-                CheckpointCommand::FailJob(reason) => {
+                CheckpointCommand::FailJob(failure) => {
                     let error = Error::new(
                         ErrorKind::Environment,
                         format!(
-                            "more checkpoints failed than tolerable_failures allows, the last one with {reason}"
+                            "more checkpoints failed than tolerable_failures allows, the last one with {failure}"
                         ),
                     );
                     self.failed(None, None, error);
@@ -336,73 +319,16 @@ impl Coordinator {
         }
     }
 
-    fn write_manifest(
-        &mut self,
-        checkpoint: CheckpointId,
-        kind: CheckpointKind,
-        acknowledged: Vec<(SubtaskId, Box<SubtaskAck>)>,
-        triggered_at: Duration,
-    ) {
-        let took = self.now().saturating_sub(triggered_at);
-        let triggered_unix_millis = self.clock.unix_millis() - took.as_millis() as i64;
-        let (records, bytes) = acknowledged
-            .iter()
-            .fold((0, 0), |(records, bytes), (_, ack)| {
-                (
-                    records + ack.state_size.records,
-                    bytes + ack.state_size.bytes,
-                )
-            });
-        self.status.set_state_size(records, bytes);
-        let written = Arc::clone(&self.written);
-        self.committer.commit(
-            checkpoint,
-            acknowledged,
-            triggered_unix_millis,
-            move |result| {
-                written(ManifestWritten {
-                    checkpoint,
-                    kind,
-                    triggered_at,
-                    result,
-                });
-            },
-        );
-    }
-
-    fn aborted(&mut self, checkpoint: CheckpointId, reason: FailureReason) {
-        if reason == FailureReason::CoordinatorShutdown {
-            debug!(%checkpoint, %reason, "checkpoint given up");
+    fn aborted(&mut self, checkpoint: CheckpointId, failure: &CheckpointFailure) {
+        if failure.reason == FailureReason::CoordinatorShutdown {
+            debug!(%checkpoint, %failure, "checkpoint given up");
         } else {
-            warn!(%checkpoint, %reason, "checkpoint failed");
+            warn!(%checkpoint, %failure, "checkpoint failed");
         }
         self.status.checkpoint_failed();
-        self.recorder.failed(checkpoint, reason, None);
+        self.recorder.failed(checkpoint, failure);
         self.committer.aborted(checkpoint);
         self.tell_all(Control::Abort(checkpoint));
-    }
-
-    fn completed(
-        &mut self,
-        checkpoint: CheckpointId,
-        kind: CheckpointKind,
-        duration: Duration,
-        committed: Committed,
-    ) {
-        let bytes = committed.bytes;
-        if kind.is_last() {
-            info!(%checkpoint, %kind, ?duration, bytes, "checkpoint completed");
-        } else {
-            debug!(%checkpoint, %kind, ?duration, bytes, "checkpoint completed");
-        }
-        self.status.checkpoint_completed(LastCheckpoint {
-            id: checkpoint,
-            duration,
-            bytes,
-        });
-        self.recorder.completed(checkpoint, duration, &committed);
-        let discarded = self.committer.completed(checkpoint, committed.objects);
-        self.recorder.discarded(&discarded);
     }
 
     /// Carries out what the job's life asks for.
@@ -411,7 +337,11 @@ impl Coordinator {
             match command {
                 JobCommand::TakeStopCheckpoint => {
                     self.status.set_phase(JobPhase::Stopping);
-                    let commands = self.checkpoints.stop_requested(self.now());
+                    let (request, drain) = match self.stop {
+                        Some((request, drain)) => (Some(request), drain),
+                        None => (None, false),
+                    };
+                    let commands = self.checkpoints.stop_requested(request, drain, self.now());
                     self.carry_out(commands);
                 }
                 JobCommand::ReportFailure => {

@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 
 use crate::model::{SharedClock, SubtaskId};
 
-use super::coordinator::{Coordinator, Effect, JobEnd, Request};
-use super::message::{Control, ManifestWritten, Opened, Report};
+use super::coordinator::{Coordinator, Effect, JobEnd};
+use super::message::{Control, Opened, Report, StoreReport};
+use super::request::Request;
 use super::task_sampler::SAMPLE_INTERVAL;
 
 /// The coordinator of one run of a job. It lives on the job's own thread.
@@ -106,11 +107,11 @@ impl Handler<Report> for CoordinatorActor {
     }
 }
 
-impl Handler<ManifestWritten> for CoordinatorActor {
+impl Handler<StoreReport> for CoordinatorActor {
     type Result = ();
 
-    fn handle(&mut self, written: ManifestWritten, context: &mut Self::Context) {
-        let effects = self.coordinator.manifest_written(written);
+    fn handle(&mut self, report: StoreReport, context: &mut Self::Context) {
+        let effects = self.coordinator.stored(report);
         self.carry_out(effects, context);
     }
 }

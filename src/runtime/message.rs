@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::model::{CheckpointId, OperatorId, SubtaskId};
 
 use super::background::SubtaskAck;
-use super::committer::Committed;
+use super::committer::{Committed, WriteFailure};
+use super::open_requests::OpenRequest;
 
 /// To a subtask: there is input on a link, or room in one.
 #[derive(Message)]
@@ -30,6 +31,8 @@ pub(crate) enum Control {
         /// Sources emit nothing after this barrier.
         stop: bool,
     },
+    /// The input of every source ends here.
+    Drain,
     /// The checkpoint is complete.
     Complete(CheckpointId),
     /// The checkpoint is given up.
@@ -76,15 +79,25 @@ pub(super) enum ReportBody {
     Ended,
 }
 
-/// What the store tells the coordinator: a manifest is durable, or could not be written.
+/// What work in the store tells the coordinator.
 #[derive(Message)]
 #[rtype(result = "()")]
+pub(super) enum StoreReport {
+    /// A manifest is durable, or could not be written.
+    Manifest(ManifestWritten),
+    /// A removal of superseded checkpoints has ended.
+    Cleaned,
+    /// The directory of the savepoint that is asked for is there, or cannot be used.
+    Located(OpenRequest, Result<()>),
+}
+
+/// A manifest is durable, or could not be written.
 pub(super) struct ManifestWritten {
     pub(super) checkpoint: CheckpointId,
     pub(super) kind: CheckpointKind,
     pub(super) triggered_at: Duration,
-    pub(super) result: Result<Committed>,
+    pub(super) result: Result<Committed, WriteFailure>,
 }
 
-/// Takes a [`ManifestWritten`] to the coordinator, wherever that lives.
-pub(super) type ManifestReporter = Arc<dyn Fn(ManifestWritten) + Send + Sync>;
+/// Takes a [`StoreReport`] to the coordinator, wherever that lives.
+pub(super) type StoreReporter = Arc<dyn Fn(StoreReport) + Send + Sync>;

@@ -30,8 +30,10 @@ mod figures;
 mod inputs;
 mod job;
 mod message;
+mod open_requests;
 mod output;
 mod panic;
+mod request;
 mod seed;
 mod setting;
 mod slot;
@@ -42,14 +44,15 @@ mod subtask_actor;
 mod subtask_driver;
 mod subtask_event;
 mod task_sampler;
+mod ticket;
 mod wake;
 mod wiring;
 
-#[cfg(any(test, feature = "testing"))]
-pub(crate) use coordinator::Request;
 pub(crate) use job::JobRun;
 pub use job::{JobControl, JobOutcome};
+pub use request::{CompletedCheckpoint, CompletedStop, SavepointRequest, StopRequest};
 #[cfg(test)]
 pub(crate) use stepped::Action;
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use stepped::{Deed, SteppedAttempt, Upcoming};
+pub(crate) use stepped::{Asked, Deed, SteppedAttempt, Upcoming};
+pub use ticket::Ticket;

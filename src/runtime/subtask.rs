@@ -212,6 +212,16 @@ impl Subtask {
         }
     }
 
+    /// The input of the job ends here: a source emits nothing more, and what follows is as if it had no more.
+    pub(super) fn drain(&mut self) {
+        if matches!(self.head, Head::Source { .. }) && self.phase == Phase::Running {
+            self.phase = Phase::Finishing;
+            // The watermark that they wait for is followed by the end.
+            let waiting = std::mem::take(&mut self.snapshots_after_watermark);
+            self.snapshots_after_finish.extend(waiting);
+        }
+    }
+
     /// The coordinator has given the checkpoint up.
     ///
     /// # Errors

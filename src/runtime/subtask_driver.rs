@@ -113,6 +113,12 @@ impl SubtaskDriver {
             Control::Trigger { checkpoint, stop } => {
                 self.guarded(|subtask| subtask.trigger(checkpoint, stop));
             }
+            Control::Drain => {
+                self.guarded(|subtask| {
+                    subtask.drain();
+                    Ok(())
+                });
+            }
             Control::Complete(checkpoint) => {
                 self.guarded(|subtask| subtask.complete(checkpoint));
             }

@@ -78,6 +78,16 @@ pub enum Damage {
         /// The checksum of what was read.
         found: Checksum,
     },
+    /// A section of an object is what was written, and is not what it should be.
+    #[error("{object} is malformed: in its section at {offset}, {reason}")]
+    MalformedPiece {
+        /// The object.
+        object: ObjectName,
+        /// The section's first byte.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
     /// The store refused to hand it out; it may be whole.
     #[error("it cannot be read: {reason}")]
     Unreadable {

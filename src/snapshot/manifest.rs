@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::take_over::StartedFrom;
 use crate::model::{CheckpointId, KeyGroupRange, OperatorId};
 use crate::state::{LocalBarrier, OperatorStateDescriptor, StateDescriptor};
 use crate::storage::{Checksum, ObjectName, StoredSection};
@@ -40,6 +41,9 @@ pub struct Manifest {
     pub finished: bool,
     /// How many bytes of state this checkpoint added to the store.
     pub uploaded_bytes: u64,
+    /// What the job was started from, if that was a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_from: Option<StartedFrom>,
     /// The job's operators, in the order of the plan.
     pub graph: Vec<GraphOperator>,
     /// What each operator put into the checkpoint.
@@ -161,6 +165,14 @@ impl Manifest {
             .flat_map(SubtaskEntry::pieces)
     }
 
+    /// The same pieces, to be changed.
+    pub(super) fn pieces_mut(&mut self) -> impl Iterator<Item = &mut Piece> {
+        self.operators
+            .values_mut()
+            .flat_map(|operator| &mut operator.subtasks)
+            .flat_map(SubtaskEntry::pieces_mut)
+    }
+
     /// All objects that the checkpoint refers to and that others can share; the rest lies in its own folder.
     pub fn objects(&self) -> BTreeSet<ObjectName> {
         self.pieces()
@@ -189,9 +201,29 @@ impl SubtaskEntry {
             .flat_map(|part| part.base.iter().chain(&part.deltas));
         keyed.chain(self.operator_state.iter().map(|state| &state.piece))
     }
+
+    /// The same pieces, to be changed.
+    fn pieces_mut(&mut self) -> impl Iterator<Item = &mut Piece> {
+        let keyed = self
+            .keyed
+            .iter_mut()
+            .flat_map(|state| &mut state.parts)
+            .flat_map(|part| part.base.iter_mut().chain(&mut part.deltas));
+        let operator_state = self.operator_state.iter_mut();
+        keyed.chain(operator_state.map(|state| &mut state.piece))
+    }
 }
 
 impl Piece {
+    /// The section, as the store describes it.
+    pub(super) fn section(&self) -> StoredSection {
+        StoredSection {
+            offset: self.offset,
+            length: self.length,
+            checksum: self.checksum,
+        }
+    }
+
     /// A section of `object`, as the store has described it.
     pub(super) fn of_section(object: &ObjectName, section: StoredSection) -> Self {
         let StoredSection {

@@ -32,6 +32,7 @@
 //! <root>/<job>/chk-<id>/manifest.json
 //! <root>/<job>/chk-<id>/<operator>-<subtask>.state
 //! <root>/<job>/chk-<id>/manifest.json.pending     what a crash in a commit leaves; it means nothing
+//! <root>/<job>/chk-<id>/savepoint.json            where a savepoint with this id is being written
 //! <root>/<job>/shared/<checkpoint>-<operator>-<subtask>-<nonce>-<n>.delta
 //! <root>/<job>/shared/<checkpoint>-<operator>-<subtask>-<nonce>-<n>.base
 //! ```
@@ -44,6 +45,10 @@
 //! [`crate::state`] and [`crate::state::operator_state`]. A name is never used twice; `<operator>` is the id of the first
 //! operator of the subtask's chain, and when a file name cannot hold it, what it can hold and the checksum of the whole
 //! id.
+//!
+//! **A savepoint** is a folder of its own, with a manifest of the kind `savepoint` and all objects that it refers to beside
+//! it: `<directory>/savepoint-<job>-<id>/`. Objects keep their file names and hold only the sections that are needed, and
+//! the manifest names them relative to the folder, so it can be moved, and copied to another machine.
 //!
 //! **The manifest** is JSON, encoded in UTF-8:
 //!
@@ -67,6 +72,7 @@
 //! | `max_parallelism` | the number of key groups; a restore must use the same |
 //! | `finished` | whether all operators had worked off all input |
 //! | `uploaded_bytes` | the bytes of state that this checkpoint added to the store |
+//! | `started_from` | of a job that was started from a snapshot: which; left out otherwise |
 //! | `graph` | the operators: `id`, `type`, `inputs`, `parallelism` |
 //! | `operators` | for each operator id `subtasks`: `index`, `finished`, `items`, `operator_state`, `keyed` |
 //! | `operator_state` | for each state `name`, `descriptor`, `piece`; left out when there is none |
@@ -79,6 +85,7 @@
 //! same key. Of a part only the records count whose key group is in its `key_groups`.
 
 mod chain;
+mod copy;
 #[cfg(test)]
 mod crash_tests;
 mod damage;
@@ -87,13 +94,18 @@ mod history_file;
 mod manifest;
 mod manifest_file;
 mod objects;
+pub mod offline;
+mod operator_mismatch;
 mod recovery;
 mod restore_plan;
 mod retention;
+mod savepoint;
+mod savepoint_directory;
 mod snapshot_at;
 mod store;
 mod summary;
 mod sweep;
+mod take_over;
 #[cfg(test)]
 mod test_support;
 mod writer;
@@ -105,11 +117,15 @@ pub use manifest::{
     FORMAT_VERSION, GraphOperator, KeyedEntry, Manifest, OperatorEntry, OperatorStateEntry, Part,
     Piece, STATE_ENCODING, SnapshotKind, SubtaskEntry, collect_operators,
 };
+pub use operator_mismatch::OperatorMismatch;
 pub use recovery::{DamagedCheckpoint, LoadedCheckpoint, Recovery};
 pub use restore_plan::RestorePlan;
 pub use retention::{FoundCheckpoint, Removal, Retention};
+pub use savepoint::WrittenSavepoint;
+pub use savepoint_directory::{ListedSavepoint, list_savepoints};
 pub use snapshot_at::SnapshotAt;
 pub use store::CheckpointStore;
 pub use summary::{CheckpointSummary, ListedCheckpoint};
 pub use sweep::Sweep;
+pub use take_over::{ClaimMode, StartFrom, StartedFrom};
 pub use writer::{SealedOperator, SnapshotWriter, SubtaskSnapshot};

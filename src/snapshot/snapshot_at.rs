@@ -1,6 +1,6 @@
 //! A snapshot that somebody names by its path: a checkpoint or a savepoint.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::damage::Damage;
 use super::manifest::{Manifest, SnapshotKind};
@@ -13,7 +13,7 @@ use crate::storage::{BlobStore, SnapshotLocation, SnapshotPaths};
 /// A snapshot that was opened by its path. Its manifest is read and sound; of its objects nothing is known yet.
 #[derive(Clone, Debug)]
 pub struct SnapshotAt {
-    folder: PathBuf,
+    location: SnapshotLocation,
     pub(super) objects: SnapshotObjects,
     manifest: Manifest,
     manifest_bytes: u64,
@@ -28,13 +28,13 @@ impl SnapshotAt {
     /// [`ErrorKind::Corrupt`] when its manifest is damaged; [`ErrorKind::Environment`] when it cannot be read.
     pub async fn open(text: &str, working_directory: &Path) -> Result<Self> {
         let location = SnapshotLocation::find(text, working_directory)?;
-        let folder = location.folder().to_path_buf();
         let own = SnapshotObjects {
             blobs: BlobStore::open(&location.store())?,
             paths: SnapshotPaths::self_contained(""),
         };
         let read = own.read_manifest().await;
-        let (manifest, manifest_bytes) = read.map_err(|damage| cannot_use(&folder, &damage))?;
+        let (manifest, manifest_bytes) =
+            read.map_err(|damage| cannot_use(location.folder(), &damage))?;
         let objects = match manifest.kind {
             SnapshotKind::Savepoint => own,
             SnapshotKind::Checkpoint => SnapshotObjects {
@@ -49,10 +49,11 @@ impl SnapshotAt {
                 "it is the one of checkpoint {}; a checkpoint cannot be moved, take a savepoint to have one that can",
                 manifest.checkpoint
             );
-            return Err(cannot_use(&folder, &Damage::InvalidManifest { reason }));
+            let damage = Damage::InvalidManifest { reason };
+            return Err(cannot_use(location.folder(), &damage));
         }
         Ok(Self {
-            folder,
+            location,
             objects,
             manifest,
             manifest_bytes,
@@ -66,7 +67,11 @@ impl SnapshotAt {
 
     /// The snapshot's folder.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.location.folder()
+    }
+
+    pub(super) fn location(&self) -> &SnapshotLocation {
+        &self.location
     }
 
     /// The snapshot in a few figures; looks whether the objects are there and long enough, but not at their bytes.
@@ -85,7 +90,7 @@ impl SnapshotAt {
     /// read.
     pub async fn load(&self) -> Result<LoadedCheckpoint> {
         let loaded = self.objects.load(&self.manifest, |_| true).await;
-        let objects = loaded.map_err(|damage| cannot_use(&self.folder, &damage))?;
+        let objects = loaded.map_err(|damage| cannot_use(self.folder(), &damage))?;
         Ok(LoadedCheckpoint::new(&self.manifest, objects, None))
     }
 }

@@ -1,5 +1,7 @@
 //! The checkpoints of one job in the store: begin, commit, list, remove.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use tracing::warn;
 
@@ -212,15 +214,16 @@ impl CheckpointStore {
         match self.try_remove_folder(checkpoint).await {
             Ok(()) => true,
             Err(error) => {
-                let reason = Error::from(error).full_message();
+                let reason = error.full_message();
                 warn!(%checkpoint, reason, "the folder of a checkpoint could not be deleted");
                 false
             }
         }
     }
 
-    async fn try_remove_folder(&self, checkpoint: CheckpointId) -> Result<(), StorageError> {
+    async fn try_remove_folder(&self, checkpoint: CheckpointId) -> Result<()> {
         let folder = self.paths.checkpoint_folder(checkpoint);
+        self.clear_savepoint(checkpoint).await?;
         let objects = self.blobs.list(&folder).await?;
         if !objects.is_empty() {
             // The order counts: no power cut may bring the manifest back and not what it refers to.
@@ -230,7 +233,7 @@ impl CheckpointStore {
             let path = self.paths.file(&folder, &object.name);
             self.blobs.delete(&path).await?;
         }
-        self.blobs.delete_folder(&folder).await
+        Ok(self.blobs.delete_folder(&folder).await?)
     }
 
     /// The ids of all checkpoints that have a folder, in order.
@@ -280,10 +283,40 @@ impl CheckpointStore {
         }
     }
 
+    /// The newest manifest that can be read, if there is any.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`] when the job's folder cannot be read.
+    pub async fn newest_manifest(&self) -> Result<Option<Manifest>> {
+        for checkpoint in self.checkpoint_ids().await?.into_iter().rev() {
+            if let Ok((manifest, _)) = self.read_manifest(checkpoint).await {
+                return Ok(Some(manifest));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a checkpoint has a manifest, sound or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`] when the store cannot be read.
+    pub async fn has_manifest(&self, checkpoint: CheckpointId) -> Result<bool> {
+        match self.blobs.length(&self.paths.manifest(checkpoint)).await {
+            Ok(_) => Ok(true),
+            Err(StorageError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The folder of a checkpoint as the user would look for it.
-    pub fn shown_folder(&self, checkpoint: CheckpointId) -> String {
+    pub fn folder(&self, checkpoint: CheckpointId) -> PathBuf {
         let folder = self.paths.checkpoint_folder(checkpoint);
-        self.blobs.full_path(&folder).display().to_string()
+        self.blobs.full_path(&folder)
+    }
+
+    /// The same as text.
+    pub fn shown_folder(&self, checkpoint: CheckpointId) -> String {
+        self.folder(checkpoint).display().to_string()
     }
 }
 

@@ -44,7 +44,9 @@ impl CheckpointStore {
         let mut needed = BTreeSet::new();
         let mut without_manifest = Vec::new();
         let mut all_readable = true;
-        for checkpoint in self.checkpoint_ids().await? {
+        let checkpoints = self.checkpoint_ids().await?;
+        self.clear_savepoints(&checkpoints).await;
+        for checkpoint in checkpoints {
             match self.read_manifest(checkpoint).await {
                 Ok((manifest, _)) => needed.extend(manifest.objects()),
                 Err(Damage::Incomplete) => {

@@ -225,6 +225,7 @@ pub(super) fn sample_manifest() -> Manifest {
         max_parallelism: MAX_PARALLELISM,
         finished: false,
         uploaded_bytes: 128,
+        started_from: None,
         graph: vec![
             operator("source", "file", &[]),
             operator("sum", "aggregate", &["source"]),

@@ -22,6 +22,21 @@ pub enum StateKind {
     Index,
 }
 
+impl StateKind {
+    /// The kind as a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Entry => "entry",
+            Self::Map => "map",
+            Self::List => "list",
+            Self::Reducing => "reducing",
+            Self::Aggregating => "aggregating",
+            Self::Index => "index",
+        }
+    }
+}
+
 /// The kind, the version and the schemas of a named state, as they stand in the manifest.
 ///
 /// A restore compares it with what the operator registers. Schemas are texts as [`super::SchemaText`] writes them, with

@@ -212,6 +212,7 @@ mod pools;
 mod records;
 mod reducing_state;
 mod registration;
+pub mod rows;
 mod scan;
 mod schema;
 mod sealed;

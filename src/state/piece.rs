@@ -66,7 +66,11 @@ impl Footer {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+    /// Reads a footer, which `bytes` are.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        if bytes.len() != FOOTER_BYTES {
+            return Err(corrupt("it is shorter than its footer"));
+        }
         if bytes.get(36..40) != Some(&MAGIC) {
             return Err(corrupt("it does not end with the mark of a state piece"));
         }
@@ -93,6 +97,17 @@ impl Footer {
             key_bytes: read_u32(bytes, 24)?,
             value_bytes: read_u32(bytes, 28)?,
         })
+    }
+
+    /// Checks that it is the footer of such a piece.
+    pub(super) fn expect(&self, kind: PieceKind, format: RecordFormat) -> Result<()> {
+        if self.kind == kind && self.format == format {
+            return Ok(());
+        }
+        Err(corrupt(format!(
+            "a {kind:?} of {format:?} records was expected, and it is a {:?} of {:?} ones",
+            self.kind, self.format
+        )))
     }
 }
 
@@ -134,14 +149,7 @@ impl<'a> FixedPiece<'a> {
     /// Checks a piece's footer and lengths.
     pub(super) fn parse(bytes: &'a [u8], kind: PieceKind, shape: FixedShape) -> Result<Self> {
         let (records, footer) = split(bytes, kind, RecordFormat::Fixed)?;
-        if (footer.key_bytes as usize, footer.value_bytes as usize)
-            != (shape.key_bytes, shape.value_bytes)
-        {
-            return Err(corrupt(format!(
-                "its keys and values have {} and {} bytes, and {} and {} are expected",
-                footer.key_bytes, footer.value_bytes, shape.key_bytes, shape.value_bytes
-            )));
-        }
+        Self::check_shape(&footer, shape)?;
         let length = Some(records.len() as u64);
         if footer.records.checked_mul(shape.stride() as u64) != length
             || Some(footer.records_bytes) != length
@@ -156,6 +164,19 @@ impl<'a> FixedPiece<'a> {
             shape,
             deletions: footer.deletions as usize,
         })
+    }
+
+    /// Checks that keys and values have the sizes that are expected.
+    pub(super) fn check_shape(footer: &Footer, shape: FixedShape) -> Result<()> {
+        if (footer.key_bytes as usize, footer.value_bytes as usize)
+            == (shape.key_bytes, shape.value_bytes)
+        {
+            return Ok(());
+        }
+        Err(corrupt(format!(
+            "its keys and values have {} and {} bytes, and {} and {} are expected",
+            footer.key_bytes, footer.value_bytes, shape.key_bytes, shape.value_bytes
+        )))
     }
 
     /// How many records there are.
@@ -224,6 +245,16 @@ pub(super) struct VariableRecord<'a> {
     pub(super) bytes: usize,
 }
 
+/// How many bytes the variable record takes that begins with these lengths.
+pub(super) fn read_variable_record_bytes(lengths: &[u8]) -> Result<usize> {
+    let key_length = read_u32(lengths, 0)? as usize;
+    let value_length = match read_u32(lengths, 4)? {
+        DELETED => 0,
+        value_length => value_length as usize,
+    };
+    Ok(variable_record_bytes(key_length, value_length))
+}
+
 /// The variable record at the start of `bytes`.
 pub(super) fn read_variable_record(bytes: &[u8]) -> Result<VariableRecord<'_>> {
     let beyond = || corrupt("a record reaches beyond its end");
@@ -286,12 +317,7 @@ fn split(bytes: &[u8], kind: PieceKind, format: RecordFormat) -> Result<(&[u8], 
         .split_last_chunk::<FOOTER_BYTES>()
         .ok_or_else(|| corrupt("it is shorter than its footer"))?;
     let footer = Footer::from_bytes(footer)?;
-    if footer.kind != kind || footer.format != format {
-        return Err(corrupt(format!(
-            "a {kind:?} of {format:?} records was expected, and it is a {:?} of {:?} ones",
-            footer.kind, footer.format
-        )));
-    }
+    footer.expect(kind, format)?;
     Ok((body, footer))
 }
 

@@ -6,22 +6,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use opendal::Operator;
 use opendal::layers::{RetryEvent, RetryLayer, TimeoutLayer};
 use opendal::services::Fs;
-use opendal::{Operator, options};
 use tracing::warn;
 
-use super::checksum::{Checksum, ChecksumBuilder};
+use super::checksum::Checksum;
 use super::error::StorageError;
 use super::folder::{self, Folders, LocalFolders};
 use super::location::StoreLocation;
 use super::paths::BlobPath;
 use crate::error::Result;
 
+mod copy;
+mod reach;
+mod section_writer;
+
 /// How long one step of reading or writing may take. Syncing a base of gigabytes to a slow disk is one step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(300);
-/// How many bytes are handed to the store in one step, at most one chunk more.
-const STEP_BYTES: u64 = 8 << 20;
 
 /// A section of a stored object: where it lies, and what proves that it is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,18 +140,26 @@ impl BlobStore {
         let mut attempt = 0;
         loop {
             let written = self.write_new(path, sections).await;
-            let Err(error @ StorageError::Failed { source, .. }) = &written else {
-                return written;
-            };
-            // The next attempt needs a new file, and after the last one nothing may stay.
-            let is_gone = self.discard(path).await;
-            if !is_gone || !error.may_pass() || attempt == self.retries.max {
-                return written;
+            match &written {
+                Err(error) if self.tries_again(path, error, attempt).await => attempt += 1,
+                _ => return written,
             }
-            warn!(%path, attempt, reason = %source, "the store failed and will be tried again");
-            tokio::time::sleep(self.retries.pause * (1 << attempt)).await;
-            attempt += 1;
         }
+    }
+
+    /// After an error in creating a file: takes away what is there of it, and waits, if it is worth while to try again.
+    async fn tries_again(&self, path: &BlobPath, error: &StorageError, attempt: usize) -> bool {
+        let StorageError::Failed { source, .. } = error else {
+            return false;
+        };
+        // The next attempt needs a new file, and after the last one nothing may stay.
+        let is_gone = self.discard(path).await;
+        if !is_gone || !error.may_pass() || attempt == self.retries.max {
+            return false;
+        }
+        warn!(%path, attempt, reason = %source, "the store failed and will be tried again");
+        tokio::time::sleep(self.retries.pause * (1 << attempt)).await;
+        true
     }
 
     /// Creates a file that is there whole or not at all, whatever happens, unless there is one already. Its name is
@@ -269,13 +279,16 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Failed`].
     pub async fn list(&self, folder: &BlobPath) -> Result<Vec<FolderEntry>, StorageError> {
-        let own = format!("{folder}/");
+        let own = match folder.as_str() {
+            "" => String::new(),
+            folder => format!("{folder}/"),
+        };
         let listed = self.operator.list(&own).await;
         let listed = listed.map_err(|error| self.error("list", folder, error))?;
         let mut entries: Vec<FolderEntry> = listed
             .iter()
             .filter_map(|entry| entry.path().strip_prefix(&own))
-            .filter(|name| !name.is_empty())
+            .filter(|name| !name.trim_end_matches('/').is_empty())
             .map(|name| FolderEntry {
                 name: name.trim_end_matches('/').to_owned(),
                 is_folder: name.ends_with('/'),
@@ -301,6 +314,16 @@ impl BlobStore {
             parent = &path[..end];
         }
         Ok(())
+    }
+
+    /// Makes a folder in one that is there, unless it is there itself; whether it was made. A power cut can take it away
+    /// until the folder above is synced.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`].
+    pub async fn create_new_folder(&self, folder: &BlobPath) -> Result<bool, StorageError> {
+        let made = self.folders.make(folder.as_str()).await;
+        made.map_err(|error| self.failed("make the folder", folder, error))
     }
 
     /// Makes sure that a power cut takes away neither a folder nor those above it, whoever made them.
@@ -335,44 +358,14 @@ impl BlobStore {
         path: &BlobPath,
         sections: &[Vec<Bytes>],
     ) -> Result<Vec<StoredSection>, StorageError> {
-        let failed = |error| self.error("write", path, error);
-        let exclusive = options::WriteOptions {
-            if_not_exists: true,
-            ..Default::default()
-        };
-        let writer = self.writing.writer_options(path.as_str(), exclusive).await;
-        let mut writer = writer.map_err(failed)?;
-        let mut stored = Vec::with_capacity(sections.len());
-        let mut offset = 0;
-        let mut step: Vec<Bytes> = Vec::new();
-        let mut step_bytes = 0;
+        let mut writer = self.section_writer(path).await?;
         for section in sections {
-            let mut checksum = ChecksumBuilder::default();
             for chunk in section {
-                checksum.update(chunk);
-                step.push(chunk.clone());
-                step_bytes += chunk.len() as u64;
-                if step_bytes >= STEP_BYTES {
-                    step_bytes = 0;
-                    let chunks = std::mem::take(&mut step);
-                    writer.write(chunks).await.map_err(failed)?;
-                }
+                writer.push(chunk.clone()).await?;
             }
-            stored.push(StoredSection {
-                offset,
-                length: checksum.length(),
-                checksum: checksum.finish(),
-            });
-            offset += checksum.length();
+            writer.end_section();
         }
-        writer.write(step).await.map_err(failed)?;
-        let metadata = writer.close().await.map_err(failed)?;
-        if metadata.content_length() == offset {
-            Ok(stored)
-        } else {
-            let message = format!("{} bytes arrived of {offset}", metadata.content_length());
-            Err(self.failed("write", path, io::Error::other(message)))
-        }
+        writer.close().await
     }
 
     async fn rename(&self, from: &BlobPath, to: &BlobPath) -> Result<(), StorageError> {

@@ -91,6 +91,35 @@ impl ObjectName {
         is_harmless(stem).then(|| Self(format!("{folder_name}/{file_name}").into()))
     }
 
+    /// The name that a copy of the object has in a savepoint.
+    pub fn in_savepoint(&self) -> Self {
+        Self(self.file_name().into())
+    }
+
+    /// The name that a copy of the object has in the job's own folder, as the `ordinal`-th copy for `checkpoint`.
+    /// `subtask` is one that needs it, and `nonce` a number that no other process of this job has drawn.
+    pub fn in_job(
+        &self,
+        checkpoint: CheckpointId,
+        subtask: &SubtaskId,
+        nonce: u64,
+        ordinal: usize,
+    ) -> Self {
+        let file_name = self.file_name();
+        let kind = [ObjectKind::Base, ObjectKind::Delta]
+            .into_iter()
+            .find(|kind| file_name.ends_with(kind.suffix()));
+        match kind {
+            Some(kind) => Self::new(checkpoint, subtask, nonce, ordinal, kind),
+            // Of these each checkpoint has its own, in its own folder.
+            None => Self(format!("{}/{file_name}", checkpoint_folder_name(checkpoint)).into()),
+        }
+    }
+
+    fn file_name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&*self.0, |(_, name)| name)
+    }
+
     /// The name of the object in the file `file_name` beside a savepoint's manifest, if an object can have that name.
     fn of_savepoint(file_name: &str) -> Option<Self> {
         let shared = Self::from_file_name(file_name).is_some();
@@ -205,6 +234,30 @@ mod tests {
             let name = ObjectName::try_from(text.to_owned()).unwrap();
             assert!(!name.is_shared(), "{text}");
             assert_eq!(name.checkpoint(), checkpoint.map(CheckpointId), "{text}");
+        }
+    }
+
+    #[test]
+    fn copies_in_a_savepoint_and_in_another_job_have_names_that_can_be_read() {
+        let subtask = SubtaskId::new("by_carrier".into(), 3);
+        for (name, copy) in [
+            (
+                name_of("by_carrier"),
+                "shared/40-by_carrier-3-0000000000000001-5.delta",
+            ),
+            (
+                ObjectName::of_operator_state(CheckpointId(17), &subtask),
+                "chk-40/by_carrier-3.state",
+            ),
+        ] {
+            let in_savepoint = name.in_savepoint();
+            assert_eq!(
+                ObjectName::try_from(in_savepoint.to_string()),
+                Ok(in_savepoint.clone())
+            );
+            let in_job = in_savepoint.in_job(CheckpointId(40), &subtask, 1, 5);
+            assert_eq!(in_job.as_str(), copy);
+            assert_eq!(ObjectName::try_from(in_job.to_string()), Ok(in_job));
         }
     }
 

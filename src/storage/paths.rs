@@ -24,6 +24,14 @@ impl BlobPath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What lies under this name in the folder.
+    pub(crate) fn join(&self, name: &str) -> Self {
+        Self(match self.0.as_str() {
+            "" => name.to_owned(),
+            folder => format!("{folder}/{name}"),
+        })
+    }
 }
 
 impl fmt::Display for BlobPath {

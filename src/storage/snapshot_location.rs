@@ -21,10 +21,7 @@ impl SnapshotLocation {
     pub fn find(text: &str, working_directory: &Path) -> Result<Self> {
         let location = StoreLocation::parse(text, working_directory)?;
         let path = location.root();
-        let folder = match path.file_name() {
-            Some(name) if name == MANIFEST_FILE => path.parent().unwrap_or(path),
-            _ => path,
-        };
+        let folder = folder_of(path);
         if folder.join(MANIFEST_FILE).is_file() {
             let folder = folder.to_path_buf();
             return Ok(Self { folder });
@@ -33,6 +30,15 @@ impl SnapshotLocation {
             ErrorKind::Configuration,
             format!("there is no snapshot at {}: {}", path.display(), why(path)),
         ))
+    }
+
+    /// The folder of the snapshot at `text`, whether there is one or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when the text is no path.
+    pub fn folder_of(text: &str, working_directory: &Path) -> Result<PathBuf> {
+        let location = StoreLocation::parse(text, working_directory)?;
+        Ok(folder_of(location.root()).to_path_buf())
     }
 
     /// The folder, as a store of its own.
@@ -55,6 +61,14 @@ impl SnapshotLocation {
     pub fn folder_name(&self) -> String {
         let name = self.folder.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
+    }
+}
+
+/// The folder, if the path is that of a manifest.
+fn folder_of(path: &Path) -> &Path {
+    match path.file_name() {
+        Some(name) if name == MANIFEST_FILE => path.parent().unwrap_or(path),
+        _ => path,
     }
 }
 

@@ -4,6 +4,8 @@ use super::object_name::ObjectName;
 use super::paths::{BlobPath, MANIFEST_FILE, PENDING_MANIFEST_FILE, checkpoint_folder_name};
 use crate::model::CheckpointId;
 
+const SAVEPOINT_NOTE_FILE: &str = "savepoint.json";
+
 /// The paths of one snapshot, relative to the root of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotPaths {
@@ -53,6 +55,11 @@ impl SnapshotPaths {
         below(&self.folder, file_name)
     }
 
+    /// Where it is noted that a savepoint is being written with this checkpoint's id.
+    pub fn savepoint_note(&self) -> BlobPath {
+        below(&self.folder, SAVEPOINT_NOTE_FILE)
+    }
+
     /// An object.
     pub fn object(&self, name: &ObjectName) -> BlobPath {
         below(&self.objects, name.as_str())
@@ -60,10 +67,7 @@ impl SnapshotPaths {
 }
 
 fn below(folder: &str, name: &str) -> BlobPath {
-    BlobPath(match folder {
-        "" => name.to_owned(),
-        _ => format!("{folder}/{name}"),
-    })
+    BlobPath(folder.to_owned()).join(name)
 }
 
 #[cfg(test)]

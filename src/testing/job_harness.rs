@@ -15,7 +15,7 @@ use crate::engine::{EngineSettings, JobOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{self, JobGraph};
 use crate::model::{CheckpointId, Clock, ManualClock};
-use crate::runtime::{Deed, JobRun, Request, SteppedAttempt};
+use crate::runtime::{Asked, Deed, JobRun, SteppedAttempt};
 use crate::snapshot::CheckpointStore;
 use crate::storage::SimulatedDisk;
 
@@ -200,7 +200,7 @@ impl JobHarness {
     pub fn checkpoint(&mut self) -> Result<Option<CheckpointId>> {
         self.run_until_idle()?;
         let before = self.newest();
-        self.request(Request::Checkpoint)?;
+        self.request(Asked::Checkpoint)?;
         self.run_until_idle()?;
         let newest = self.newest();
         if newest > before {
@@ -222,7 +222,7 @@ impl JobHarness {
     /// What the job failed with.
     pub fn stop(&mut self) -> Result<()> {
         self.run_until_idle()?;
-        self.request(Request::Stop)?;
+        self.request(Asked::Stop)?;
         self.run_until_idle()
     }
 
@@ -325,12 +325,12 @@ impl JobHarness {
             .map(|(checkpoint, _)| *checkpoint)
     }
 
-    fn request(&mut self, request: Request) -> Result<()> {
+    fn request(&mut self, request: Asked) -> Result<()> {
         let Some(attempt) = &mut self.attempt else {
             let message = "the job is not running; start it first";
             return Err(Error::new(ErrorKind::Conflict, message));
         };
-        attempt.request(request);
+        attempt.ask(request);
         Ok(())
     }
 

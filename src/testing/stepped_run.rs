@@ -25,6 +25,9 @@ pub(super) fn stepped_run(
         store,
         retained_max: section.retain,
         fresh: settings.fresh,
+        start_from: None,
+        allow_non_restored_state: settings.allow_non_restored_state,
+        savepoint_directory: None,
         checkpoints: CheckpointSettings {
             interval: section.interval,
             timeout: section.timeout,

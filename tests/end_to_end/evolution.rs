@@ -5,7 +5,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use floodmark::connectors::{MemoryOutput, MemorySink};
-use floodmark::engine::{Engine, EngineSettings, JobHandle, JobOutcome};
+use floodmark::engine::{Engine, EngineSettings, JobHandle, JobOutcome, StopRequest};
 use floodmark::error::{Error, ErrorKind};
 use floodmark::graph::{JobGraph, KeyedStream, Stream, StreamBuilder};
 use floodmark::state::StateSpec;
@@ -116,7 +116,7 @@ impl Sums {
 }
 
 fn stop(handle: JobHandle) {
-    handle.stop();
+    handle.stop(StopRequest::default());
     let outcome = handle.wait();
     assert!(matches!(outcome, JobOutcome::Stopped), "{outcome:?}");
 }

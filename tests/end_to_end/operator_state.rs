@@ -69,7 +69,11 @@ fn state_that_is_not_registered_again_as_what_it_was_is_refused_by_name() {
     );
     check(
         Registers::AllUnderAnotherId,
-        &["holds state of operator \"census\"", "--fresh"],
+        &[
+            "holds state of operators",
+            "\"census\"",
+            "--allow-non-restored-state",
+        ],
     );
     let outcome = job.run(2, Registers::All);
     assert!(matches!(outcome, JobOutcome::Finished), "{outcome:?}");

@@ -130,7 +130,11 @@ fn an_operator_whose_state_is_in_the_checkpoint_cannot_be_taken_out() {
             job.replace("id = 'sums'", "id = 'totals'")
                 .replace("input = 'sums'", "input = 'totals'")
         },
-        &["checkpoint 1 holds state of operator \"sums\"", "--fresh"],
+        &[
+            "checkpoint 1 holds state of operators",
+            "\"sums\"",
+            "--allow-non-restored-state",
+        ],
     );
 }
 

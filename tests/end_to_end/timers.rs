@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use floodmark::config::{CheckpointSection, StateSection};
 use floodmark::connectors::{MemoryOutput, MemorySink};
-use floodmark::engine::{Engine, EngineSettings, JobOutcome};
+use floodmark::engine::{Engine, EngineSettings, JobOutcome, StopRequest};
 use floodmark::error::Result;
 use floodmark::graph::{JobGraph, StreamBuilder};
 use floodmark::model::{Batch, CheckpointId, EventTime};
@@ -307,7 +307,7 @@ fn a_job_with_a_timer_far_away_can_be_stopped() {
     while job.status().snapshot().records_in == 0 {
         std::thread::yield_now();
     }
-    job.stop();
+    job.stop(StopRequest::default());
     let outcome = job.wait();
     assert!(matches!(outcome, JobOutcome::Stopped), "{outcome:?}");
     assert!(output.is_empty());

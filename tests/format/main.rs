@@ -8,6 +8,7 @@
 
 mod folder;
 mod kinds;
+mod rows;
 mod states;
 
 use std::fs;
@@ -87,6 +88,7 @@ fn manifest(checkpoint: u64, snapshots: Vec<SubtaskSnapshot>) -> Manifest {
         max_parallelism: MAX_PARALLELISM,
         finished: false,
         uploaded_bytes: uploaded_bytes.sum(),
+        started_from: None,
         graph: Vec::new(),
         operators: collect_operators(
             snapshots

@@ -19,10 +19,10 @@ floodmark::state_schema! {
     /// A value with parts of all sorts.
     #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
     pub(crate) struct Reading {
-        sensor: (u16, char),
-        label: String,
-        values: Vec<Option<f64>>,
-        quality: Quality,
+        pub(crate) sensor: (u16, char),
+        pub(crate) label: String,
+        pub(crate) values: Vec<Option<f64>>,
+        pub(crate) quality: Quality,
     }
 
     /// How good a reading is.

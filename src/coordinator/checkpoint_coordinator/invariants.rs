@@ -10,12 +10,18 @@ impl<A> CheckpointCoordinator<A> {
     /// Names the invariant that is broken.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
         let is_writing = |pending: &PendingCheckpoint<A>| pending.is_writing();
-        let writing = self.pending.values().filter(|pending| is_writing(pending));
+        let checkpoints = || {
+            let pending = self.pending.iter();
+            pending.filter(|(_, pending)| !pending.is_savepoint())
+        };
+        let writing = checkpoints().filter(|(_, pending)| is_writing(pending));
         let last_completed = self.history.last_completed();
-        let oldest = self.pending.first_key_value();
+        let oldest = checkpoints().next();
         let newest = self.pending.last_key_value();
-        if self.pending.len() > self.settings.pending_max() {
+        if checkpoints().count() > self.settings.pending_max() {
             Err("more checkpoints are pending than may be")
+        } else if self.pending.len() - checkpoints().count() > 1 {
+            Err("two savepoints are pending")
         } else if writing.count() > 1 {
             Err("two manifests are being written")
         } else if newest.is_some_and(|(&id, _)| id >= self.next_id) {
@@ -25,7 +31,7 @@ impl<A> CheckpointCoordinator<A> {
             .is_some_and(|(completed, (&id, _))| id <= completed.checkpoint)
         {
             Err("a checkpoint is pending although a newer one has completed")
-        } else if matches!(self.phase, Phase::Committing { .. }) && !self.pending.is_empty() {
+        } else if matches!(self.phase, Phase::Committing { .. }) && checkpoints().count() > 0 {
             Err("a checkpoint is pending after the last one")
         } else if self.phase == Phase::Closed && !self.pending.values().all(is_writing) {
             Err("a checkpoint is waited for after the end")

@@ -23,6 +23,10 @@ struct World {
     completed: Vec<CheckpointId>,
     /// What became of every state that was handed in: where it went, in order. Duplicates are not in here.
     states: BTreeMap<u64, usize>,
+    /// What each request was answered with.
+    requests: Vec<Option<Result<CheckpointId, CheckpointFailure>>>,
+    /// How many removals are under way.
+    cleaning: usize,
     end: Option<CheckpointCommand<u64>>,
     /// Everything works from now on, so that the run comes to an end.
     is_calm: bool,
@@ -37,6 +41,7 @@ impl World {
             timeout: millis(random.u64(50..500)),
             min_pause: millis(if random.bool() { 0 } else { random.u64(1..200) }),
             max_concurrent: random.usize(1..4),
+            unaligned: random.bool(),
             tolerable_failures: random.choice([0, 3, u32::MAX]).unwrap_or_default(),
             history_max: random.usize(0..5),
         };
@@ -59,6 +64,8 @@ impl World {
             durable: BTreeSet::new(),
             completed: Vec::new(),
             states: BTreeMap::new(),
+            requests: Vec::new(),
+            cleaning: 0,
             end: None,
             is_calm: false,
             random,
@@ -91,6 +98,8 @@ impl World {
             "{:?} stays pending, {self}",
             self.open
         );
+        let open = self.requests.iter().position(Option::is_none);
+        assert_eq!(open, None, "a request stays open, {self}");
         for (state, times) in &self.states {
             assert_eq!(*times, 1, "state {state} was used {times} times, {self}");
         }
@@ -99,7 +108,12 @@ impl World {
     fn step(&mut self) {
         match self.random.u8(0..20) {
             0 if !self.is_calm => {
-                let commands = self.coordinator.request(self.now);
+                let kind = match self.random.bool() {
+                    true => RequestKind::Checkpoint,
+                    false => RequestKind::Savepoint,
+                };
+                let request = self.next_request();
+                let commands = self.coordinator.requested(request, kind, self.now);
                 self.carry_out(commands);
             }
             1 if !self.is_calm => {
@@ -107,7 +121,10 @@ impl World {
                 self.finish(subtask);
             }
             2 if self.random.u8(0..40) == 0 => {
-                let commands = self.coordinator.stop_requested(self.now);
+                let (request, drain) = (self.next_request(), self.random.bool());
+                let commands = self
+                    .coordinator
+                    .stop_requested(Some(request), drain, self.now);
                 self.carry_out(commands);
             }
             3 if self.random.u8(0..100) == 0 => {
@@ -115,12 +132,25 @@ impl World {
                 self.end.get_or_insert(CheckpointCommand::Stopped);
                 self.carry_out(commands);
             }
+            4 if self.cleaning > 0 => self.end_cleaning(),
             4 => self.acknowledge_nonsense(),
             5..=7 => self.manifest(),
             8..=10 => self.commit(),
             11..=13 => self.pass_time(),
             _ => self.deliver(),
         }
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        let request = RequestId(self.requests.len() as u64);
+        self.requests.push(None);
+        request
+    }
+
+    fn end_cleaning(&mut self) {
+        self.cleaning -= 1;
+        let commands = self.coordinator.cleaning_ended(self.now);
+        self.carry_out(commands);
     }
 
     fn random_subtask(&mut self) -> SubtaskId {
@@ -208,16 +238,25 @@ impl World {
     }
 
     fn manifest(&mut self) {
-        let Some(checkpoint) = self.manifests.pop() else {
+        if self.manifests.is_empty() {
             return;
-        };
+        }
+        let index = self.random.usize(0..self.manifests.len());
+        let checkpoint = self.manifests.swap_remove(index);
         let commands = if !self.is_calm && self.random.u8(0..8) == 0 {
-            self.coordinator.manifest_failed(checkpoint, self.now)
+            let reason = FailureReason::FinalizeFailure;
+            self.coordinator
+                .manifest_failed(checkpoint, reason, self.now)
         } else {
             self.durable.insert(checkpoint);
-            // With the job gone nobody is notified, so it is closed here.
-            if self.end.is_some() {
+            // With the job gone nobody is notified, so it is closed here; of a savepoint nobody ever is.
+            let is_savepoint = self.open.get(&checkpoint) == Some(&CheckpointKind::Savepoint);
+            if self.end.is_some() || is_savepoint {
                 self.open.remove(&checkpoint);
+            }
+            if self.random.bool() && !is_savepoint {
+                self.cleaning += 1;
+                self.coordinator.cleaning_begun();
             }
             self.coordinator.manifest_committed(checkpoint, 1, self.now)
         };
@@ -258,10 +297,28 @@ impl World {
                     assert!(!self.durable.contains(&checkpoint), "{self}");
                 }
                 CheckpointCommand::Discard(state) => self.used(state),
+                CheckpointCommand::Answer { request, result } => self.answered(request, result),
+                CheckpointCommand::Drain => {
+                    for subtask in self.subtasks.clone() {
+                        self.finished.insert(subtask.clone());
+                        let commands = self.coordinator.subtask_finished(&subtask, self.now);
+                        self.carry_out(commands);
+                    }
+                }
                 CheckpointCommand::WakeAt(time) => self.wakes_at = Some(time),
                 end => self.ended(end),
             }
         }
+    }
+
+    fn answered(&mut self, request: RequestId, result: Result<CheckpointId, CheckpointFailure>) {
+        if let Ok(checkpoint) = &result {
+            assert!(self.durable.contains(checkpoint), "{checkpoint}, {self}");
+            let is_answer_of_another = self.requests.iter().flatten().any(|other| *other == result);
+            assert!(!is_answer_of_another, "{checkpoint} answers twice, {self}");
+        }
+        let open = &mut self.requests[request.0 as usize];
+        assert_eq!(open.replace(result), None, "answered twice");
     }
 
     fn triggered(&mut self, checkpoint: CheckpointId, kind: CheckpointKind) {
@@ -275,14 +332,40 @@ impl World {
         self.triggered.push(checkpoint);
         self.open.insert(checkpoint, kind);
         let pending_max = self.coordinator.settings.pending_max();
-        assert!(self.open.len() <= pending_max, "{:?}, {self}", self.open);
+        let savepoints = self
+            .open
+            .values()
+            .filter(|kind| **kind == CheckpointKind::Savepoint);
+        let savepoints = savepoints.count();
+        assert!(savepoints <= 1, "{:?}, {self}", self.open);
+        let checkpoints = self.open.len() - savepoints;
+        assert!(checkpoints <= pending_max, "{:?}, {self}", self.open);
+        let meets_unaligned =
+            self.coordinator.settings.unaligned && kind == CheckpointKind::Savepoint;
+        assert!(
+            !meets_unaligned || checkpoints == 0,
+            "{:?}, {self}",
+            self.open
+        );
+        let may_be_behind = self.cleaning <= pending_max || kind.is_last();
+        assert!(
+            may_be_behind,
+            "{kind} while {} removals are under way, {self}",
+            self.cleaning
+        );
         let subtasks = self.subtasks.iter().cloned();
         self.messages
             .extend(subtasks.map(|subtask| (checkpoint, subtask)));
     }
 
     fn writes(&mut self, checkpoint: CheckpointId, acknowledged: Vec<(SubtaskId, u64)>) {
-        assert!(self.manifests.is_empty(), "two manifests at once, {self}");
+        let of_one_kind = |other: &CheckpointId| {
+            let kinds = [self.open.get(other), self.open.get(&checkpoint)];
+            let is_savepoint = kinds.map(|kind| kind == Some(&CheckpointKind::Savepoint));
+            is_savepoint[0] == is_savepoint[1]
+        };
+        let is_busy = self.manifests.iter().any(of_one_kind);
+        assert!(!is_busy, "two manifests at once, {self}");
         let from = acknowledged.iter().map(|(subtask, _)| subtask);
         assert!(from.eq(&self.subtasks), "{acknowledged:?}, {self}");
         for (_, state) in acknowledged {

@@ -1,8 +1,11 @@
 use super::*;
 use CheckpointCommand::{
-    Discard, FailJob, Finished, NotifyAborted, NotifyComplete, Stopped, Trigger, WakeAt,
+    Answer, Discard, FailJob, Finished, NotifyAborted, NotifyComplete, Stopped, Trigger, WakeAt,
     WriteManifest,
 };
+
+mod requests;
+mod savepoints;
 
 type Command = CheckpointCommand<&'static str>;
 
@@ -10,6 +13,11 @@ type Command = CheckpointCommand<&'static str>;
 struct Run {
     coordinator: CheckpointCoordinator<&'static str>,
     now: Duration,
+    requests: u64,
+    /// What requests were answered with.
+    answers: Vec<(u64, Result<u64, FailureReason>)>,
+    /// The causes of failures.
+    causes: Vec<String>,
 }
 
 fn subtask(index: usize) -> SubtaskId {
@@ -50,11 +58,15 @@ fn complete(id: u64) -> Command {
 fn aborted(id: u64, reason: FailureReason) -> Command {
     NotifyAborted {
         checkpoint: CheckpointId(id),
-        reason,
+        failure: reason.into(),
     }
 }
 
-use CheckpointKind::{Final, Periodic, Requested, Stop};
+fn fail_job(reason: FailureReason) -> Command {
+    FailJob(reason.into())
+}
+
+use CheckpointKind::{Final, Periodic, Requested, Savepoint, Stop};
 
 impl Run {
     /// Started at time zero; the first checkpoint will be 1.
@@ -65,37 +77,81 @@ impl Run {
         Self {
             coordinator,
             now: Duration::ZERO,
+            requests: 0,
+            answers: Vec::new(),
+            causes: Vec::new(),
         }
     }
 
-    /// Leaves out when to wake up: most rules have nothing to do with it.
-    fn seen(commands: Vec<Command>) -> Vec<Command> {
-        let mut commands = commands;
-        commands.retain(|command| !matches!(command, WakeAt(_)));
-        commands
+    /// Leaves out when to wake up, and keeps answers and causes apart: most rules have nothing to do with them.
+    fn seen(&mut self, commands: Vec<Command>) -> Vec<Command> {
+        let mut seen = Vec::new();
+        for mut command in commands {
+            match &mut command {
+                WakeAt(_) => continue,
+                Answer { request, result } => {
+                    let result = result.as_ref().map(|id| id.0);
+                    let result = result.map_err(|failure| failure.reason);
+                    self.answers.push((request.0, result));
+                    continue;
+                }
+                NotifyAborted { failure, .. } | FailJob(failure) => {
+                    self.causes.extend(failure.cause.take());
+                }
+                _ => {}
+            }
+            seen.push(command);
+        }
+        seen
+    }
+
+    fn answers(&mut self) -> Vec<(u64, Result<u64, FailureReason>)> {
+        std::mem::take(&mut self.answers)
     }
 
     fn at(&mut self, now: u64) -> Vec<Command> {
         self.now = millis(now);
-        Self::seen(self.coordinator.tick(self.now))
+        let commands = self.coordinator.tick(self.now);
+        self.seen(commands)
     }
 
+    /// Asks for a checkpoint; requests are numbered from 1.
     fn request(&mut self) -> Vec<Command> {
-        Self::seen(self.coordinator.request(self.now))
+        self.request_a(RequestKind::Checkpoint)
+    }
+
+    fn request_savepoint(&mut self) -> Vec<Command> {
+        self.request_a(RequestKind::Savepoint)
+    }
+
+    fn request_a(&mut self, kind: RequestKind) -> Vec<Command> {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        let commands = self.coordinator.requested(request, kind, self.now);
+        self.seen(commands)
+    }
+
+    fn stop_with(&mut self, drain: bool) -> Vec<Command> {
+        self.requests += 1;
+        let request = Some(RequestId(self.requests));
+        let commands = self.coordinator.stop_requested(request, drain, self.now);
+        self.seen(commands)
     }
 
     fn stop(&mut self) -> Vec<Command> {
-        Self::seen(self.coordinator.stop_requested(self.now))
+        let commands = self.coordinator.stop_requested(None, false, self.now);
+        self.seen(commands)
     }
 
     fn shut_down(&mut self) -> Vec<Command> {
-        Self::seen(self.coordinator.shut_down(self.now))
+        let commands = self.coordinator.shut_down(self.now);
+        self.seen(commands)
     }
 
     fn acknowledge(&mut self, id: u64, index: usize, state: &'static str) -> Vec<Command> {
         let (id, subtask) = (CheckpointId(id), subtask(index));
         let commands = self.coordinator.acknowledged(id, &subtask, state, self.now);
-        Self::seen(commands)
+        self.seen(commands)
     }
 
     /// Both subtasks acknowledge; returns what the second acknowledgement brings about.
@@ -106,25 +162,31 @@ impl Run {
 
     fn decline(&mut self, id: u64, reason: FailureReason) -> Vec<Command> {
         let id = CheckpointId(id);
-        Self::seen(self.coordinator.declined(id, &subtask(0), reason, self.now))
+        let commands = self.coordinator.declined(id, &subtask(0), reason, self.now);
+        self.seen(commands)
     }
 
     fn finish(&mut self, index: usize) -> Vec<Command> {
-        Self::seen(self.coordinator.subtask_finished(&subtask(index), self.now))
+        let commands = self.coordinator.subtask_finished(&subtask(index), self.now);
+        self.seen(commands)
     }
 
     fn manifest(&mut self, id: u64) -> Vec<Command> {
         let id = CheckpointId(id);
-        Self::seen(self.coordinator.manifest_committed(id, 10, self.now))
+        let commands = self.coordinator.manifest_committed(id, 10, self.now);
+        self.seen(commands)
     }
 
     fn manifest_fails(&mut self, id: u64) -> Vec<Command> {
-        Self::seen(self.coordinator.manifest_failed(CheckpointId(id), self.now))
+        let (id, reason) = (CheckpointId(id), FailureReason::FinalizeFailure);
+        let commands = self.coordinator.manifest_failed(id, reason, self.now);
+        self.seen(commands)
     }
 
     fn commit(&mut self, id: u64, index: usize) -> Vec<Command> {
         let (id, subtask) = (CheckpointId(id), subtask(index));
-        Self::seen(self.coordinator.committed(id, &subtask, self.now))
+        let commands = self.coordinator.committed(id, &subtask, self.now);
+        self.seen(commands)
     }
 
     fn write(&self, id: u64, kind: CheckpointKind, triggered_at: u64) -> Command {
@@ -174,10 +236,13 @@ fn the_next_tick_is_asked_for_once() {
     let commands = coordinator.started(vec![subtask(0)], CheckpointId(1), Duration::ZERO);
     assert_eq!(commands, [WakeAt(millis(100))]);
     assert_eq!(
-        coordinator.request(millis(50))[1..],
+        coordinator.requested(RequestId(1), RequestKind::Checkpoint, millis(50))[1..],
         [WakeAt(millis(1_050))]
     );
-    assert_eq!(coordinator.request(millis(60)), []);
+    assert_eq!(
+        coordinator.requested(RequestId(1), RequestKind::Checkpoint, millis(60)),
+        []
+    );
     let commands = coordinator.tick(millis(70));
     assert_eq!(commands, [WakeAt(millis(1_050))], "that tick was used up");
 }
@@ -192,7 +257,7 @@ fn the_next_tick_is_the_earlier_of_the_next_trigger_and_the_next_expiry() {
             ..settings()
         });
         let mut commands = coordinator.started(vec![subtask(0)], CheckpointId(1), Duration::ZERO);
-        commands.extend(coordinator.request(millis(50)));
+        commands.extend(coordinator.requested(RequestId(1), RequestKind::Checkpoint, millis(50)));
         let last = commands
             .into_iter()
             .rfind(|command| matches!(command, WakeAt(_)));
@@ -271,7 +336,7 @@ fn the_job_fails_when_more_checkpoints_fail_in_a_row_than_it_tolerates() {
             assert_eq!(run.decline(id, reason), [aborted(id, reason)]);
         }
         run.request();
-        let last = [aborted(fails_at, reason), FailJob(reason)];
+        let last = [aborted(fails_at, reason), fail_job(reason)];
         assert_eq!(run.decline(fails_at, reason), last, "{tolerable_failures}");
         assert_eq!(run.request(), [], "nothing is triggered any more");
     }
@@ -285,7 +350,10 @@ fn a_manifest_that_cannot_be_written_is_a_counted_failure() {
     run.request();
     run.acknowledge_both(1);
     let reason = FailureReason::FinalizeFailure;
-    assert_eq!(run.manifest_fails(1), [aborted(1, reason), FailJob(reason)]);
+    assert_eq!(
+        run.manifest_fails(1),
+        [aborted(1, reason), fail_job(reason)]
+    );
 }
 
 #[test]
@@ -342,17 +410,6 @@ fn manifests_are_written_one_at_a_time_in_the_order_of_ids() {
 }
 
 #[test]
-fn requests_that_wait_are_answered_by_one_checkpoint() {
-    let mut run = Run::new(without_interval());
-    assert_eq!(run.request(), [trigger(1, Requested)]);
-    assert_eq!(run.request(), []);
-    assert_eq!(run.request(), []);
-    let completed = [complete(1), trigger(2, Requested)];
-    assert_eq!(run.complete(1), completed);
-    assert_eq!(run.complete(2), [complete(2)]);
-}
-
-#[test]
 fn when_all_subtasks_have_finished_a_final_checkpoint_ends_the_job() {
     for settings in [settings(), without_interval()] {
         let mut run = Run::new(settings);
@@ -393,7 +450,7 @@ fn a_final_checkpoint_that_fails_is_taken_again_while_failures_are_tolerated() {
     );
     assert_eq!(
         run.decline(2, reason),
-        [aborted(2, reason), FailJob(reason)]
+        [aborted(2, reason), fail_job(reason)]
     );
 }
 
@@ -418,7 +475,7 @@ fn a_stop_checkpoint_that_fails_fails_the_job_whatever_is_tolerated() {
     });
     assert_eq!(run.stop(), [trigger(1, Stop)]);
     let reason = FailureReason::Expired;
-    assert_eq!(run.at(1_000), [aborted(1, reason), FailJob(reason)]);
+    assert_eq!(run.at(1_000), [aborted(1, reason), fail_job(reason)]);
 }
 
 #[test]
@@ -451,7 +508,8 @@ fn a_shut_down_aborts_what_is_pending_but_not_a_manifest_under_way() {
 #[test]
 fn what_is_requested_before_the_start_is_triggered_at_the_start() {
     let mut coordinator = CheckpointCoordinator::<&str>::new(without_interval());
-    assert_eq!(coordinator.request(Duration::ZERO), []);
+    let requested = coordinator.requested(RequestId(1), RequestKind::Checkpoint, Duration::ZERO);
+    assert_eq!(requested, []);
     assert_eq!(coordinator.tick(millis(1)), []);
     let commands = coordinator.started(vec![subtask(0)], CheckpointId(8), millis(2));
     assert_eq!(commands[0], trigger(8, Requested));

@@ -3,29 +3,56 @@
 use std::time::Duration;
 
 use super::{CheckpointCoordinator, Commands, Phase};
+use crate::coordinator::checkpoint_failure::CheckpointFailure;
 use crate::coordinator::command::{CheckpointCommand, CheckpointKind};
 use crate::coordinator::failure_reason::FailureReason;
 use crate::coordinator::pending_checkpoint::PendingCheckpoint;
+use crate::coordinator::request_queue::{RequestId, RequestKind};
 use crate::model::CheckpointId;
+
+/// How many of the subtasks that a checkpoint waited for in vain are named.
+const MISSING_NAMED_MAX: usize = 5;
 
 impl<A> CheckpointCoordinator<A> {
     /// Does whatever the event has made possible, and hands out all commands.
     pub(super) fn settle(&mut self, now: Duration) -> Commands<A> {
+        // A savepoint that is only being written makes room for the next checkpoint.
+        self.write_acknowledged();
         while let Some(kind) = self.kind_due(now) {
             self.trigger(kind, now);
         }
-        self.write_oldest_acknowledged();
         self.end_when_committed();
         self.ask_for_tick();
         debug_assert_eq!(self.check_invariants(), Ok(()));
         std::mem::take(&mut self.commands)
     }
 
+    /// Whether there is room for one more checkpoint. A savepoint that is only being written takes none.
+    fn has_room(&self) -> bool {
+        let under_way =
+            |pending: &&PendingCheckpoint<A>| !(pending.is_savepoint() && pending.is_writing());
+        let under_way = self.pending.values().filter(under_way).count();
+        under_way < self.settings.pending_max()
+    }
+
+    /// Whether a checkpoint may be triggered at all. None follows the last one.
     fn can_trigger(&self) -> bool {
         let mut pending = self.pending.values();
-        self.phase == Phase::Running
-            && self.pending.len() < self.settings.pending_max()
-            && !pending.any(|pending| pending.kind.is_last())
+        self.phase == Phase::Running && !pending.any(|pending| pending.kind.is_last())
+    }
+
+    /// Whether the store can keep up with the removal of what is superseded.
+    fn is_clean(&self) -> bool {
+        self.cleaning <= self.settings.pending_max()
+    }
+
+    fn can_take_savepoint(&self) -> bool {
+        let mut pending = self.pending.values();
+        let is_free = match self.settings.unaligned {
+            true => self.pending.is_empty(),
+            false => !pending.any(PendingCheckpoint::is_savepoint),
+        };
+        is_free && self.is_clean()
     }
 
     fn has_finished(&self) -> bool {
@@ -37,11 +64,17 @@ impl<A> CheckpointCoordinator<A> {
     fn kind_due(&self, now: Duration) -> Option<CheckpointKind> {
         if !self.can_trigger() {
             None
+        } else if self.requests.has(RequestKind::Savepoint) && self.can_take_savepoint() {
+            Some(CheckpointKind::Savepoint)
+        } else if !self.has_room() {
+            None
         } else if self.has_finished() {
             Some(CheckpointKind::Final)
-        } else if self.is_stop_requested {
+        } else if self.stop.is_some_and(|stop| !stop.drain) {
             Some(CheckpointKind::Stop)
-        } else if self.is_requested {
+        } else if !self.is_clean() {
+            None
+        } else if self.requests.has(RequestKind::Checkpoint) {
             Some(CheckpointKind::Requested)
         } else {
             let is_due = self.schedule.due().is_some_and(|due| due <= now);
@@ -52,34 +85,43 @@ impl<A> CheckpointCoordinator<A> {
     fn trigger(&mut self, kind: CheckpointKind, now: Duration) {
         let checkpoint = self.next_id;
         self.next_id = checkpoint.next();
-        // Whatever it was triggered for, it covers all that came before a request.
-        self.is_requested = false;
-        if kind == CheckpointKind::Periodic {
-            self.schedule.triggered(now);
-        }
+        let request = match kind {
+            CheckpointKind::Savepoint => self.requests.pop(RequestKind::Savepoint),
+            CheckpointKind::Requested => self.requests.pop(RequestKind::Checkpoint),
+            CheckpointKind::Periodic => {
+                self.schedule.triggered(now);
+                None
+            }
+            // Whoever asked for the stop is answered when it is over.
+            CheckpointKind::Final | CheckpointKind::Stop => None,
+        };
         self.pending
-            .insert(checkpoint, PendingCheckpoint::new(kind, now));
+            .insert(checkpoint, PendingCheckpoint::new(kind, request, now));
         self.history
             .trigger(checkpoint, kind, self.subtasks.len(), now);
         self.commands
             .push(CheckpointCommand::Trigger { checkpoint, kind });
     }
 
-    fn write_oldest_acknowledged(&mut self) {
-        if self.pending.values().any(PendingCheckpoint::is_writing) {
-            return;
-        }
+    /// Has the manifest of a savepoint written at once, and those of checkpoints one after the other.
+    fn write_acknowledged(&mut self) {
         let subtasks = self.subtasks.len();
-        let mut pending = self.pending.iter_mut();
-        if let Some((&checkpoint, pending)) =
-            pending.find(|(_, pending)| pending.is_acknowledged_by(subtasks))
-        {
-            self.commands.push(CheckpointCommand::WriteManifest {
-                checkpoint,
-                kind: pending.kind,
-                acknowledged: pending.start_writing(),
-                triggered_at: pending.triggered_at,
-            });
+        let is_writing =
+            |pending: &PendingCheckpoint<A>| !pending.is_savepoint() && pending.is_writing();
+        let mut is_busy = self.pending.values().any(is_writing);
+        for (&checkpoint, pending) in &mut self.pending {
+            let is_due = !pending.is_writing()
+                && pending.is_acknowledged_by(subtasks)
+                && (pending.is_savepoint() || !is_busy);
+            if is_due {
+                is_busy |= !pending.is_savepoint();
+                self.commands.push(CheckpointCommand::WriteManifest {
+                    checkpoint,
+                    kind: pending.kind,
+                    acknowledged: pending.start_writing(),
+                    triggered_at: pending.triggered_at,
+                });
+            }
         }
     }
 
@@ -102,10 +144,11 @@ impl<A> CheckpointCoordinator<A> {
         let subsumed: Vec<_> = self
             .pending
             .range(..checkpoint)
+            .filter(|(_, pending)| !pending.is_savepoint())
             .map(|(&id, _)| id)
             .collect();
         for subsumed in subsumed {
-            self.abort(subsumed, FailureReason::Subsumed, now);
+            self.abort(subsumed, FailureReason::Subsumed.into(), now);
         }
         if kind.is_last() {
             self.phase = Phase::Committing {
@@ -113,15 +156,25 @@ impl<A> CheckpointCoordinator<A> {
                 kind,
                 remaining: self.subtasks.clone(),
             };
+            self.refuse_requests();
+            // A savepoint that has all it needs is written to its end, another never will be.
+            self.abort_waiting(now);
         }
     }
 
     fn end_when_committed(&mut self) {
         if let Phase::Committing {
-            kind, remaining, ..
+            checkpoint,
+            kind,
+            remaining,
         } = &self.phase
             && remaining.is_empty()
+            && self.pending.is_empty()
         {
+            let (checkpoint, kind) = (*checkpoint, *kind);
+            if let Some(request) = self.stop.and_then(|stop| stop.request) {
+                self.answer(request, Ok(checkpoint));
+            }
             self.commands.push(match kind {
                 CheckpointKind::Stop => CheckpointCommand::Stopped,
                 _ => CheckpointCommand::Finished,
@@ -130,9 +183,14 @@ impl<A> CheckpointCoordinator<A> {
         }
     }
 
-    pub(super) fn abort(&mut self, checkpoint: CheckpointId, reason: FailureReason, now: Duration) {
+    pub(super) fn abort(
+        &mut self,
+        checkpoint: CheckpointId,
+        failure: CheckpointFailure,
+        now: Duration,
+    ) {
         if let Some(aborted) = self.pending.remove(&checkpoint) {
-            self.failed(checkpoint, aborted, reason, now);
+            self.failed(checkpoint, aborted, failure, now);
         }
     }
 
@@ -140,33 +198,71 @@ impl<A> CheckpointCoordinator<A> {
         &mut self,
         checkpoint: CheckpointId,
         pending: PendingCheckpoint<A>,
-        reason: FailureReason,
+        failure: CheckpointFailure,
         now: Duration,
     ) {
         let kind = pending.kind;
-        self.history.fail(checkpoint, reason, now);
-        self.commands
-            .push(CheckpointCommand::NotifyAborted { checkpoint, reason });
+        self.history.fail(checkpoint, failure.clone(), now);
+        self.commands.push(CheckpointCommand::NotifyAborted {
+            checkpoint,
+            failure: failure.clone(),
+        });
+        if let Some(request) = pending.request {
+            self.answer(request, Err(failure.clone()));
+        }
+        let is_counted = pending.counts_failure(failure.reason);
         let acknowledged = pending.into_acknowledged();
         self.commands
             .extend(acknowledged.map(CheckpointCommand::Discard));
         // Sources have stopped at the barrier of a stop checkpoint, so the job cannot go on without it.
-        let is_too_much = self.failures.failed(reason) || kind == CheckpointKind::Stop;
+        let is_too_much =
+            (is_counted && self.failures.failed(failure.reason)) || kind == CheckpointKind::Stop;
         if is_too_much && self.phase != Phase::Closed {
-            self.commands.push(CheckpointCommand::FailJob(reason));
+            if let Some(request) = self.stop.and_then(|stop| stop.request) {
+                self.answer(request, Err(failure.clone()));
+                self.stop = None;
+            }
+            self.commands.push(CheckpointCommand::FailJob(failure));
             self.close(now);
         }
     }
 
     pub(super) fn close(&mut self, now: Duration) {
+        if self.phase != Phase::Closed
+            && let Some(request) = self.stop.and_then(|stop| stop.request)
+        {
+            self.answer(request, Err(FailureReason::CoordinatorShutdown.into()));
+        }
         self.phase = Phase::Closed;
+        self.refuse_requests();
+        self.abort_waiting(now);
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        request: RequestId,
+        result: Result<CheckpointId, CheckpointFailure>,
+    ) {
+        self.commands
+            .push(CheckpointCommand::Answer { request, result });
+    }
+
+    /// No checkpoint will be triggered any more.
+    fn refuse_requests(&mut self) {
+        for request in self.requests.take_all() {
+            self.answer(request, Err(FailureReason::CoordinatorShutdown.into()));
+        }
+    }
+
+    /// Gives up what is not being written: nothing more will be acknowledged.
+    fn abort_waiting(&mut self, now: Duration) {
         let pending = self.pending.iter();
         let waiting: Vec<_> = pending
             .filter(|(_, pending)| !pending.is_writing())
             .map(|(&checkpoint, _)| checkpoint)
             .collect();
         for checkpoint in waiting {
-            self.abort(checkpoint, FailureReason::CoordinatorShutdown, now);
+            self.abort(checkpoint, FailureReason::CoordinatorShutdown.into(), now);
         }
     }
 
@@ -176,13 +272,35 @@ impl<A> CheckpointCoordinator<A> {
         (!pending.is_writing()).then_some(expiry)
     }
 
+    /// What is said of `pending` when it expires: which subtasks it waited for in vain.
+    pub(super) fn expired(&self, pending: &PendingCheckpoint<A>) -> CheckpointFailure {
+        let missing: Vec<String> = self
+            .subtasks
+            .iter()
+            .filter(|subtask| !pending.has_acknowledged(subtask))
+            .map(ToString::to_string)
+            .collect();
+        let named = missing[..missing.len().min(MISSING_NAMED_MAX)].join(", ");
+        let more = match missing.len().saturating_sub(MISSING_NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let timeout = self.settings.timeout;
+        let cause = match missing.is_empty() {
+            true => format!("its manifest could not be written within {timeout:?}"),
+            false => format!("not acknowledged within {timeout:?} by {named}{more}"),
+        };
+        CheckpointFailure::new(FailureReason::Expired, cause)
+    }
+
     fn ask_for_tick(&mut self) {
         let expiry = self
             .pending
             .values()
             .filter_map(|pending| self.expiry(pending));
         // With no room for another checkpoint, an event and not the time decides when there is.
-        let due = self.schedule.due().filter(|_| self.can_trigger());
+        let can_trigger = self.can_trigger() && self.has_room() && self.is_clean();
+        let due = self.schedule.due().filter(|_| can_trigger);
         let wakes_at = expiry.chain(due).min();
         if wakes_at != self.wakes_at {
             self.wakes_at = wakes_at;

@@ -8,12 +8,14 @@ mod operator;
 mod pass;
 mod plan;
 mod portion;
+mod rows;
 mod schema;
 mod state;
 mod text;
 
 pub use config::{AggregateConfig, Emit};
 pub use operator::AggregateOperator;
+pub(super) use rows::AggregateRows;
 
 #[cfg(test)]
 mod tests;

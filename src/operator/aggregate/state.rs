@@ -8,9 +8,9 @@ use crate::operator::contract::OperatorContext;
 use crate::state::{Archived, EntryState, ScanCursor, Seal, StateSpec, StateValue, ValueState};
 
 /// The name of the state that holds the cells of every key: two numbers for each, its bits and its count.
-const NUMBERS: &str = "aggregate";
+pub(super) const NUMBERS: &str = "aggregate";
 /// The name of the state that holds the texts of those keys that have any.
-const TEXTS: &str = "aggregate-texts";
+pub(super) const TEXTS: &str = "aggregate-texts";
 
 /// The state. Numbers and texts lie apart, so that numbers keep their size and are changed in place.
 pub(super) struct AggregateState {

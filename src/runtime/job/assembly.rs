@@ -9,19 +9,20 @@ use crate::model::{KeyGroupRange, SubtaskId};
 use crate::runtime::committer::{Committer, JobIdentity};
 use crate::runtime::coordinator::Coordinator;
 use crate::runtime::executor::SharedExecutor;
-use crate::runtime::message::{ManifestReporter, Reporter};
+use crate::runtime::message::{Reporter, StoreReporter};
 use crate::runtime::seed::{OperatorSeed, SharedParts, SubtaskParts, SubtaskSeed};
 use crate::runtime::wiring::lay_links;
 use crate::snapshot::{GraphOperator, Recovery, Retention, SnapshotWriter};
 
 impl JobRun {
-    /// The coordinator of an attempt that goes on from `recovery`. `written` is told of each manifest.
+    /// The coordinator of an attempt that goes on from `recovery`. `store_reporter` is told what comes of work in the
+    /// store.
     pub(in crate::runtime) fn coordinator(
         &self,
         plan: &PhysicalPlan,
         recovery: &Recovery,
         executor: &SharedExecutor,
-        written: ManifestReporter,
+        store_reporter: StoreReporter,
     ) -> Coordinator {
         let nodes = self.graph.nodes();
         let graph = nodes.iter().map(|node| GraphOperator {
@@ -41,9 +42,14 @@ impl JobRun {
                 job: self.graph.name.clone(),
                 max_parallelism: self.graph.max_parallelism,
                 graph: graph.collect(),
+                started_from: recovery
+                    .checkpoint
+                    .as_ref()
+                    .and_then(|loaded| loaded.manifest().started_from.clone()),
             },
             Arc::clone(executor),
             self.clock.clone(),
+            self.savepoint_directory.clone(),
         );
         Coordinator::new(
             self.checkpoints.clone(),
@@ -52,7 +58,7 @@ impl JobRun {
             recovery.next_id(),
             self.clock.clone(),
             self.status.clone(),
-            written,
+            store_reporter,
         )
     }
 

@@ -108,10 +108,10 @@ impl<'run> Attempt<'run> {
     ) -> Addr<CoordinatorActor> {
         CoordinatorActor::create(|context| {
             let address = context.address();
-            let written = Arc::new(move |written| address.do_send(written));
+            let store_reporter = Arc::new(move |report| address.do_send(report));
             let coordinator = self
                 .run
-                .coordinator(&self.plan, recovery, executor, written);
+                .coordinator(&self.plan, recovery, executor, store_reporter);
             CoordinatorActor::new(coordinator, self.run.clock.clone(), end)
         })
     }

@@ -7,6 +7,7 @@ mod history;
 mod outcome;
 mod recovery;
 mod run;
+mod start_from;
 
 pub use control::JobControl;
 pub use outcome::JobOutcome;

@@ -7,15 +7,16 @@ use tracing::{info, warn};
 
 use super::run::JobRun;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::OperatorId;
-use crate::snapshot::{Deferral, LoadedCheckpoint, Manifest, Recovery, SubtaskEntry};
+use crate::snapshot::{Deferral, Manifest, Recovery};
 use crate::state::KeyedStateBackend;
 
 impl JobRun {
     /// Finds the checkpoint to go on from, and says which were passed over.
     pub(in crate::runtime) async fn recover(&self, background: &Runtime) -> Result<Recovery> {
         self.store.prepare().await?;
-        if self.fresh {
+        if let Some(start) = &self.start_from {
+            self.take_over(start).await?;
+        } else if self.fresh {
             let recovery = self.store.start_fresh().await?;
             self.store.sweep_orphans(None).await;
             return Ok(recovery);
@@ -42,7 +43,7 @@ impl JobRun {
                 info!(%checkpoint, "the job had already finished, nothing is left to do; --fresh runs it again");
             }
             (Some(loaded), Some(checkpoint)) => {
-                self.refuse_lost_operators(loaded)?;
+                self.check_operators(loaded.manifest(), &format!("checkpoint {checkpoint}"))?;
                 info!(%checkpoint, "the job is resumed from a checkpoint");
             }
             _ => {}
@@ -51,6 +52,9 @@ impl JobRun {
             let manifest = loaded.manifest();
             let folder = self.store.shown_folder(manifest.checkpoint);
             self.note_restore(manifest, folder, took);
+        }
+        if let Some(loaded) = &recovery.checkpoint {
+            self.finish_claim(loaded.manifest()).await?;
         }
         self.store.sweep_orphans(newest_valid).await;
         Ok(recovery)
@@ -95,30 +99,5 @@ impl JobRun {
                 ))
             })
         })
-    }
-
-    /// State of an operator that the job no longer has would be lost with the next checkpoint: better to stop here.
-    fn refuse_lost_operators(&self, loaded: &LoadedCheckpoint) -> Result<()> {
-        let manifest = loaded.manifest();
-        let is_known = |id: &OperatorId| self.graph.nodes().iter().any(|node| node.id == *id);
-        let lost = manifest.operators.iter().find(|(id, entry)| {
-            let holds_state = |subtask: &SubtaskEntry| {
-                !subtask.items.is_empty()
-                    || !subtask.operator_state.is_empty()
-                    || !subtask.keyed.is_empty()
-            };
-            !is_known(id) && entry.subtasks.iter().any(holds_state)
-        });
-        match lost {
-            None => Ok(()),
-            Some((id, _)) => Err(Error::new(
-                ErrorKind::Configuration,
-                format!(
-                    "checkpoint {} holds state of operator \"{id}\", which the job no longer has; bring it back under \
-                     this id, or start with --fresh",
-                    manifest.checkpoint
-                ),
-            )),
-        }
     }
 }

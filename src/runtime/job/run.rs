@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::graph::{ExchangeTargets, JobGraph};
 use crate::model::SharedClock;
 use crate::runtime::setting::{LocalRuns, Setting};
-use crate::snapshot::CheckpointStore;
+use crate::snapshot::{CheckpointStore, StartFrom};
 use crate::telemetry::JobStatus;
 
 /// How long the end of a job waits for the store's work that is left, and then for what operators have begun in the
@@ -32,6 +32,12 @@ pub(crate) struct JobRun {
     pub retained_max: usize,
     /// Whether the checkpoints of earlier runs are passed over.
     pub fresh: bool,
+    /// The snapshot that the job is to be started from.
+    pub start_from: Option<StartFrom>,
+    /// Whether the state of operators that the job no longer has is dropped.
+    pub allow_non_restored_state: bool,
+    /// Where savepoints go when whoever asks does not say.
+    pub savepoint_directory: Option<String>,
     /// When checkpoints are taken.
     pub checkpoints: CheckpointSettings,
     /// What a barrier promises.

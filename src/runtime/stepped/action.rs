@@ -26,6 +26,18 @@ pub(crate) enum Action {
     Tick,
 }
 
+/// What somebody outside asks for, without waiting for what comes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A checkpoint.
+    Checkpoint,
+    /// To stop with a last checkpoint.
+    Stop,
+    /// To end at once.
+    #[cfg(test)]
+    Cancel,
+}
+
 /// What an [`Action`] would be about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Upcoming {
@@ -56,6 +68,10 @@ pub(crate) enum Deed {
     Heard(SubtaskId, Heard),
     /// The coordinator heard whether a manifest is durable.
     HeardManifest(CheckpointId, bool),
+    /// The coordinator heard that a removal has ended.
+    HeardCleaned,
+    /// The coordinator heard of the directory of a savepoint.
+    HeardLocated,
     /// A background task went on; whether it is done.
     Background(TaskId, bool),
     /// The coordinator looked at the clock.
@@ -113,6 +129,8 @@ impl fmt::Display for Deed {
             Self::HeardManifest(checkpoint, false) => {
                 write!(formatter, "heard that manifest {checkpoint} failed")
             }
+            Self::HeardCleaned => formatter.write_str("heard that a removal has ended"),
+            Self::HeardLocated => formatter.write_str("heard of the directory of a savepoint"),
             Self::Background(task, is_done) => {
                 let end = if *is_done { " and is done" } else { "" };
                 write!(formatter, "background {} goes on{end}", task.0)

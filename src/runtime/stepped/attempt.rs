@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use super::action::{Action, Deed, Heard, Upcoming};
+use super::action::{Action, Asked, Deed, Heard, Upcoming};
 use super::executor::SteppedExecutor;
 use super::mail::{Lane, Letter, Mail};
 use super::subtask::SteppedSubtask;
 use crate::error::{Error, Result};
 use crate::graph::PhysicalPlan;
 use crate::model::{SharedClock, SubtaskId};
-use crate::runtime::coordinator::{Coordinator, Effect, JobEnd, Request};
+use crate::runtime::coordinator::{Coordinator, Effect, JobEnd};
 use crate::runtime::executor::SharedExecutor;
 use crate::runtime::job::JobRun;
-use crate::runtime::message::Control;
+use crate::runtime::message::{Control, StoreReport};
+use crate::runtime::request::{Request, StopRequest};
+use crate::runtime::ticket::Ticket;
 use crate::snapshot::Recovery;
 
 /// One attempt at a job. Dropping it is a crash: what is under way stays as it is.
@@ -51,7 +53,7 @@ impl SteppedAttempt {
         let ids = run.subtask_ids(&plan).enumerate();
         let places = ids.map(|(place, id)| (id, place)).collect();
         let seeds = run.seeds(&plan, recovery, &executor, mail.reporter(places))?;
-        let coordinator = run.coordinator(&plan, recovery, &executor, mail.manifest_reporter());
+        let coordinator = run.coordinator(&plan, recovery, &executor, mail.store_reporter());
         let mut attempt = Self {
             subtasks: seeds.into_iter().map(SteppedSubtask::of_seed).collect(),
             coordinator,
@@ -152,7 +154,13 @@ impl SteppedAttempt {
     }
 
     /// Somebody outside asks for something.
-    pub(crate) fn request(&mut self, request: Request) {
+    pub(crate) fn ask(&mut self, asked: Asked) {
+        let request = match asked {
+            Asked::Checkpoint => Request::Checkpoint(Ticket::new().0),
+            Asked::Stop => Request::Stop(StopRequest::default(), Ticket::new().0),
+            #[cfg(test)]
+            Asked::Cancel => Request::Cancel,
+        };
         let effects = self.coordinator.requested(request);
         self.carry_out(effects);
     }
@@ -192,9 +200,15 @@ impl SteppedAttempt {
                 let deed = Deed::Heard(report.subtask.clone(), Heard::of(&report.body));
                 (self.coordinator.reported(report), deed)
             }
-            Some(Letter::Manifest(written)) => {
-                let deed = Deed::HeardManifest(written.checkpoint, written.result.is_ok());
-                (self.coordinator.manifest_written(written), deed)
+            Some(Letter::Store(report)) => {
+                let deed = match &report {
+                    StoreReport::Manifest(written) => {
+                        Deed::HeardManifest(written.checkpoint, written.result.is_ok())
+                    }
+                    StoreReport::Cleaned => Deed::HeardCleaned,
+                    StoreReport::Located(..) => Deed::HeardLocated,
+                };
+                (self.coordinator.stored(report), deed)
             }
             None => return self.tick(now),
         };

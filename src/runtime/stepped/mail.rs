@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::action::Upcoming;
 use crate::model::SubtaskId;
-use crate::runtime::message::{ManifestReporter, ManifestWritten, Report, ReportBody, Reporter};
+use crate::runtime::message::{Report, ReportBody, Reporter, StoreReport, StoreReporter};
 
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
     /// The subtask at this place, or its background.
     Subtask(usize),
-    /// Whoever writes manifests.
+    /// Whoever works in the store for the coordinator.
     Store,
 }
 
@@ -20,7 +20,7 @@ pub(crate) enum Lane {
 pub(super) enum Letter {
     Opened(SubtaskId),
     Report(Report),
-    Manifest(ManifestWritten),
+    Store(StoreReport),
 }
 
 /// All letters that are on their way. Clones are the same.
@@ -45,7 +45,9 @@ impl Mail {
                 body: ReportBody::Acknowledged(..),
                 ..
             })) => Upcoming::Acknowledgement,
-            Some(Letter::Manifest(written)) if written.result.is_ok() => Upcoming::Manifest,
+            Some(Letter::Store(StoreReport::Manifest(written))) if written.result.is_ok() => {
+                Upcoming::Manifest
+            }
             _ => Upcoming::Other,
         }
     }
@@ -67,10 +69,10 @@ impl Mail {
         })
     }
 
-    /// What brings word of manifests.
-    pub(super) fn manifest_reporter(&self) -> ManifestReporter {
+    /// What brings word of the store.
+    pub(super) fn store_reporter(&self) -> StoreReporter {
         let mail = self.clone();
-        Arc::new(move |written| mail.send(Lane::Store, Letter::Manifest(written)))
+        Arc::new(move |report| mail.send(Lane::Store, Letter::Store(report)))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Lane, VecDeque<Letter>>> {

@@ -13,5 +13,5 @@ mod subtask;
 
 #[cfg(test)]
 pub(crate) use action::Action;
-pub(crate) use action::{Deed, Upcoming};
+pub(crate) use action::{Asked, Deed, Upcoming};
 pub(crate) use attempt::SteppedAttempt;

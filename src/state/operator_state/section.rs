@@ -22,7 +22,7 @@ pub(super) struct SectionWriter {
 }
 
 /// Reads a section, value after value.
-pub(super) struct SectionReader<'a> {
+pub(in crate::state) struct SectionReader<'a> {
     /// Number of items or entries, as the header says.
     count: u64,
     rest: &'a [u8],
@@ -70,7 +70,7 @@ impl<'a> SectionReader<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] when it is not the header of a section of this kind.
-    pub(super) fn open(section: &'a [u8], kind: OperatorStateKind) -> Result<Self> {
+    pub(in crate::state) fn open(section: &'a [u8], kind: OperatorStateKind) -> Result<Self> {
         let Some((header, rest)) = section.split_first_chunk::<HEADER_BYTES>() else {
             return Err(corrupt("it is shorter than its header"));
         };
@@ -95,7 +95,7 @@ impl<'a> SectionReader<'a> {
     }
 
     /// The number of items or entries.
-    pub(super) fn count(&self) -> u64 {
+    pub(in crate::state) fn count(&self) -> u64 {
         self.count
     }
 
@@ -126,14 +126,18 @@ impl<'a> SectionReader<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] when it has not.
-    pub(super) fn finish(self) -> Result<()> {
+    pub(in crate::state) fn finish(self) -> Result<()> {
         match self.rest.len() {
             0 => Ok(()),
             rest => Err(corrupt(format!("{rest} bytes follow the last value"))),
         }
     }
 
-    fn take(&mut self) -> Result<&'a [u8]> {
+    /// The archive of the next value.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when there is none.
+    pub(in crate::state) fn take(&mut self) -> Result<&'a [u8]> {
         let value = self
             .rest
             .split_first_chunk::<LENGTH_BYTES>()

@@ -15,7 +15,7 @@ use crate::config::CheckpointMode;
 use crate::coordinator::JobState;
 use crate::error::{Error, ErrorKind};
 use crate::model::{CheckpointId, Clock, ManualClock};
-use crate::runtime::{Action, Deed, Request, SteppedAttempt};
+use crate::runtime::{Action, Asked, Deed, SteppedAttempt};
 use crate::snapshot::{CheckpointStore, Damage, Recovery};
 use crate::storage::{Fault, SimulatedDisk};
 use crate::testing::stepped_run::stepped_run;
@@ -276,12 +276,12 @@ impl Simulation {
                 self.disturb_disk();
                 return false;
             }
-            7 => Request::Stop,
-            8 => Request::Cancel,
-            _ => Request::Checkpoint,
+            7 => Asked::Stop,
+            8 => Asked::Cancel,
+            _ => Asked::Checkpoint,
         };
         self.trace.add(format!("{request:?} is asked for"));
-        attempt.request(request);
+        attempt.ask(request);
         false
     }
 

@@ -1,0 +1,55 @@
+//! Opens the snapshots that a command line names.
+
+use super::connections::store_location;
+use super::load::load_job;
+use crate::config::JobFile;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::CheckpointId;
+use crate::snapshot::{CheckpointStore, SnapshotAt};
+
+/// Runs what reads from a store to its end: these commands run no job.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("start a runtime", error))?
+        .block_on(work)
+}
+
+/// Opens the snapshot at a path.
+pub(super) async fn open(path: &str) -> Result<SnapshotAt> {
+    let working_directory =
+        std::env::current_dir().map_err(|error| Error::io("find the working directory", error))?;
+    SnapshotAt::open(path, &working_directory).await
+}
+
+/// Opens what a text names: the id of a checkpoint if there is a job, otherwise a path.
+pub(super) async fn open_named(text: &str, job: Option<&std::path::Path>) -> Result<SnapshotAt> {
+    match (text.parse(), job) {
+        (Ok(id), Some(job)) => {
+            let job = load_job(job)?;
+            open(&store(&job)?.shown_folder(CheckpointId(id))).await
+        }
+        (Ok(_), None) if !std::path::Path::new(text).exists() => Err(Error::new(
+            ErrorKind::Configuration,
+            format!("{text} is no path: to name a checkpoint by its id, name its job with --job"),
+        )),
+        _ => open(text).await,
+    }
+}
+
+/// The folders of a job's checkpoints that have a manifest, the oldest first.
+pub(super) async fn checkpoint_folders(job: &JobFile) -> Result<Vec<(CheckpointId, String)>> {
+    let store = store(job)?;
+    let listed = store.list().await?;
+    let folder = |id| (id, store.shown_folder(id));
+    Ok(listed
+        .iter()
+        .filter(|listed| listed.summary != Err(crate::snapshot::Damage::Incomplete))
+        .map(|listed| folder(listed.checkpoint))
+        .collect())
+}
+
+fn store(job: &JobFile) -> Result<CheckpointStore> {
+    CheckpointStore::open(&store_location(job)?, &job.job.name)
+}

@@ -1,0 +1,213 @@
+//! Savepoints: self-contained copies of a checkpoint, in a folder of their own.
+//!
+//! Before anything is written, the savepoint's place is noted in the folder of its id, in the job's own store. As long as
+//! the note is there, the savepoint may be half written; whoever comes upon it deletes what is not complete, and then
+//! the note. So a crash leaves nothing behind for good, in whatever directory.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::copy::Copied;
+use super::manifest::{Manifest, SnapshotKind};
+use super::manifest_file;
+use super::objects::SnapshotObjects;
+use super::store::CheckpointStore;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::CheckpointId;
+use crate::storage::{BlobPath, BlobStore, SnapshotPaths, StorageError};
+
+/// How many savepoints of one job and id a directory can hold: ids begin anew when a store is deleted.
+const SAME_NAME_MAX: usize = 100;
+
+/// A savepoint that is complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenSavepoint {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// How many bytes it has, with its manifest.
+    pub bytes: u64,
+    /// How many bytes its manifest has.
+    pub manifest_bytes: u64,
+}
+
+/// Where a savepoint is being written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    /// The directory with the savepoint's folder.
+    directory: PathBuf,
+    /// The folder's name.
+    folder: String,
+}
+
+impl CheckpointStore {
+    /// Makes sure that there is a directory for savepoints: makes it if need be. It must be absolute.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`] when it cannot be made.
+    pub async fn prepare_savepoints(&self, directory: &Path) -> Result<()> {
+        self.blobs.reach(directory).await.map(drop)
+    }
+
+    /// Writes a savepoint of what `manifest`, of a checkpoint of this job, refers to. Its folder is made in `directory`,
+    /// which must be absolute, as `savepoint-<job>-<id>`; when that is taken, with a number after it. Every byte is
+    /// verified on the way. All that the manifest refers to must be kept until this is over.
+    ///
+    /// After an error, and when this is given up half way, [`CheckpointStore::clear_savepoint`] is to be called.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when something is damaged, [`ErrorKind::Environment`] when a store refuses.
+    pub async fn write_savepoint(
+        &self,
+        manifest: &Manifest,
+        directory: &Path,
+    ) -> Result<WrittenSavepoint> {
+        let checkpoint = manifest.checkpoint;
+        let (blobs, directory_path) = self.blobs.reach(directory).await?;
+        let folder = self
+            .note_folder(&blobs, &directory_path, directory, checkpoint)
+            .await?;
+        let target = SnapshotObjects {
+            paths: SnapshotPaths::self_contained(directory_path.join(&folder).as_str()),
+            blobs: blobs.clone(),
+        };
+        if !blobs.create_new_folder(&target.paths.folder()).await? {
+            // Somebody else has made it since: it is not to be cleared.
+            self.forget_note(checkpoint).await?;
+            let shown = directory.join(&folder).display().to_string();
+            return Err(StorageError::AlreadyExists { path: shown }.into());
+        }
+        let source = self.objects_of(checkpoint);
+        let Copied {
+            mut manifest,
+            bytes,
+        } = source
+            .copy(manifest, &target, |object, _| object.in_savepoint())
+            .await?;
+        manifest.kind = SnapshotKind::Savepoint;
+        manifest.uploaded_bytes = bytes;
+        let content = manifest_file::encode(&manifest)?;
+        let manifest_bytes = content.len() as u64;
+        // The order counts: no manifest may survive a power cut that its objects do not.
+        blobs.sync_folder(&target.paths.folder()).await?;
+        let (path, pending) = (target.paths.manifest(), target.paths.pending_manifest());
+        blobs.create_if_absent(&path, &pending, content).await?;
+        blobs.sync_folder(&target.paths.folder()).await?;
+        blobs.sync_folder(&directory_path).await?;
+        self.forget_note(checkpoint).await?;
+        Ok(WrittenSavepoint {
+            folder: directory.join(folder),
+            bytes: bytes + manifest_bytes,
+            manifest_bytes,
+        })
+    }
+
+    /// Deletes what is left of a savepoint that did not come to its end, if there was one with this id. One that is
+    /// complete stays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`] when a store refuses; it is to be tried again then.
+    pub async fn clear_savepoint(&self, checkpoint: CheckpointId) -> Result<()> {
+        let content = match self.blobs.read(&self.note_path(checkpoint)).await {
+            Ok(content) => content,
+            Err(StorageError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        // Half a note is from a crash before anything else was written.
+        if let Ok(note) = serde_json::from_slice::<Note>(&content) {
+            self.clear_noted(&note).await?;
+        }
+        self.forget_note(checkpoint).await
+    }
+
+    /// The same for every id; failures are logged only, and the next start tries again.
+    pub(super) async fn clear_savepoints(&self, checkpoints: &[CheckpointId]) {
+        for checkpoint in checkpoints {
+            if let Err(error) = self.clear_savepoint(*checkpoint).await {
+                let reason = error.full_message();
+                warn!(%checkpoint, reason, "what is left of a savepoint could not be deleted");
+            }
+        }
+    }
+
+    async fn clear_noted(&self, note: &Note) -> Result<()> {
+        let Some((blobs, directory)) = self.blobs.reach_existing(&note.directory).await? else {
+            return Ok(());
+        };
+        let found = blobs.list(&directory).await?;
+        if found.iter().all(|entry| entry.name != note.folder) {
+            return Ok(());
+        }
+        let paths = SnapshotPaths::self_contained(directory.join(&note.folder).as_str());
+        if is_there(&blobs, &paths.manifest()).await? {
+            return Ok(());
+        }
+        remove_folder(&blobs, &paths).await?;
+        Ok(blobs.sync_folder(&directory).await?)
+    }
+
+    /// Finds a name for the folder that is not taken, and notes it.
+    async fn note_folder(
+        &self,
+        blobs: &BlobStore,
+        directory_path: &BlobPath,
+        directory: &Path,
+        checkpoint: CheckpointId,
+    ) -> Result<String> {
+        let taken = blobs.list(directory_path).await?;
+        let name = format!("savepoint-{}-{checkpoint}", self.paths.job());
+        let mut names = (1..=SAME_NAME_MAX).map(|number| match number {
+            1 => name.clone(),
+            _ => format!("{name}-{number}"),
+        });
+        let is_free = |name: &String| taken.iter().all(|entry| entry.name != *name);
+        let folder = names.find(is_free).ok_or_else(|| {
+            let message = format!(
+                "{} holds {SAME_NAME_MAX} savepoints named {name}: choose another directory",
+                directory.display()
+            );
+            Error::new(ErrorKind::Environment, message)
+        })?;
+        let note = Note {
+            directory: directory.to_path_buf(),
+            folder: folder.clone(),
+        };
+        let content = serde_json::to_vec(&note).map_err(|error| {
+            Error::new(ErrorKind::Bug, "cannot write where a savepoint lies").with_source(error)
+        })?;
+        let path = self.note_path(checkpoint);
+        self.blobs.put(&path, &[vec![content.into()]]).await?;
+        let own = self.paths.checkpoint_folder(checkpoint);
+        self.blobs.sync_folder(&own).await?;
+        Ok(folder)
+    }
+
+    async fn forget_note(&self, checkpoint: CheckpointId) -> Result<()> {
+        Ok(self.blobs.delete(&self.note_path(checkpoint)).await?)
+    }
+
+    fn note_path(&self, checkpoint: CheckpointId) -> BlobPath {
+        self.paths.snapshot(checkpoint).savepoint_note()
+    }
+}
+
+/// Deletes the folder of a savepoint that is not complete, and all files in it.
+async fn remove_folder(blobs: &BlobStore, paths: &SnapshotPaths) -> Result<(), StorageError> {
+    let folder = paths.folder();
+    for file in blobs.list(&folder).await? {
+        blobs.delete(&paths.file(&file.name)).await?;
+    }
+    blobs.delete_folder(&folder).await
+}
+
+async fn is_there(blobs: &BlobStore, path: &BlobPath) -> Result<bool> {
+    match blobs.length(path).await {
+        Ok(_) => Ok(true),
+        Err(StorageError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
