@@ -25,6 +25,9 @@ const STEP_ROWS_MAX: usize = 64;
 /// How many actions one call allows before it says that the job does not come to rest.
 const ACTIONS_MAX: usize = 10_000_000;
 
+/// How often the clock is moved at most to bring a job to its end.
+const CLOCK_MOVES_MAX: usize = 100_000;
+
 /// Runs a whole job, as far as a test says.
 ///
 /// The job's checkpoints lie in memory, and its clock is a [`ManualClock`]. Nothing happens between the calls. Checkpoints
@@ -233,7 +236,7 @@ impl JobHarness {
     /// What the job failed with; [`ErrorKind::Operator`] when it waits for something that never comes, such as the end of
     /// a [`super::RowsIn`].
     pub fn run_to_end(&mut self) -> Result<JobOutcome> {
-        loop {
+        for _ in 0..CLOCK_MOVES_MAX {
             self.run_until_idle()?;
             let Some(attempt) = &self.attempt else {
                 return Ok(JobOutcome::Cancelled);
@@ -248,13 +251,13 @@ impl JobHarness {
                 return Ok(outcome);
             }
             let Some(next) = attempt.next_time() else {
-                let message =
-                    "the job waits for something that never comes; is every input finished?";
-                return Err(Error::new(ErrorKind::Operator, message));
+                break;
             };
             self.clock
                 .advance(next.saturating_sub(self.clock.elapsed()));
         }
+        let message = "the job waits for something that never comes; is every input finished?";
+        Err(Error::new(ErrorKind::Operator, message))
     }
 
     /// Ends the job where it stands, as if its process had been killed.

@@ -11,8 +11,9 @@ use crate::graph::{Stream, StreamBuilder};
 use crate::model::{Batch, CheckpointId, EventTime, OperatorId, Row};
 use crate::operator::{OperatorContext, OperatorSnapshot, Output, Source, SourceStatus};
 
-/// How long a source without rows says that it has none. The harness asks again whenever it runs the job.
-const NOTHING_FOR: Duration = Duration::from_secs(60 * 60);
+/// How long a source without rows says that it has none: no time that passes brings any. The harness asks again whenever
+/// it runs the job.
+const NOTHING_FOR: Duration = Duration::MAX;
 
 /// The input of a job under test: what is pushed here comes out of the source that [`RowsIn::add_to`] adds. Clones are
 /// the same input.

@@ -121,7 +121,7 @@ impl SteppedSubtask {
         let progress = driver.step(rows_max);
         self.is_busy = progress == Some(Progress::Busy);
         self.sleeps_until = match progress {
-            Some(Progress::Sleeping(duration)) => Some(now + duration),
+            Some(Progress::Sleeping(duration)) => now.checked_add(duration),
             _ => None,
         };
         self.end_if_over();

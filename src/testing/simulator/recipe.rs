@@ -149,16 +149,18 @@ impl Recipe {
             .max_parallelism(self.max_parallelism);
         let mut streams: Vec<Stream<Record>> = Vec::new();
         for (place, recipe) in self.sources.iter().copied().enumerate() {
-            streams.push(job.source(OperatorId::new(format!("source-{place}")), move || {
-                let make = move |_, index| recipe.record(index);
-                let source = GeneratorSource::from_fn(Some(recipe.rows), recipe.splits, make)?
-                    .with_batch_rows(recipe.batch_rows)
-                    .with_event_time(move |index| EventTime(recipe.time(index)));
-                Ok(match recipe.rate {
-                    Some(rate) => source.with_rate(rate),
-                    None => source,
-                })
-            }));
+            streams.push(
+                job.source(OperatorId::new(format!("source-{place}")), move || {
+                    let make = move |_, index| recipe.record(index);
+                    let source = GeneratorSource::from_fn(Some(recipe.rows), recipe.splits, make)?
+                        .with_batch_rows(recipe.batch_rows)
+                        .with_event_time(move |index| EventTime(recipe.time(index)));
+                    Ok(match recipe.rate {
+                        Some(rate) => source.with_rate(rate),
+                        None => source,
+                    })
+                }),
+            );
         }
         for (place, step) in self.steps.iter().copied().enumerate() {
             let id = OperatorId::new(format!("step-{place}"));
