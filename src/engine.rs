@@ -11,13 +11,14 @@ use crate::coordinator::CheckpointSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{JobGraph, JobOutline};
 use crate::model::{SharedClock, SystemClock, hash_key};
-use crate::runtime::{JobControl, JobRun};
+use crate::runtime::JobRun;
 use crate::snapshot::CheckpointStore;
 use crate::storage::{JobLock, StoreLocation};
 use crate::telemetry::JobStatus;
 
 pub use crate::runtime::{
-    CompletedCheckpoint, CompletedStop, JobOutcome, SavepointRequest, StopRequest, Ticket,
+    CompletedCheckpoint, CompletedStop, JobControl, JobOutcome, SavepointRequest, StopRequest,
+    Ticket,
 };
 
 pub use crate::snapshot::{ClaimMode, StartFrom};
@@ -126,6 +127,11 @@ impl Engine {
     pub fn start(self) -> Result<JobHandle> {
         let Self { graph, settings } = self;
         graph.validate()?;
+        let unaligned = settings.checkpoint.check_unaligned();
+        unaligned.map_err(|problem| {
+            let message = format!("checkpoint.unaligned: {problem}");
+            Error::new(ErrorKind::Configuration, message)
+        })?;
         let working_directory = std::env::current_dir()
             .map_err(|error| Error::io("find the working directory", error))?;
         let location = StoreLocation::parse(&settings.checkpoint.storage, &working_directory)?;
@@ -147,6 +153,7 @@ impl Engine {
                 timeout: section.timeout,
                 min_pause: section.min_pause,
                 max_concurrent: section.max_concurrent,
+                overtaking_after: section.unaligned.then_some(section.aligned_timeout),
                 tolerable_failures: section.tolerable_failures,
                 ..CheckpointSettings::default()
             },

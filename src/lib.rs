@@ -32,6 +32,8 @@
 //!    checkpoint and the first that does not.
 //! 3. A subtask with several inputs *aligns*: it stops reading an input whose barrier has come until the others' have.
 //!    Then it seals its state and passes the barrier on. In at-least-once mode it goes on reading all inputs instead.
+//!    The barrier of an *unaligned* checkpoint *overtakes* what waits on the exchanges by key: the first one is enough to
+//!    begin, and what is *in flight* behind it goes into the checkpoint.
 //! 4. Sealing takes microseconds whatever the state's size. Every change since the barrier before already stands in the
 //!    *delta*, which from now on never changes and is written to the store in the background.
 //! 5. When its bytes are durable, the subtask acknowledges. After the last acknowledgement the coordinator writes the
@@ -59,19 +61,21 @@
 //! - [`model`]: the words that all others speak: batch, key group, event time, ids, the clock as a parameter
 //! - [`error`]: what went wrong, and what the caller can do about it
 //! - [`config`]: TOML to a checked job description; errors point at the line
-//! - [`telemetry`]: the name of every metric, logs, the progress line (metrics, tracing-subscriber, indicatif)
+//! - [`telemetry`]: the name of every metric, logs, the progress line (metrics, its
+//!   exporter for Prometheus, tracing-subscriber, indicatif)
 //! - [`channel`]: what travels on a link, the link and its bound, the alignment of several (crossbeam-channel)
 //! - [`state`]: keyed state: segments, table, delta and base; operator state; the only module with `unsafe` (memmap2;
 //!   rkyv, which operators and the graph know as well)
 //! - [`storage`]: the store of objects: paths, conditional writes, checksums, retries (opendal)
-//! - [`snapshot`]: what makes up a checkpoint: manifest, writer, reader, retention
+//! - [`snapshot`]: what makes up a checkpoint: manifest, writer, reader, retention (arrow-ipc)
 //! - [`operator`]: the contracts of sources, operators and sinks, and the built-in operators
 //! - [`connectors`]: the built-in sources and sinks, a folder a system (csv, glob)
 //! - [`graph`]: from a job description or from typed Rust code to the plan that is run
 //! - [`coordinator`]: the checkpoint protocol and the life of a job, as plain structs
 //! - [`runtime`]: the step of a subtask, chains, workers, and the actors around them (actix)
 //! - [`engine`]: the façade for embedding: a graph and its settings in, a handle on a running job out
-//! - [`cli`]: the commands of the binary, one a file (clap)
+//! - [`server`]: a running job over HTTP, in the words of Flink's REST (actix-web)
+//! - [`cli`]: the commands of the binary, one a file; control of a running job (clap, ureq)
 //! - [`testing`]: harnesses of jobs and operators for tests, deterministic from a seed (feature `testing`)
 //!
 //! # Invariants
@@ -83,8 +87,9 @@
 //! 4. What a manifest or a running checkpoint refers to is never deleted.
 //! 5. Checkpoint ids only grow, across restarts too. The id of a checkpoint that was given up is not used again.
 //! 6. A job has one owner: a second process that starts the same job finds out, says so, and stops.
-//! 7. In exactly-once mode a barrier never overtakes data, and no data behind it is worked off before the alignment is
-//!    complete.
+//! 7. In exactly-once mode no data behind a barrier is worked off before its subtask has taken the snapshot, and data
+//!    before it is in the state or, of an unaligned checkpoint, in flight in it: never in both, never in neither. The
+//!    barrier of an unaligned checkpoint waits for nobody to work data off; any other never overtakes data.
 //! 8. Every queue, batch and retry has a bound with a name.
 //!
 //! And what must not be there: a blocking call in an actor's handler; a record in a mailbox; a clock, a thread or a
@@ -102,6 +107,8 @@
 //! - **link**: the bounded channel from one subtask to another; **element**: what travels on it
 //! - **gate**: the inputs of one subtask, and the alignment over them
 //! - **barrier**: the mark on a link between two checkpoints; **alignment**: the wait for it on all inputs
+//! - **unaligned**: said of a checkpoint whose barriers **overtake** data; **in flight**: what was overtaken, and belongs to
+//!   the checkpoint; **capture**: to take down what is in flight; **replay**: to work it off first after a restore
 //! - **back-pressure**: a full link that stops its producer
 //! - **event time**: when something happened, as its record says; **watermark**: nothing earlier will follow
 //! - **timer**: a time at which an operator is called for a key: in event time, by the watermark; in processing time, by
@@ -136,6 +143,7 @@ pub mod graph;
 pub mod model;
 pub mod operator;
 pub mod runtime;
+pub mod server;
 pub mod snapshot;
 pub mod state;
 pub mod storage;

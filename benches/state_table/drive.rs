@@ -25,6 +25,19 @@ pub(crate) struct Figures {
     pub(crate) late: usize,
     pub(crate) bytes_written: u64,
     pub(crate) bytes_per_key: f64,
+    /// The slowest batches while a state grew, slowest first.
+    pub(crate) slowest: Vec<SlowBatch>,
+}
+
+/// What a batch's time went into.
+pub(crate) struct SlowBatch {
+    pub(crate) whole: Duration,
+    pub(crate) barrier: Duration,
+    pub(crate) update: Duration,
+    pub(crate) gather: Duration,
+    pub(crate) base: Duration,
+    /// How many keys there were then.
+    pub(crate) keys: u64,
 }
 
 /// Rows with uniform keys, always the same ones.

@@ -131,6 +131,12 @@ fn grow(keys: u64, options: &Options) -> Result<()> {
             figures.late,
             figures.bytes_per_key,
         );
+        for slow in figures.slowest {
+            println!(
+                "  {:.1?} at {} keys: barrier {:.1?}, update {:.1?}, gathering {:.1?}, base {:.1?}",
+                slow.whole, slow.keys, slow.barrier, slow.update, slow.gather, slow.base
+            );
+        }
     }
     Ok(())
 }

@@ -8,11 +8,14 @@ use floodmark::model::{Clock, KeyGroupRange, MAX_PARALLELISM_DEFAULT, SystemCloc
 use floodmark::state::{KeyedStateBackend, LocalRecovery, StateSettings, ValueState};
 
 use crate::disk::Disk;
-use crate::drive::{BATCH_ROWS, Figures, drive};
+use crate::drive::{BATCH_ROWS, Figures, SlowBatch, drive};
 
 const SLICE_BYTES: usize = 32 << 10;
 const GATHER_BYTES: usize = 64 << 10;
 const GATHER_BYTES_AT_BARRIER: usize = 8 << 10;
+
+/// So many of the slowest batches are shown when a state has grown.
+const SLOWEST: usize = 5;
 
 /// How the state is kept.
 #[derive(Clone, Copy)]
@@ -90,30 +93,51 @@ pub(crate) fn grow(keys: u64, segments: Option<&Path>, store: &Path) -> Result<F
     let clock = SystemClock::default();
     let mut figures = Figures::default();
     let mut batch = Vec::with_capacity(BATCH_ROWS);
+    let mut slowest = Vec::with_capacity(2 * SLOWEST + 1);
     let start = clock.elapsed();
     let (mut now, mut barrier, mut next) = (start, start, 0_u64);
+    let mut is_gathering = false;
     let mut batches = Vec::with_capacity((keys / BATCH_ROWS as u64) as usize + 1);
     while next < keys {
         batch.clear();
         batch.extend(next..keys.min(next + BATCH_ROWS as u64));
         next += BATCH_ROWS as u64;
+        let begun = clock.elapsed();
         if now - barrier > Duration::from_millis(100) {
             barrier = now;
-            if let Some(sealed) = backend.gather(usize::MAX)? {
+            // The barrier before is to be gathered first.
+            if is_gathering {
                 figures.late += 1;
-                disk.send(sealed);
+            } else {
+                backend.end_epoch()?;
+                is_gathering = true;
             }
-            backend.end_epoch()?;
         }
-        let begun = clock.elapsed();
+        let ended = clock.elapsed();
         sums.update_batch(&batch, |_| 1, |_, _| ())?;
+        let updated = clock.elapsed();
         if let Some(sealed) = backend.gather(GATHER_BYTES)? {
             disk.send(sealed);
+            is_gathering = false;
         }
+        let gathered = clock.elapsed();
         backend.copy_base_slice(SLICE_BYTES)?;
         now = clock.elapsed();
         batches.push(now - begun);
+        slowest.push(SlowBatch {
+            whole: now - begun,
+            barrier: ended - begun,
+            update: updated - ended,
+            gather: gathered - updated,
+            base: now - gathered,
+            keys: next,
+        });
+        if slowest.len() > 2 * SLOWEST {
+            keep_slowest(&mut slowest);
+        }
     }
+    keep_slowest(&mut slowest);
+    figures.slowest = slowest;
     batches.sort_unstable();
     figures.rows_per_second = keys as f64 / (now - start).as_secs_f64();
     figures.batch_max = batches.last().copied().unwrap_or_default();
@@ -126,6 +150,11 @@ pub(crate) fn grow(keys: u64, segments: Option<&Path>, store: &Path) -> Result<F
         .sum();
     figures.bytes_per_key = table_bytes as f64 / keys as f64;
     Ok(figures)
+}
+
+fn keep_slowest(batches: &mut Vec<SlowBatch>) {
+    batches.sort_by_key(|batch| std::cmp::Reverse(batch.whole));
+    batches.truncate(SLOWEST);
 }
 
 type Opened = (KeyedStateBackend, ValueState<u64, i64>, tempfile::TempDir);

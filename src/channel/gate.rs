@@ -6,15 +6,24 @@
 //! What is known of each input is the newest checkpoint whose barrier (or cancel barrier) it has delivered. Barriers
 //! come in the order of their ids, so an input that has passed on to a newer checkpoint without the barrier of an
 //! older one will never deliver the older one's: that checkpoint is given up.
+//!
+//! A barrier that overtakes is not waited for on all inputs: the snapshot is taken when it has arrived on one of them, and
+//! on all on which no barrier can overtake. From then on it is *captured* what the others bring before it. A barrier that
+//! does not overtake yet is aligned like any other; [`Gate::overtake`] says when its time has come.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::barrier::Barrier;
 use super::watermark::WatermarkTracker;
 use crate::config::CheckpointMode;
 use crate::model::{CheckpointId, EventTime};
 
 mod command;
+mod invariants;
+mod overtaking;
+#[cfg(test)]
+mod overtaking_random_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]
@@ -22,17 +31,21 @@ mod tests;
 
 pub use command::{Alignment, DeclineReason, GateCommand};
 
+use overtaking::Capturing;
+
 /// Aligns the barriers, and follows the watermarks, of all inputs of one subtask.
 #[derive(Debug)]
 pub struct Gate {
     mode: CheckpointMode,
     inputs: Vec<Input>,
     watermark: WatermarkTracker,
-    /// Checkpoints in alignment, each with the time of its first barrier. With [`CheckpointMode::ExactlyOnce`] there
-    /// is at most one: the inputs that could bring a newer barrier have skipped the older, which is given up.
-    aligning: BTreeMap<CheckpointId, Duration>,
-    /// Checkpoints that were triggered, each with the time of it, and not yet taken or given up.
-    triggered: BTreeMap<CheckpointId, Duration>,
+    /// Checkpoints in alignment, each with its first barrier. With [`CheckpointMode::ExactlyOnce`] there is at most one:
+    /// the inputs that could bring a newer barrier have skipped the older, which is given up.
+    aligning: BTreeMap<CheckpointId, Seen>,
+    /// Checkpoints that were triggered, and not yet taken or given up.
+    triggered: BTreeMap<CheckpointId, Seen>,
+    /// The checkpoint whose snapshot was taken while its barrier was missing on inputs, as long as it is.
+    capturing: Option<Capturing>,
     /// Checkpoints that were given up, and whose barriers may still come.
     given_up: BTreeSet<CheckpointId>,
     last_snapshot: CheckpointId,
@@ -43,11 +56,20 @@ pub struct Gate {
 /// barrier ends.
 const GIVEN_UP_MAX: usize = 128;
 
+/// A barrier, and when it was first heard of.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    barrier: Barrier,
+    at: Duration,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Input {
     /// The newest checkpoint whose barrier or cancel barrier the input has delivered.
     newest: CheckpointId,
     has_ended: bool,
+    /// Whether barriers can overtake what is in flight on it.
+    may_overtake: bool,
 }
 
 impl Gate {
@@ -59,28 +81,28 @@ impl Gate {
             watermark: WatermarkTracker::new(inputs),
             aligning: BTreeMap::new(),
             triggered: BTreeMap::new(),
+            capturing: None,
             given_up: BTreeSet::new(),
             last_snapshot: CheckpointId::default(),
         }
     }
 
-    /// The barrier of `checkpoint` has arrived on `input`.
-    pub fn barrier(
-        &mut self,
-        input: usize,
-        checkpoint: CheckpointId,
-        now: Duration,
-    ) -> Vec<GateCommand> {
+    /// A barrier has arrived on `input`, in its place or ahead of it.
+    pub fn barrier(&mut self, input: usize, barrier: Barrier, now: Duration) -> Vec<GateCommand> {
+        let checkpoint = barrier.checkpoint;
         let mut commands = Vec::new();
         if checkpoint <= self.inputs[input].newest {
             return commands;
         }
+        self.end_older(checkpoint, &mut commands);
         self.advance_input(input, checkpoint, &mut commands);
-        if self.can_align(checkpoint, &mut commands) {
-            if self.is_aligned(checkpoint) {
-                self.snapshot(checkpoint, now, &mut commands);
-            } else {
-                self.aligning.entry(checkpoint).or_insert(now);
+        if self.is_captured(checkpoint) {
+            self.settle_capture(now, &mut commands);
+        } else if self.can_align(checkpoint, &mut commands) {
+            let first = self.aligning.get(&checkpoint).copied();
+            let first = first.unwrap_or(Seen { barrier, at: now });
+            if !self.settle(first, now, &mut commands) {
+                self.aligning.insert(checkpoint, first);
                 if self.is_blocked(input) {
                     commands.push(GateCommand::Block(input));
                 }
@@ -93,7 +115,7 @@ impl Gate {
     pub fn cancel_barrier(&mut self, input: usize, checkpoint: CheckpointId) -> Vec<GateCommand> {
         let mut commands = Vec::new();
         self.advance_input(input, checkpoint, &mut commands);
-        if !self.is_over(checkpoint) {
+        if self.is_captured(checkpoint) || !self.is_over(checkpoint) {
             self.decline(
                 checkpoint,
                 DeclineReason::CancellationBarrier,
@@ -109,14 +131,19 @@ impl Gate {
         if std::mem::replace(&mut self.inputs[input].has_ended, true) {
             return commands;
         }
-        let mut waiting: BTreeSet<_> = self.aligning.keys().copied().collect();
+        // First, since the next snapshot may be due as well.
+        self.settle_capture(now, &mut commands);
+        let mut waiting = self.aligning.clone();
         if self.has_ended() {
-            waiting.extend(self.triggered.keys());
-        }
-        for checkpoint in waiting {
-            if self.is_aligned(checkpoint) {
-                self.snapshot(checkpoint, now, &mut commands);
+            for (checkpoint, Seen { barrier, .. }) in self.triggered.clone() {
+                // No barrier has come for it.
+                waiting
+                    .entry(checkpoint)
+                    .or_insert(Seen { barrier, at: now });
             }
+        }
+        for first in waiting.into_values() {
+            self.settle(first, now, &mut commands);
         }
         if let Some(watermark) = self.watermark.advance(input, EventTime::MAX) {
             commands.push(GateCommand::AdvanceWatermark(watermark));
@@ -127,13 +154,15 @@ impl Gate {
         self.checked(commands)
     }
 
-    /// The coordinator has triggered `checkpoint`. With inputs still open their barriers are waited for.
-    pub fn trigger(&mut self, checkpoint: CheckpointId, now: Duration) -> Vec<GateCommand> {
+    /// The coordinator has triggered the checkpoint of `barrier`. With inputs still open theirs are waited for.
+    pub fn trigger(&mut self, barrier: Barrier, now: Duration) -> Vec<GateCommand> {
+        let checkpoint = barrier.checkpoint;
         let mut commands = Vec::new();
         if self.can_align(checkpoint, &mut commands) {
-            self.triggered.insert(checkpoint, now);
+            let seen = Seen { barrier, at: now };
+            self.triggered.insert(checkpoint, seen);
             if self.has_ended() {
-                self.snapshot(checkpoint, now, &mut commands);
+                self.settle(seen, now, &mut commands);
             }
         }
         self.checked(commands)
@@ -142,7 +171,7 @@ impl Gate {
     /// The coordinator has aborted `checkpoint`. It tells every subtask, so no cancel barrier is needed.
     pub fn abort(&mut self, checkpoint: CheckpointId) -> Vec<GateCommand> {
         let mut commands = Vec::new();
-        if !self.is_over(checkpoint) {
+        if self.is_captured(checkpoint) || !self.is_over(checkpoint) {
             self.give_up(checkpoint, &mut commands);
         }
         self.checked(commands)
@@ -170,31 +199,6 @@ impl Gate {
         self.aligning.keys().next().copied()
     }
 
-    /// What must hold between any two events.
-    ///
-    /// # Errors
-    /// Names the invariant that is broken.
-    pub fn check_invariants(&self) -> Result<(), &'static str> {
-        let mut unfinished = self.aligning.keys().chain(self.triggered.keys());
-        if self.mode == CheckpointMode::ExactlyOnce && self.aligning.len() > 1 {
-            Err("two checkpoints are in alignment in exactly-once mode")
-        } else if unfinished.any(|&checkpoint| self.is_over(checkpoint)) {
-            Err("a checkpoint is waited for that was taken or given up")
-        } else if self
-            .aligning
-            .keys()
-            .any(|&checkpoint| self.is_aligned(checkpoint))
-        {
-            Err("an aligned checkpoint was not taken")
-        } else if self.has_ended() && !self.triggered.is_empty() {
-            Err("a triggered checkpoint waits although all inputs have ended")
-        } else if self.given_up.len() > GIVEN_UP_MAX {
-            Err("more given-up checkpoints are remembered than the bound allows")
-        } else {
-            Ok(())
-        }
-    }
-
     /// `input` has delivered something of `checkpoint`: whatever it has skipped on the way there is given up.
     fn advance_input(
         &mut self,
@@ -207,9 +211,10 @@ impl Gate {
             return;
         }
         self.inputs[input].newest = checkpoint;
-        let waiting = self.aligning.keys().chain(self.triggered.keys());
+        let waiting = self.aligning.keys().chain(self.triggered.keys()).copied();
+        let capturing = self.capturing.iter().map(|capturing| capturing.checkpoint);
         let skipped: BTreeSet<_> = waiting
-            .copied()
+            .chain(capturing)
             .filter(|&waiting| before < waiting && waiting < checkpoint)
             .collect();
         for skipped in skipped {
@@ -241,27 +246,36 @@ impl Gate {
             .all(|input| input.has_ended || input.newest >= checkpoint)
     }
 
-    fn snapshot(
-        &mut self,
-        checkpoint: CheckpointId,
-        now: Duration,
-        commands: &mut Vec<GateCommand>,
-    ) {
+    /// Takes the snapshot of the checkpoint with this `first` barrier if it is due. Gives whether it was.
+    fn settle(&mut self, first: Seen, now: Duration, commands: &mut Vec<GateCommand>) -> bool {
+        let Seen { barrier, at: begun } = first;
+        let checkpoint = barrier.checkpoint;
+        let is_aligned = self.is_aligned(checkpoint);
+        if !is_aligned && !self.can_overtake(&barrier, now) {
+            return false;
+        }
         debug_assert!(checkpoint > self.last_snapshot, "snapshot ids only grow");
         let was_blocking = self.is_blocking();
-        let begun = self.aligning.remove(&checkpoint).unwrap_or(now);
-        let triggered = self.triggered.get(&checkpoint).copied().unwrap_or(begun);
+        self.aligning.remove(&checkpoint);
+        let triggered = self
+            .triggered
+            .get(&checkpoint)
+            .map_or(begun, |seen| seen.at);
+        let capturing = Capturing {
+            checkpoint,
+            start_delay: begun.saturating_sub(triggered),
+            begun,
+        };
         self.last_snapshot = checkpoint;
         self.triggered.retain(|&other, _| other > checkpoint);
         self.given_up.retain(|&other| other > checkpoint);
         commands.push(GateCommand::Snapshot {
-            checkpoint,
-            alignment: Alignment {
-                start_delay: begun.saturating_sub(triggered),
-                duration: now.saturating_sub(begun),
-            },
+            barrier,
+            alignment: is_aligned.then(|| capturing.alignment(now)),
         });
+        self.capturing = (!is_aligned).then_some(capturing);
         self.unblock(was_blocking, commands);
+        true
     }
 
     fn decline(
@@ -279,6 +293,10 @@ impl Gate {
         let was_blocking = self.is_blocking();
         self.aligning.remove(&checkpoint);
         self.triggered.remove(&checkpoint);
+        if self.is_captured(checkpoint) {
+            self.capturing = None;
+            commands.push(GateCommand::EndCapture(checkpoint));
+        }
         self.given_up.insert(checkpoint);
         if self.given_up.len() > GIVEN_UP_MAX {
             self.given_up.pop_first();

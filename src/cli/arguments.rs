@@ -5,10 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::control_arguments::{
+    CANCEL_EXAMPLES, CHECKPOINT_EXAMPLES, ControlArguments, LookArguments, SAVEPOINT_EXAMPLES,
+    STATUS_EXAMPLES, STOP_EXAMPLES, SavepointArguments, StopArguments,
+};
 use super::offline_arguments::{
     DIFF_EXAMPLES, DiffArguments, StateCommand, VERIFY_EXAMPLES, VerifyArguments,
 };
-use super::savepoint_arguments::SavepointCommand;
 use crate::engine::ClaimMode;
 use crate::telemetry::{LogFormat, LogSettings};
 
@@ -20,7 +23,8 @@ Exit codes:
   130  interrupted at once, by a second signal
 
 Environment:
-  FLOODMARK_LOG  what is logged from which module, for example warn,floodmark::coordinator=trace";
+  FLOODMARK_LOG    what is logged from which module, for example warn,floodmark::coordinator=trace
+  FLOODMARK_TOKEN  the token that requests to a running job must bear, unless the job file names a file";
 
 const RUN_EXAMPLES: &str = "\
 SIGINT or SIGTERM stops the job with a last checkpoint; a second one ends it at once.
@@ -42,7 +46,8 @@ Examples:
 const LIST_EXAMPLES: &str = "\
 Examples:
   floodmark checkpoints list flights.toml
-  floodmark checkpoints list flights.toml --json";
+  floodmark checkpoints list flights.toml --json
+  floodmark checkpoints list flights.toml --history --subtasks";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -82,12 +87,24 @@ pub(super) enum Command {
     /// Check a job file without running it
     #[command(after_help = VALIDATE_EXAMPLES)]
     Validate(JobArgument),
+    /// Show how a running job gets on
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(LookArguments),
+    /// Take a checkpoint of a running job
+    #[command(after_help = CHECKPOINT_EXAMPLES)]
+    Checkpoint(ControlArguments),
+    /// Take a savepoint of a running job, or look after those that are there
+    #[command(after_help = SAVEPOINT_EXAMPLES)]
+    Savepoint(SavepointArguments),
+    /// Stop a running job with a last checkpoint
+    #[command(after_help = STOP_EXAMPLES)]
+    Stop(StopArguments),
+    /// End a running job at once
+    #[command(after_help = CANCEL_EXAMPLES)]
+    Cancel(LookArguments),
     /// Look at a job's checkpoints
     #[command(subcommand)]
     Checkpoints(CheckpointsCommand),
-    /// Look after savepoints
-    #[command(subcommand)]
-    Savepoint(SavepointCommand),
     /// Look into the states of a checkpoint or a savepoint
     #[command(subcommand)]
     State(StateCommand),
@@ -154,6 +171,12 @@ pub(super) struct RunArguments {
 pub(super) struct ListArguments {
     #[command(flatten)]
     pub(super) job: JobArgument,
+    /// Say what became of the last checkpoints, failed and deleted ones too
+    #[arg(long)]
+    pub(super) history: bool,
+    /// Say it for each subtask
+    #[arg(long, requires = "history")]
+    pub(super) subtasks: bool,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -256,6 +279,28 @@ mod tests {
     }
 
     #[test]
+    fn savepoint_takes_a_job_or_a_subcommand() {
+        for (line, expected) in [
+            ("floodmark savepoint a.toml", Some("a.toml")),
+            (
+                "floodmark savepoint a.toml backups --detached",
+                Some("a.toml"),
+            ),
+            ("floodmark savepoint list backups -v", None),
+        ] {
+            let Command::Savepoint(savepoint) = parse(line).unwrap().command else {
+                panic!("{line}")
+            };
+            assert_eq!(savepoint.job.as_deref(), expected);
+            assert_eq!(savepoint.command.is_some(), expected.is_none());
+            let has_directory = line.contains("--detached");
+            assert_eq!(savepoint.directory.is_some(), has_directory);
+            assert_eq!(savepoint.answer.detached, has_directory);
+        }
+        assert_eq!(parse("floodmark savepoint").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
     fn inspect_takes_an_id_or_none() {
         for (line, expected) in [
             ("floodmark checkpoints inspect a.toml", None),
@@ -295,6 +340,11 @@ mod tests {
         for (command, example) in [
             ("run", " flights.toml\n"),
             ("validate", " flights.toml\n"),
+            ("status", " flights.toml\n"),
+            ("checkpoint", " flights.toml\n"),
+            ("savepoint", " flights.toml\n"),
+            ("stop", " flights.toml\n"),
+            ("cancel", " flights.toml\n"),
             ("checkpoints list", " flights.toml\n"),
             ("checkpoints inspect", " flights.toml\n"),
             ("checkpoints verify", " flights.toml\n"),

@@ -2,6 +2,7 @@
 
 use super::arguments::ListArguments;
 use super::checkpoint_row::CheckpointRow;
+use super::checkpoints_history::list_history;
 use super::connections;
 use super::load::load_job;
 use super::output::{print, print_json};
@@ -11,6 +12,9 @@ use crate::telemetry::{format_bytes, format_duration};
 
 /// Lists the job's checkpoints.
 pub(super) fn list(arguments: &ListArguments) -> Result<()> {
+    if arguments.history {
+        return list_history(arguments);
+    }
     let job = load_job(&arguments.job.path)?;
     let rows = connections::checkpoints(&job)?;
     if arguments.json {

@@ -7,6 +7,7 @@ use super::arguments::RunArguments;
 use super::checkpoint_row::{CheckpointDetail, CheckpointRow, CheckpointStatus, PieceRow};
 use super::running_job::RunningJob;
 use super::savepoint_row::SavepointRow;
+use super::serving;
 use super::snapshots::{block_on, open};
 use super::state_rows::state_rows;
 use crate::config::JobFile;
@@ -19,6 +20,7 @@ use crate::snapshot::{
     list_savepoints,
 };
 use crate::storage::StoreLocation;
+use crate::telemetry::statistics::{CheckpointReport, HISTORY_BYTES_MAX, decode_history};
 
 /// Checks what the components' options mean, and whether the columns fit together.
 pub(super) fn check_graph(job: &JobFile) -> Result<()> {
@@ -26,8 +28,13 @@ pub(super) fn check_graph(job: &JobFile) -> Result<()> {
     graph::build(job).map(drop)
 }
 
-/// Starts the job as the command line says.
-pub(super) fn start(job: &JobFile, arguments: &RunArguments) -> Result<RunningJob> {
+/// Starts the job as the command line says, and its server if it is to have one.
+pub(super) fn start(
+    job: &JobFile,
+    arguments: &RunArguments,
+    environment_token: Option<&str>,
+) -> Result<RunningJob> {
+    let server = serving::prepare(job, environment_token)?;
     let start_from = arguments.from.as_ref().map(|path| StartFrom {
         path: path.clone(),
         claim_mode: arguments.claim_mode,
@@ -39,12 +46,19 @@ pub(super) fn start(job: &JobFile, arguments: &RunArguments) -> Result<RunningJo
         ..EngineSettings::from(job)
     };
     let handle = Engine::new(graph::build(job)?, settings).start()?;
+    let serving = server.map(|server| server.serve(job, &handle)).transpose();
+    let serving = serving.inspect_err(|_| handle.cancel())?;
     let (stop, cancel) = (handle.control(), handle.control());
     Ok(RunningJob {
         status: handle.status(),
         stop: Box::new(move || drop(stop.stop(StopRequest::default()))),
         cancel: Box::new(move || cancel.cancel()),
-        wait: Box::new(move || handle.wait()),
+        wait: Box::new(move || {
+            let outcome = handle.wait();
+            // Whoever asked for the job's end is told how it went before the process ends.
+            drop(serving);
+            outcome
+        }),
     })
 }
 
@@ -53,6 +67,19 @@ pub(super) fn checkpoints(job: &JobFile) -> Result<Vec<CheckpointRow>> {
     let mut listed = with_store(job, async |store| store.list().await)?;
     listed.reverse();
     Ok(listed.iter().map(row).collect())
+}
+
+/// What became of the job's last checkpoints, the oldest first.
+pub(super) fn history(job: &JobFile) -> Result<Vec<CheckpointReport>> {
+    let read = with_store(job, async |store| {
+        store.read_history(HISTORY_BYTES_MAX).await
+    })?;
+    let Some(bytes) = read else {
+        return Ok(Vec::new());
+    };
+    let decoded = decode_history(&bytes);
+    let (_, reports) = decoded.map_err(|error| error.context("the history of checkpoints"))?;
+    Ok(reports)
 }
 
 /// What checkpoint `id`, or the newest one, consists of.
@@ -216,6 +243,14 @@ fn pieces(operator: &OperatorId, subtask: &SubtaskEntry) -> Vec<PieceRow> {
             state.piece.length,
         ));
     }
+    for in_flight in &subtask.in_flight {
+        pieces.push(piece(
+            format!("in flight from {}-{}", in_flight.input, in_flight.upstream),
+            None,
+            Some(in_flight.piece.object.as_str().to_owned()),
+            in_flight.piece.length,
+        ));
+    }
     for state in &subtask.keyed {
         for part in &state.parts {
             let stored = part.base.iter().map(|base| ("base", base));
@@ -235,14 +270,29 @@ fn pieces(operator: &OperatorId, subtask: &SubtaskEntry) -> Vec<PieceRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{OperatorStateEntry, Piece};
+    use crate::snapshot::{InFlightEntry, OperatorStateEntry, Piece};
     use crate::state::{OperatorStateDescriptor, OperatorStateKind};
     use crate::storage::{Checksum, ObjectName};
 
+    const IN_FLIGHT: &str = "chk-7/join-1.inflight";
+
     #[test]
-    fn operator_state_is_a_piece_with_its_kind_and_name() {
+    fn operator_state_and_what_was_in_flight_are_pieces_with_their_names() {
         let object = "chk-7/join-1.state";
         let subtask = SubtaskEntry {
+            in_flight: vec![InFlightEntry {
+                input: OperatorId::new("orders"),
+                edge: 0,
+                upstream: 2,
+                rows: 5,
+                schema: "u8".to_owned(),
+                piece: Piece {
+                    object: ObjectName::try_from(IN_FLIGHT.to_owned()).unwrap(),
+                    offset: 0,
+                    length: 21,
+                    checksum: Checksum(2),
+                },
+            }],
             local: None,
             index: 1,
             finished: false,
@@ -263,14 +313,18 @@ mod tests {
             }],
             keyed: Vec::new(),
         };
-        let expected = PieceRow {
+        let expected = |kind: &str, object: &str, bytes| PieceRow {
             operator: OperatorId::new("join"),
             subtask: 1,
-            kind: "broadcast rules".to_owned(),
+            kind: kind.to_owned(),
             key_groups: None,
             object: Some(object.to_owned()),
-            bytes: 33,
+            bytes,
         };
-        assert_eq!(pieces(&OperatorId::new("join"), &subtask), [expected]);
+        let expected = [
+            expected("broadcast rules", object, 33),
+            expected("in flight from orders-2", IN_FLIGHT, 21),
+        ];
+        assert_eq!(pieces(&OperatorId::new("join"), &subtask), expected);
     }
 }

@@ -6,23 +6,21 @@ use std::io::Write;
 use clap::Parser;
 
 use super::arguments::{Arguments, CheckpointsCommand, Command};
+use super::environment::Environment;
 use super::exit_status::ExitStatus;
 use super::offline_arguments::StateCommand;
 use super::report::describe_error;
 use super::savepoint_arguments::SavepointCommand;
 use super::{
-    checkpoints_diff, checkpoints_inspect, checkpoints_list, run, savepoint_inspect,
+    checkpoints_diff, checkpoints_inspect, checkpoints_list, control, run, savepoint_inspect,
     savepoint_list, snapshot_verify, state_ls, state_read, validate,
 };
 use crate::error::Result;
 use crate::telemetry::{TerminalLine, init_logging};
 
-/// Does what the command line asks for. `arguments` starts with the program's name; `log_filter` is the environment's
-/// word on what is logged, if it has any. Call it once: it sets up logging for the whole process.
-pub fn main(
-    arguments: impl IntoIterator<Item = OsString>,
-    log_filter: Option<String>,
-) -> ExitStatus {
+/// Does what the command line asks for. `arguments` starts with the program's name; `environment` is
+/// what that of the process says. Call it once: it sets up logging for the whole process.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitStatus {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -38,7 +36,7 @@ pub fn main(
         true => TerminalLine::hidden(),
         false => TerminalLine::new(),
     };
-    execute(arguments, log_filter, &line).unwrap_or_else(|error| {
+    execute(arguments, environment, &line).unwrap_or_else(|error| {
         // The same: a closed standard error leaves the exit status only.
         let _ = writeln!(std::io::stderr(), "{}", describe_error(&error));
         ExitStatus::of_error(&error)
@@ -47,20 +45,27 @@ pub fn main(
 
 fn execute(
     arguments: Arguments,
-    log_filter: Option<String>,
+    environment: Environment,
     line: &TerminalLine,
 ) -> Result<ExitStatus> {
+    let Environment { log_filter, token } = environment;
+    let token = token.as_deref();
     init_logging(&arguments.log.settings(log_filter), line)?;
     match arguments.command {
-        Command::Run(run) => return run::run(&run, line),
-        Command::Validate(job) => validate::validate(&job.path)?,
-        Command::Savepoint(SavepointCommand::List(list)) => savepoint_list::list(&list)?,
-        Command::Savepoint(SavepointCommand::Inspect(inspect)) => {
-            savepoint_inspect::inspect(&inspect)?;
+        Command::Run(run) => return run::run(&run, token, line),
+        Command::Validate(job) => validate::validate(&job.path, token)?,
+        Command::Status(status) => control::status(&status, token)?,
+        Command::Checkpoint(checkpoint) => control::checkpoint(&checkpoint, token, line)?,
+        Command::Savepoint(savepoint) => {
+            if let Some(command) = &savepoint.command {
+                return look_after_savepoints(command, line);
+            }
+            if let Some(job) = &savepoint.job {
+                control::savepoint(job, &savepoint, token, line)?;
+            }
         }
-        Command::Savepoint(SavepointCommand::Dispose(savepoint)) => {
-            savepoint_inspect::dispose(&savepoint)?;
-        }
+        Command::Stop(stop) => control::stop(&stop, token, line)?,
+        Command::Cancel(cancel) => control::cancel(&cancel, token)?,
         Command::Checkpoints(CheckpointsCommand::List(list)) => checkpoints_list::list(&list)?,
         Command::Checkpoints(CheckpointsCommand::Inspect(inspect)) => {
             checkpoints_inspect::inspect(&inspect)?;
@@ -69,11 +74,18 @@ fn execute(
             return snapshot_verify::verify_checkpoints(&verify, line);
         }
         Command::Checkpoints(CheckpointsCommand::Diff(diff)) => checkpoints_diff::diff(&diff)?,
-        Command::Savepoint(SavepointCommand::Verify(verify)) => {
-            return snapshot_verify::verify_snapshot(&verify, line);
-        }
         Command::State(StateCommand::Ls(ls)) => state_ls::ls(&ls)?,
         Command::State(StateCommand::Read(read)) => state_read::read(&read)?,
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn look_after_savepoints(command: &SavepointCommand, line: &TerminalLine) -> Result<ExitStatus> {
+    match command {
+        SavepointCommand::List(list) => savepoint_list::list(list)?,
+        SavepointCommand::Inspect(inspect) => savepoint_inspect::inspect(inspect)?,
+        SavepointCommand::Dispose(savepoint) => savepoint_inspect::dispose(savepoint)?,
+        SavepointCommand::Verify(verify) => return snapshot_verify::verify_snapshot(verify, line),
     }
     Ok(ExitStatus::Success)
 }

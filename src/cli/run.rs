@@ -14,13 +14,17 @@ use crate::model::SystemClock;
 use crate::telemetry::TerminalLine;
 
 /// Runs the job until it has ended.
-pub(super) fn run(arguments: &RunArguments, line: &TerminalLine) -> Result<ExitStatus> {
+pub(super) fn run(
+    arguments: &RunArguments,
+    environment_token: Option<&str>,
+    line: &TerminalLine,
+) -> Result<ExitStatus> {
     let mut job = load_job(&arguments.job.path)?;
     if let Some(parallelism) = arguments.parallelism {
         set_parallelism(&mut job, parallelism.get())?;
     }
     let attendant = Attendant::new()?;
-    let running = connections::start(&job, arguments)?;
+    let running = connections::start(&job, arguments, environment_token)?;
     tracing::info!("{}", announce(&job));
     let line = match prints_records(&job) && std::io::stdout().is_terminal() {
         // Records on the same terminal would tear the line.

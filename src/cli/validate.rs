@@ -5,13 +5,15 @@ use std::path::Path;
 use super::connections;
 use super::load::load_job;
 use super::output::print;
+use super::serving;
 use crate::config::JobFile;
 use crate::error::Result;
 
 /// Checks the job file, and says what the job consists of.
-pub(super) fn validate(path: &Path) -> Result<()> {
+pub(super) fn validate(path: &Path, environment_token: Option<&str>) -> Result<()> {
     let job = load_job(path)?;
     connections::check_graph(&job)?;
+    serving::settings(&job.server, environment_token)?;
     print(&describe_job(&job))
 }
 

@@ -135,6 +135,17 @@ fn read_checkpoint(document: &mut Fields<'_, '_>) -> CheckpointSection {
         &mut checkpoint.max_concurrent,
         judge_not_zero,
     );
+    fields.set_duration("aligned_timeout", &mut checkpoint.aligned_timeout, |_| {
+        Ok(())
+    });
+    let others = checkpoint.clone();
+    fields.set("unaligned", &mut checkpoint.unaligned, |unaligned| {
+        let section = CheckpointSection {
+            unaligned: *unaligned,
+            ..others.clone()
+        };
+        section.check_unaligned().map_err(Refusal::new)
+    });
     fields.set(
         "tolerable_failures",
         &mut checkpoint.tolerable_failures,

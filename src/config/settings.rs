@@ -56,6 +56,11 @@ pub struct CheckpointSection {
     pub min_pause: Duration,
     /// How many checkpoints can be under way at once.
     pub max_concurrent: usize,
+    /// Whether barriers overtake the records that wait on the exchanges by key: those go into the checkpoint then. Needs
+    /// [`CheckpointMode::ExactlyOnce`] and `max_concurrent` 1.
+    pub unaligned: bool,
+    /// When this long has passed since its trigger, a barrier begins to overtake; zero: at once.
+    pub aligned_timeout: Duration,
     /// How many checkpoints can fail in a row before the job fails.
     pub tolerable_failures: u32,
     /// How many completed checkpoints are kept.
@@ -76,11 +81,33 @@ impl Default for CheckpointSection {
             timeout: Duration::from_secs(600),
             min_pause: Duration::ZERO,
             max_concurrent: 1,
+            unaligned: false,
+            aligned_timeout: Duration::ZERO,
             tolerable_failures: 0,
             retain: 1,
             history_max: 10,
             storage: "floodmark-data/checkpoints".to_owned(),
             savepoint_dir: None,
+        }
+    }
+}
+
+impl CheckpointSection {
+    /// Whether barriers may overtake records with the other settings as they are.
+    ///
+    /// # Errors
+    /// Says what `unaligned` does not go with, and what to do about it.
+    pub fn check_unaligned(&self) -> Result<(), &'static str> {
+        if !self.unaligned {
+            Ok(())
+        } else if self.mode != CheckpointMode::ExactlyOnce {
+            Err(
+                "needs mode \"exactly-once\": in the other mode no barrier waits for another anyway",
+            )
+        } else if self.max_concurrent != 1 {
+            Err("needs max_concurrent 1: what is in flight can go into one checkpoint at a time")
+        } else {
+            Ok(())
         }
     }
 }

@@ -57,6 +57,7 @@ fn a_file_that_sets_everything_is_read_as_written() {
         timeout = "1min"
         min_pause = "10ms"
         max_concurrent = 2
+        aligned_timeout = "30s"
         tolerable_failures = 3
         retain = 4
         savepoint_dir = "savepoints"
@@ -92,6 +93,8 @@ fn a_file_that_sets_everything_is_read_as_written() {
             timeout: Duration::from_secs(60),
             min_pause: Duration::from_millis(10),
             max_concurrent: 2,
+            unaligned: false,
+            aligned_timeout: Duration::from_secs(30),
             tolerable_failures: 3,
             retain: 4,
             history_max: 5,
@@ -121,6 +124,20 @@ fn a_file_that_sets_everything_is_read_as_written() {
             address: "[::1]:8081".parse().unwrap(),
             token_file: Some("secret".into()),
         }
+    );
+}
+
+#[test]
+fn barriers_overtake_only_where_that_keeps_its_promise() {
+    let unaligned = "[job]\nname = 'j'\n[checkpoint]\nunaligned = true\n";
+    check_settings(unaligned, "");
+    check_settings(
+        &format!("{unaligned}mode = 'at-least-once'"),
+        "job.toml:4:13: checkpoint.unaligned: needs mode \"exactly-once\": in the other mode no barrier waits for another anyway",
+    );
+    check_settings(
+        &format!("{unaligned}max_concurrent = 2"),
+        "job.toml:4:13: checkpoint.unaligned: needs max_concurrent 1: what is in flight can go into one checkpoint at a time",
     );
 }
 

@@ -19,6 +19,7 @@ use super::pending_checkpoint::PendingCheckpoint;
 use super::request_queue::{RequestId, RequestKind, RequestQueue};
 use super::schedule::Schedule;
 use super::settings::CheckpointSettings;
+use crate::channel::Barrier;
 use crate::model::{CheckpointId, SubtaskId};
 
 mod invariants;
@@ -299,6 +300,16 @@ impl<A> CheckpointCoordinator<A> {
     pub fn shut_down(&mut self, now: Duration) -> Commands<A> {
         self.close(now);
         self.settle(now)
+    }
+
+    /// The barrier of a checkpoint that was triggered at `now`.
+    pub fn barrier(
+        &self,
+        checkpoint: CheckpointId,
+        kind: CheckpointKind,
+        now: Duration,
+    ) -> Barrier {
+        self.settings.barrier(checkpoint, kind, now)
     }
 
     /// Who asked for a pending checkpoint, if anybody did.

@@ -24,6 +24,15 @@ pub enum CheckpointKind {
 }
 
 impl CheckpointKind {
+    /// Whether its barrier may overtake what is in flight. What people keep holds no records in flight, so that it can be
+    /// resumed from with another graph.
+    pub fn may_overtake(self) -> bool {
+        match self {
+            Self::Periodic | Self::Requested | Self::Final => true,
+            Self::Stop | Self::Savepoint => false,
+        }
+    }
+
     /// Whether no other checkpoint follows when one of this kind completes.
     pub fn is_last(self) -> bool {
         matches!(self, Self::Final | Self::Stop)

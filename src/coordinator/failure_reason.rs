@@ -94,6 +94,7 @@ impl From<DeclineReason> for FailureReason {
         match reason {
             DeclineReason::Subsumed => Self::DeclinedSubsumed,
             DeclineReason::CancellationBarrier => Self::DeclinedOnCancellationBarrier,
+            DeclineReason::InFlightTooLarge => Self::Declined,
         }
     }
 }

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use super::command::CheckpointKind;
+use crate::channel::Barrier;
+use crate::model::CheckpointId;
+
 /// The settings of a job's checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointSettings {
@@ -16,9 +20,10 @@ pub struct CheckpointSettings {
     /// How many checkpoints may be pending at a time, counting those whose manifest is being written; at least 1. A
     /// savepoint may be pending beside them.
     pub max_concurrent: usize,
-    /// Whether barriers can overtake data. A savepoint's never does, and the two kinds must not meet on a link: it
+    /// How long after its trigger the barrier of a checkpoint begins to overtake what is in flight; nothing when it never
+    /// does. A savepoint's never does, and the two kinds must not meet on a link: where barriers overtake, a savepoint
     /// waits until no checkpoint is pending, and the next checkpoint waits for it.
-    pub unaligned: bool,
+    pub overtaking_after: Option<Duration>,
     /// How many checkpoints may fail one after the other before the job fails.
     pub tolerable_failures: u32,
     /// How many checkpoints the history keeps.
@@ -32,7 +37,7 @@ impl Default for CheckpointSettings {
             timeout: Duration::from_secs(10 * 60),
             min_pause: Duration::ZERO,
             max_concurrent: 1,
-            unaligned: false,
+            overtaking_after: None,
             tolerable_failures: 0,
             history_max: 10,
         }
@@ -40,6 +45,23 @@ impl Default for CheckpointSettings {
 }
 
 impl CheckpointSettings {
+    /// The barrier of a checkpoint that is triggered at `now`.
+    pub fn barrier(
+        &self,
+        checkpoint: CheckpointId,
+        kind: CheckpointKind,
+        now: Duration,
+    ) -> Barrier {
+        match self.overtaking_after {
+            Some(after) if kind.may_overtake() => {
+                // Zero is at once whatever a subtask's clock says.
+                let at = if after.is_zero() { after } else { now + after };
+                Barrier::overtaking(checkpoint, at)
+            }
+            _ => Barrier::aligned(checkpoint),
+        }
+    }
+
     /// How many checkpoints may be pending at a time, with `min_pause` taken into account.
     pub fn pending_max(&self) -> usize {
         if self.min_pause.is_zero() {

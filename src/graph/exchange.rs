@@ -5,7 +5,19 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::model::{Batch, KeyGroup, Row};
-use crate::state::{KeyHasher, StateKey};
+use crate::snapshot::BatchCodec;
+use crate::state::{
+    KeyHasher, StateKey, StateValue, archive_schema, archive_values, restore_values,
+};
+
+/// How records get to the subtask that owns their key.
+#[derive(Clone)]
+pub struct KeyExchange {
+    /// Splits batches by key.
+    pub partitioner: PartitionerFactory,
+    /// Stores batches in a checkpoint. Without it no barrier can overtake the records of the exchange.
+    pub codec: Option<Arc<dyn BatchCodec>>,
+}
 
 /// Makes the partitioner of one sending subtask.
 pub type PartitionerFactory = Arc<dyn Fn(ExchangeTargets) -> Box<dyn Partitioner> + Send + Sync>;
@@ -76,5 +88,28 @@ impl<T: Row, K: StateKey, F: Fn(&T) -> K> Partitioner for RowPartitioner<T, K, F
             .into_iter()
             .map(|part| (!part.is_empty()).then(|| Batch::from_rows(part)))
             .collect())
+    }
+}
+
+/// Stores rows of type `T` as rkyv archives.
+pub(super) struct RowCodec<T>(PhantomData<fn() -> T>);
+
+impl<T> RowCodec<T> {
+    pub(super) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: Row + StateValue> BatchCodec for RowCodec<T> {
+    fn schema(&self) -> String {
+        archive_schema::<T>()
+    }
+
+    fn encode(&self, batch: Batch) -> Result<Vec<u8>> {
+        archive_values(&batch.into_rows::<T>()?)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Batch> {
+        Ok(Batch::from_rows(restore_values::<T>(bytes)?))
     }
 }

@@ -10,9 +10,10 @@ use crate::config::{ComponentRole, ComponentSection, JobFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Batch, OperatorId};
 use crate::operator::KeyPartitioner;
+use crate::snapshot::ColumnCodec;
 
 use super::component_types::{Built, build_operator, build_sink, build_source};
-use super::exchange::{ExchangeTargets, Partitioner};
+use super::exchange::{ExchangeTargets, KeyExchange, Partitioner};
 use super::job_graph::{Edge, JobGraph, Node, Partitioning};
 
 /// Puts the graph of a job file together. Every problem is reported, not only the first.
@@ -158,14 +159,15 @@ fn input_schema(
 
 fn exchange_by(schema: &SchemaRef, key: &[String]) -> Result<Partitioning> {
     let partitioner = KeyPartitioner::new(schema, key)?;
-    Ok(Partitioning::KeyExchange(Arc::new(
-        move |targets: ExchangeTargets| {
+    Ok(Partitioning::KeyExchange(KeyExchange {
+        partitioner: Arc::new(move |targets: ExchangeTargets| {
             Box::new(ColumnPartitioner {
                 targets,
                 partitioner: partitioner.clone(),
             })
-        },
-    )))
+        }),
+        codec: Some(Arc::new(ColumnCodec::new(Arc::clone(schema)))),
+    }))
 }
 
 /// The key exchange of a TOML job.

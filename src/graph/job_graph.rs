@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MAX_PARALLELISM_DEFAULT, MAX_PARALLELISM_LIMIT, OperatorId};
 use crate::operator::{Operator, Sink, Source};
 
-use super::exchange::PartitionerFactory;
+use super::exchange::KeyExchange;
 
 /// Makes an instance of a component. It is called once for each subtask, on the thread that the subtask will run on.
 pub type Factory<T> = Arc<dyn Fn() -> Result<Box<T>> + Send + Sync>;
@@ -63,7 +63,7 @@ pub enum Partitioning {
     /// Subtask *i* sends to subtask *i*.
     Forward,
     /// The record's key decides.
-    KeyExchange(PartitionerFactory),
+    KeyExchange(KeyExchange),
     /// Every subtask is sent a copy of every record.
     Broadcast,
 }
@@ -88,6 +88,22 @@ impl JobGraph {
     pub fn add(&mut self, node: Node) -> usize {
         self.nodes.push(node);
         self.nodes.len() - 1
+    }
+
+    /// The exchanges by key on which no barrier can overtake, since their records cannot be stored: each as the operators
+    /// before and behind it.
+    pub fn aligned_exchanges(&self) -> Vec<(&OperatorId, &OperatorId)> {
+        let edges = self.nodes.iter().flat_map(|node| {
+            let edges = node.inputs.iter();
+            edges.map(move |edge| (edge, &node.id))
+        });
+        let aligned = edges.filter(|(edge, _)| match &edge.partitioning {
+            Partitioning::KeyExchange(exchange) => exchange.codec.is_none(),
+            Partitioning::Forward | Partitioning::Broadcast => false,
+        });
+        aligned
+            .map(|(edge, reader)| (&self.nodes[edge.from].id, reader))
+            .collect()
     }
 
     /// Checks what every later step relies on.
@@ -223,6 +239,25 @@ mod tests {
             ]),
             "operator \"b\" reads \"a\", a sink",
         );
+    }
+
+    #[test]
+    fn exchanges_stay_aligned_whose_records_cannot_be_stored() {
+        use crate::graph::StreamBuilder;
+        let job = StreamBuilder::new("job");
+        let numbers = job.source::<u64, _>("in", || MemorySource::of_rows(vec![1_u64], 1));
+        let counts = numbers.key_by(|number: &u64| *number).unaligned().reduce(
+            "counts",
+            |_| 0_u64,
+            |number, _| *number,
+        );
+        counts
+            .key_by(|number: &u64| number % 10)
+            .reduce("sums", |_| 0_u64, |number, _| *number)
+            .sink("out", || Ok(BlackholeSink::new(RowCount::default())));
+        let graph = job.build().unwrap();
+        let (counts, sums) = ("counts".into(), "sums".into());
+        assert_eq!(graph.aligned_exchanges(), [(&counts, &sums)]);
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::model::{OperatorId, Row};
 use crate::operator::{KeyedProcess, KeyedReduce, Operator, ProcessFunction};
+use crate::snapshot::BatchCodec;
 use crate::state::{Archived, Seal, StateKey, StateSpec, StateValue};
 
 use super::builder::Stream;
-use super::exchange::RowPartitioner;
+use super::exchange::{KeyExchange, RowCodec, RowPartitioner};
 use super::job_graph::Partitioning;
 
 /// The state that [`KeyedStream::reduce`] keeps its values in.
@@ -19,6 +20,8 @@ const REDUCE_STATE: &str = "reduce";
 pub struct KeyedStream<T, K, F> {
     stream: Stream<T>,
     key: F,
+    /// Stores the stream's records in a checkpoint, if they can be.
+    codec: Option<Arc<dyn BatchCodec>>,
     types: PhantomData<fn() -> K>,
 }
 
@@ -33,15 +36,34 @@ where
         Self {
             stream,
             key,
+            codec: None,
             types: PhantomData,
         }
     }
 
+    /// Lets the barriers of unaligned checkpoints overtake the records of this exchange. Those that are overtaken go into
+    /// the checkpoint, so their type must be one that can be stored. Without this the exchange stays aligned: its records
+    /// are worked off before a checkpoint completes, however long that takes under back-pressure.
+    ///
+    /// It has an effect with the setting `unaligned` alone. A job that resumes from an unaligned checkpoint needs the
+    /// type to be what it was; to change it, take a savepoint, which holds no records in flight.
+    #[must_use]
+    pub fn unaligned(mut self) -> Self
+    where
+        T: StateValue,
+    {
+        self.codec = Some(Arc::new(RowCodec::<T>::new()));
+        self
+    }
+
     fn partitioning(&self) -> Partitioning {
         let key = self.key.clone();
-        Partitioning::KeyExchange(Arc::new(move |targets| {
-            Box::new(RowPartitioner::<T, K, F>::new(targets, key.clone()))
-        }))
+        Partitioning::KeyExchange(KeyExchange {
+            partitioner: Arc::new(move |targets| {
+                Box::new(RowPartitioner::<T, K, F>::new(targets, key.clone()))
+            }),
+            codec: self.codec.clone(),
+        })
     }
 
     /// Keeps one value for each key, and emits what `update` makes of each record and the value of its key.

@@ -10,7 +10,7 @@ mod outline;
 mod plan;
 
 pub use builder::{Stream, StreamBuilder};
-pub use exchange::{ExchangeTargets, Partitioner, PartitionerFactory};
+pub use exchange::{ExchangeTargets, KeyExchange, Partitioner, PartitionerFactory};
 pub use from_config::build;
 pub use job_graph::{Component, Edge, Factory, JobGraph, Node, Partitioning};
 pub use keyed_stream::KeyedStream;

@@ -34,6 +34,8 @@ pub trait Rows: Send {
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
     /// A copy, for a stream that has more than one reader.
     fn copy(&self) -> Box<dyn Rows>;
+    /// Takes the first `count` rows out, or all if there are fewer.
+    fn take_first(&mut self, count: usize) -> Box<dyn Rows>;
 }
 
 impl<T: Row> Rows for Vec<T> {
@@ -51,6 +53,11 @@ impl<T: Row> Rows for Vec<T> {
 
     fn copy(&self) -> Box<dyn Rows> {
         Box::new(self.clone())
+    }
+
+    fn take_first(&mut self, count: usize) -> Box<dyn Rows> {
+        let rest = self.split_off(count.min(Vec::len(self)));
+        Box::new(std::mem::replace(self, rest))
     }
 }
 
@@ -71,6 +78,20 @@ impl Batch {
     /// Whether the batch holds no record.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Takes the first `count` records out, or all if there are fewer.
+    #[must_use]
+    pub fn take_first(&mut self, count: usize) -> Self {
+        match self {
+            Self::Columns(columns) => {
+                let count = count.min(columns.num_rows());
+                let first = columns.slice(0, count);
+                *columns = columns.slice(count, columns.num_rows() - count);
+                Self::Columns(first)
+            }
+            Self::Rows(rows) => Self::Rows(rows.take_first(count)),
+        }
     }
 
     /// The rows as `Vec<T>`.
@@ -140,6 +161,30 @@ mod tests {
         let batch = Batch::from_rows(vec![1_u64, 2, 3]);
         assert_eq!(batch.len(), 3);
         assert_eq!(batch.into_rows::<u64>().unwrap(), vec![1, 2, 3]);
+    }
+
+    #[test]
+    fn the_first_records_are_taken_out_of_rows_and_of_columns() {
+        let numbers = arrow_array::Int64Array::from(vec![1, 2, 3, 4, 5]);
+        let columns = RecordBatch::try_from_iter([("n", std::sync::Arc::new(numbers) as _)]);
+        let mut columns = Batch::Columns(columns.unwrap());
+        let mut rows = Batch::from_rows(vec![1_i64, 2, 3, 4, 5]);
+        for (count, expected) in [(2, 2), (0, 0), (9, 3), (1, 0)] {
+            let before = rows.len();
+            let first = [rows.take_first(count), columns.take_first(count)];
+            let [of_rows, of_columns] = first;
+            assert_eq!((of_rows.len(), of_columns.len()), (expected, expected));
+            assert_eq!(
+                (rows.len(), columns.len()),
+                (before - expected, before - expected)
+            );
+            let of_rows = of_rows.into_rows::<i64>().unwrap();
+            let of_columns = of_columns.into_columns().unwrap();
+            let values = arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Int64Type>(
+                of_columns.column(0),
+            );
+            assert_eq!(&of_rows, values.values());
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! What a subtask has done off its worker: syncing, uploading and committing, one job after the other.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::coordinator::AcknowledgementFigures;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
 use crate::operator::BackgroundWork;
-use crate::snapshot::{SealedOperator, SnapshotWriter, SubtaskSnapshot};
+use crate::snapshot::{SealedInFlight, SealedOperator, SnapshotWriter, SubtaskSnapshot};
 
+use super::captured::CapturedInput;
 use super::chain::StateSize;
 use super::executor::{Executor, SharedExecutor};
 use super::message::{Report, ReportBody, Reporter};
@@ -84,6 +85,7 @@ impl Background {
 
     async fn make_durable(&mut self, sealed: SealedSubtask) -> Result<SubtaskAck, Failure> {
         let begun = self.clock.elapsed();
+        let mut in_flight = self.encode(sealed.in_flight).await;
         let mut work = Vec::new();
         let mut operators = Vec::with_capacity(sealed.operators.len());
         for part in sealed.operators {
@@ -93,6 +95,8 @@ impl Background {
                 finished: sealed.finished,
                 items: part.snapshot.items,
                 operator_state: part.operator_state,
+                // It goes with the first operator, which reads the links.
+                in_flight: in_flight.as_mut().map(std::mem::take).unwrap_or_default(),
                 local: part.local,
                 states: part.keyed,
             });
@@ -100,6 +104,13 @@ impl Background {
         do_all(&*self.executor, work)
             .await
             .map_err(|(operator, error)| Failure::Operator(operator, error))?;
+        if let Err(error) = in_flight {
+            // The checkpoint is lost, but what was sealed goes with the next one.
+            for operator in &operators {
+                self.writer.hold(operator).map_err(Failure::Upload)?;
+            }
+            return Err(Failure::Upload(error));
+        }
         let snapshot = self
             .writer
             .write(sealed.checkpoint, &operators)
@@ -111,13 +122,34 @@ impl Background {
             sync_duration: sealed.sync_duration,
             async_duration: self.clock.elapsed().saturating_sub(begun),
             uploaded_bytes: snapshot.uploaded_bytes,
-            ..AcknowledgementFigures::default()
+            in_flight_bytes: snapshot.in_flight_bytes,
+            is_unaligned: sealed.is_unaligned,
         };
         Ok(SubtaskAck {
             snapshot,
             finished: sealed.finished,
             state_size: sealed.state_size,
             figures,
+        })
+    }
+}
+
+impl Background {
+    /// Turns what was in flight into bytes.
+    async fn encode(&self, captured: Vec<CapturedInput>) -> Result<Vec<SealedInFlight>> {
+        if captured.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (sender, sealed) = oneshot::channel();
+        let work = Box::new(move || {
+            let sealed = captured.into_iter().map(CapturedInput::seal);
+            // The receiver waits as long as the work is under way.
+            let _ = sender.send(sealed.collect::<Result<_>>()?);
+            Ok(())
+        });
+        self.executor.run_blocking(work).await?;
+        sealed.await.map_err(|source| {
+            Error::new(ErrorKind::Bug, "what was in flight is gone").with_source(source)
         })
     }
 }

@@ -177,11 +177,14 @@ impl CheckpointRecorder {
 
     /// Writes the file if there is something new, unless it is being written already. To be called now and then.
     pub(super) fn save(&mut self) {
-        let is_written = match &mut self.writing {
-            Some(writing) => writing.try_recv() != Err(TryRecvError::Empty),
-            None => true,
-        };
-        if self.is_changed && is_written {
+        if let Some(writing) = &mut self.writing {
+            if writing.try_recv() == Err(TryRecvError::Empty) {
+                return;
+            }
+            // It is done, and must not be waited for once more.
+            self.writing = None;
+        }
+        if self.is_changed {
             self.is_changed = false;
             self.writing = Some(self.write(None));
         }

@@ -14,7 +14,7 @@ use crate::coordinator::{
 };
 use crate::error::{Error, ErrorKind};
 use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
-use crate::telemetry::{JobPhase, JobStatus, Metric, count};
+use crate::telemetry::{JobPhase, JobStatus, Metric, ReportedFailure, count};
 
 use super::background::SubtaskAck;
 use super::checkpoint_recorder::CheckpointRecorder;
@@ -274,7 +274,7 @@ impl Coordinator {
                     self.recorder
                         .triggered(checkpoint, kind, self.subtasks.len());
                     self.tell_all(Control::Trigger {
-                        checkpoint,
+                        barrier: self.checkpoints.barrier(checkpoint, kind, self.now()),
                         stop: kind == CheckpointKind::Stop,
                     });
                 }
@@ -347,6 +347,11 @@ impl Coordinator {
                 JobCommand::ReportFailure => {
                     if let Some(failure) = self.life.failure() {
                         error!(%failure, "the job has failed");
+                        self.status.add_failure(ReportedFailure {
+                            message: failure.to_string(),
+                            subtask: failure.subtask.clone(),
+                            unix_millis: self.clock.unix_millis(),
+                        });
                     }
                 }
                 JobCommand::CancelAll => {

@@ -81,9 +81,6 @@ impl Actor for CoordinatorActor {
     fn started(&mut self, context: &mut Self::Context) {
         let effects = self.coordinator.start();
         self.carry_out(effects, context);
-        context.run_interval(SAMPLE_INTERVAL, |actor, _| {
-            actor.coordinator.look_after_figures();
-        });
     }
 }
 
@@ -92,6 +89,12 @@ impl Handler<Opened> for CoordinatorActor {
 
     fn handle(&mut self, opened: Opened, context: &mut Self::Context) {
         let Opened { subtask, address } = opened;
+        // Not from the start on: a job whose subtasks cannot be made ends before anything runs that has a clock.
+        if self.subtasks.is_empty() {
+            context.run_interval(SAMPLE_INTERVAL, |actor, _| {
+                actor.coordinator.look_after_figures();
+            });
+        }
         self.subtasks.insert(subtask.clone(), address);
         let effects = self.coordinator.opened(subtask);
         self.carry_out(effects, context);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::{Message, Recipient};
 
-use crate::channel::DeclineReason;
+use crate::channel::{Barrier, DeclineReason};
 use crate::coordinator::CheckpointKind;
 use crate::error::{Error, Result};
 use crate::model::{CheckpointId, OperatorId, SubtaskId};
@@ -27,7 +27,7 @@ pub(crate) enum Control {
     Start,
     /// The barrier of a checkpoint.
     Trigger {
-        checkpoint: CheckpointId,
+        barrier: Barrier,
         /// Sources emit nothing after this barrier.
         stop: bool,
     },

@@ -10,9 +10,10 @@
 //! A watermark can make millions of timers due at once. An operator fires them in portions; between two of them the
 //! outputs are flushed, so that their bound holds, and the other subtasks of the worker have their turn. Meanwhile the
 //! chain takes no input. So a barrier behind the watermark on its link waits until the watermark is through, and so does
-//! a trigger at the source of the chain. A snapshot in between would be wrong twice over. Records that the source has
-//! already given out, and that wait behind the watermark, would be in nobody's state. And as no snapshot holds a
-//! watermark, the records after a restore would come before timers that should have fired before them.
+//! a trigger at the source of the chain, and a barrier that overtakes, as in Flink by default. A snapshot in between would
+//! be wrong twice over. Records that the source has already given out, and that wait behind the watermark, would be in
+//! nobody's state. And as no snapshot holds a watermark, the records after a restore would come before timers that should
+//! have fired before them.
 //!
 //! Timers that no watermark had reached are in the snapshot, and fire with the first one after the restore that does.
 //!
@@ -20,6 +21,7 @@
 //! the end of the input, event time ends, so every event-time timer fires; processing-time timers fire no more.
 
 mod background;
+mod captured;
 mod chain;
 mod checkpoint_recorder;
 mod committer;
@@ -33,6 +35,8 @@ mod message;
 mod open_requests;
 mod output;
 mod panic;
+mod portion;
+mod replay;
 mod request;
 mod seed;
 mod setting;

@@ -16,7 +16,7 @@ pub(super) struct OpenRequests {
     open: BTreeMap<RequestId, OpenRequest>,
     /// How many there have been.
     seen: u64,
-    /// The last checkpoint that somebody will be told of, until that is done.
+    /// What is complete, as long as a request is open that may be answered with it.
     completed: BTreeMap<CheckpointId, Completed>,
 }
 
@@ -87,11 +87,12 @@ impl OpenRequests {
         stop?.directory().cloned()
     }
 
-    /// A checkpoint is complete. It is remembered until the next one, for whoever asked for it.
+    /// A checkpoint is complete. It is remembered for whoever asked for it: the answer to a stop comes only when all is
+    /// committed, and a savepoint that was under way can become complete before that.
     pub(super) fn completed(&mut self, checkpoint: CheckpointId, completed: Completed) {
-        // Answers follow at once, but that of a stop, after which there is no other checkpoint.
-        self.completed.clear();
-        self.completed.insert(checkpoint, completed);
+        if !self.open.is_empty() {
+            self.completed.insert(checkpoint, completed);
+        }
     }
 
     /// Answers a request.
@@ -108,6 +109,9 @@ impl OpenRequests {
             Error::new(ErrorKind::Environment, message)
         });
         let completed = result.map(|id| self.completed.remove(&id).unwrap_or_default());
+        if self.open.is_empty() {
+            self.completed.clear();
+        }
         // Whoever asked need not wait for the answer.
         match open {
             OpenRequest::Checkpoint(answer) => {
@@ -141,4 +145,53 @@ impl OpenRequests {
 fn taken(completed: Option<CompletedCheckpoint>) -> Result<CompletedCheckpoint> {
     completed
         .ok_or_else(|| Error::new(ErrorKind::Bug, "nothing is known of a completed checkpoint"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::runtime::ticket::Ticket;
+    use crate::snapshot::SnapshotKind;
+
+    fn completed(id: u64, kind: SnapshotKind) -> CompletedCheckpoint {
+        CompletedCheckpoint {
+            id: CheckpointId(id),
+            kind,
+            path: format!("chk-{id}"),
+            bytes: 1,
+            duration: Duration::ZERO,
+        }
+    }
+
+    /// A savepoint that became complete between a stop's checkpoint and its commit once made the stop forget it.
+    #[test]
+    fn a_stop_is_answered_although_a_savepoint_becomes_complete_before_its_commit() {
+        let mut requests = OpenRequests::default();
+        let (answer, saved) = Ticket::new();
+        let directory = PathBuf::from("savepoints");
+        let savepoint = requests.add(OpenRequest::Savepoint { answer, directory });
+        let (answer, stopped) = Ticket::new();
+        let stop = requests.add(OpenRequest::Stop {
+            answer,
+            directory: None,
+            drain: false,
+        });
+        let own = Completed {
+            checkpoint: Some(completed(5, SnapshotKind::Checkpoint)),
+            savepoint: None,
+        };
+        requests.completed(CheckpointId(5), own);
+        let other = Completed {
+            checkpoint: None,
+            savepoint: Some(completed(4, SnapshotKind::Savepoint)),
+        };
+        requests.completed(CheckpointId(4), other);
+        requests.answer(savepoint, Ok(CheckpointId(4)));
+        requests.answer(stop, Ok(CheckpointId(5)));
+        assert_eq!(saved.wait().unwrap().id, CheckpointId(4));
+        assert_eq!(stopped.wait().unwrap().checkpoint.id, CheckpointId(5));
+        assert!(requests.completed.is_empty(), "nobody is left to be told");
+    }
 }

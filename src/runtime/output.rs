@@ -1,8 +1,9 @@
 //! The output side of a subtask: links to the next subtasks, and what still waits for room in them.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use crate::channel::{Element, LinkSender, TrySendError};
+use crate::channel::{Barrier, Element, LinkSender, TrySendError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Partitioner;
 use crate::model::{Batch, CheckpointId, EventTime};
@@ -21,6 +22,8 @@ pub(super) struct Outputs {
 pub(super) struct OutputEdge {
     /// Nothing when everything goes to every link, of which there may be one.
     partitioner: Option<Box<dyn Partitioner>>,
+    /// Whether barriers can overtake what is in flight.
+    may_overtake: bool,
     links: Vec<OutputLink>,
 }
 
@@ -29,19 +32,31 @@ struct OutputLink {
     /// What found no room, in order. It holds what one step emitted, and barriers; while anything is in it, the
     /// subtask takes nothing in.
     waiting: VecDeque<Element>,
+    /// The last barrier, if it was sent in its place and may overtake later; and how many elements went before it since
+    /// the link was laid.
+    barrier: Option<(Barrier, u64)>,
 }
 
 impl OutputEdge {
-    /// An edge over `links`. Without a `partitioner` each of them is sent everything.
-    pub(super) fn new(partitioner: Option<Box<dyn Partitioner>>, links: Vec<LinkSender>) -> Self {
+    /// An edge over `links`, on which barriers can overtake or not. Without a `partitioner` each link is sent everything.
+    pub(super) fn new(
+        partitioner: Option<Box<dyn Partitioner>>,
+        links: Vec<LinkSender>,
+        may_overtake: bool,
+    ) -> Self {
         let links = links
             .into_iter()
             .map(|sender| OutputLink {
                 sender,
                 waiting: VecDeque::new(),
+                barrier: None,
             })
             .collect();
-        Self { partitioner, links }
+        Self {
+            partitioner,
+            may_overtake,
+            links,
+        }
     }
 
     fn send(&mut self, batch: Batch) -> Result<()> {
@@ -72,6 +87,21 @@ impl OutputLink {
     fn send(&mut self, element: Element) -> Result<()> {
         self.waiting.push_back(element);
         self.flush()
+    }
+
+    /// How many elements were sent, or wait to be, since the link was laid.
+    fn position(&self) -> u64 {
+        self.sender.sent() + self.waiting.len() as u64
+    }
+
+    /// Lets a barrier go ahead of the first `position` elements, as far as they are in flight. Copies of those that wait
+    /// for room go with it.
+    fn overtake(&mut self, barrier: Barrier, position: u64) {
+        let sent = self.sender.sent();
+        let waiting = usize::try_from(position.saturating_sub(sent)).unwrap_or(usize::MAX);
+        let waiting = self.waiting.iter().take(waiting);
+        let waiting = waiting.filter_map(Element::in_flight).collect();
+        self.sender.overtake(barrier, position.min(sent), waiting);
     }
 
     /// Sends what waits, until there is no more room.
@@ -131,12 +161,46 @@ impl Outputs {
         }
     }
 
-    /// Sends the barrier of `checkpoint` to every link, behind all that was emitted before it.
+    /// Sends a barrier to every link: where it overtakes by now, ahead of all that is in flight, and else behind all that
+    /// was emitted before it. When the end was sent already, it goes ahead of that, or not at all.
     ///
     /// # Errors
     /// When a reader is gone.
-    pub(super) fn broadcast_barrier(&mut self, checkpoint: CheckpointId) -> Result<()> {
-        self.broadcast(|| Element::Barrier(checkpoint))
+    pub(super) fn send_barrier(
+        &mut self,
+        barrier: Barrier,
+        now: Duration,
+        has_ended: bool,
+    ) -> Result<()> {
+        for edge in &mut self.edges {
+            let may_overtake = edge.may_overtake && barrier.overtakes_at.is_some();
+            for link in &mut edge.links {
+                let position = link.position();
+                if may_overtake && barrier.overtakes(now) {
+                    link.barrier = None;
+                    link.overtake(barrier, position);
+                    continue;
+                }
+                link.barrier = may_overtake.then_some((barrier, position));
+                if !has_ended {
+                    link.send(Element::Barrier(barrier))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The time has come from which on the barrier of `checkpoint` overtakes: wherever it was sent in its place, it goes
+    /// ahead of what is in flight before it. If it was read already, nobody heeds it.
+    pub(super) fn overtake(&mut self, checkpoint: CheckpointId) {
+        for link in self.edges.iter_mut().flat_map(|edge| &mut edge.links) {
+            let sent = link
+                .barrier
+                .take_if(|(barrier, _)| barrier.checkpoint == checkpoint);
+            if let Some((barrier, position)) = sent {
+                link.overtake(barrier, position);
+            }
+        }
     }
 
     /// Tells every reader in band that the barrier of `checkpoint` will not come.

@@ -22,6 +22,7 @@ use super::executor::SharedExecutor;
 use super::inputs::Inputs;
 use super::message::{Report, ReportBody, Reporter};
 use super::panic::catch_panic;
+use super::replay::replay;
 use super::setting::Setting;
 use super::slot::{Instance, Slot};
 use super::subtask::{Head, Subtask};
@@ -122,10 +123,24 @@ impl SubtaskParts {
     pub(super) fn assemble(self, setting: &Setting) -> Result<Subtask, (OperatorId, Error)> {
         let Self {
             id,
-            operators,
-            wiring,
+            mut operators,
+            mut wiring,
             directory,
         } = self;
+        for (position, operator) in operators.iter_mut().enumerate() {
+            let Some(plan) = &mut operator.restored else {
+                continue;
+            };
+            // Only the first of a chain reads links.
+            let inputs = match position {
+                0 => &mut wiring.inputs[..],
+                _ => &mut [],
+            };
+            let in_flight = std::mem::take(&mut plan.in_flight);
+            let is_rescaled = plan.parallelism != setting.targets.parallelism;
+            replay(in_flight, is_rescaled, inputs, id.index, setting.targets)
+                .map_err(|error| (operator.id.clone(), error))?;
+        }
         // Chained operators have the same inputs, so they have finished together or not at all.
         let finished_before = operators
             .iter()
@@ -139,15 +154,19 @@ impl SubtaskParts {
         let head = if wiring.inputs.is_empty() {
             Head::Source { stopped: false }
         } else {
-            let gate = Gate::new(wiring.inputs.len(), setting.mode);
-            Head::Links(Inputs::new(wiring.inputs, gate))
+            let may_overtake = wiring.inputs.iter().map(|input| {
+                let exchange = input.origin.exchange.as_ref();
+                exchange.is_some_and(|exchange| setting.may_overtake(exchange))
+            });
+            let gate = Gate::new(wiring.inputs.len(), setting.mode).with_overtaking(may_overtake);
+            Head::Links(Box::new(Inputs::new(wiring.inputs, gate)))
         };
         Ok(Subtask::new(
             id,
             setting.clone(),
             Chain::new(slots),
             head,
-            SubtaskWiring::make_outputs(wiring.outputs, setting.targets),
+            SubtaskWiring::make_outputs(wiring.outputs, setting),
             finished_before,
         ))
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::CheckpointMode;
-use crate::graph::ExchangeTargets;
+use crate::graph::{ExchangeTargets, KeyExchange};
 use crate::model::{KeyGroupRange, OperatorId, SharedClock, hash_key};
 use crate::state::{LocalBarrier, LocalRecovery, StateSettings};
 use crate::telemetry::JobStatus;
@@ -23,6 +23,8 @@ pub(super) struct LocalRuns {
 pub(super) struct Setting {
     pub(super) targets: ExchangeTargets,
     pub(super) mode: CheckpointMode,
+    /// Whether barriers may overtake records.
+    pub(super) unaligned: bool,
     /// Whether a checkpoint holds what was touched since the one before. A job that takes none by itself does not pay for
     /// knowing that: each that it is asked for holds everything.
     pub(super) incremental: bool,
@@ -34,6 +36,11 @@ pub(super) struct Setting {
 }
 
 impl Setting {
+    /// Whether barriers can overtake the records of an exchange.
+    pub(super) fn may_overtake(&self, exchange: &KeyExchange) -> bool {
+        self.unaligned && exchange.codec.is_some()
+    }
+
     /// The settings of the keyed state of one operator subtask, whose segments lie below `directory`, and that may be
     /// able to go back to a barrier.
     pub(super) fn state_settings(

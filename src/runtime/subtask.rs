@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::channel::{Alignment, Element, GateCommand};
+use crate::channel::{Barrier, Element, GateCommand};
 use crate::error::Result;
 use crate::model::{CheckpointId, OperatorId, SubtaskId};
 use crate::operator::{Emission, SourceStatus};
@@ -11,10 +11,13 @@ use super::chain::{Chain, StateFigures};
 use super::figures::{StateReport, SubtaskFigures};
 use super::inputs::Inputs;
 use super::output::Outputs;
+use super::portion::Portion;
 use super::setting::Setting;
-use super::slot::OperatorPart;
-use super::subtask_event::{SealedSubtask, SubtaskEvent};
+use super::subtask_event::SubtaskEvent;
+use snapshot::{DueSnapshot, Sealing};
 
+mod overtaking;
+mod snapshot;
 /// How many records a source is asked for at a time.
 const SOURCE_ROWS_MAX: usize = 1024;
 
@@ -31,6 +34,10 @@ const GATHER_BYTES: usize = 64 * 1024;
 /// How much is gathered at the barrier itself, so that a small snapshot is complete at once.
 const GATHER_BYTES_AT_BARRIER: usize = 8 * 1024;
 
+/// How long a step may take, so that slow operators leave the worker to others now and then: to sources that are to send
+/// a barrier, for example.
+const STEP_DURATION_MAX: Duration = Duration::from_millis(5);
+
 /// One parallel instance of a chain of operators, with its links.
 pub(super) struct Subtask {
     id: SubtaskId,
@@ -41,12 +48,18 @@ pub(super) struct Subtask {
     phase: Phase,
     /// Whether a checkpoint that the job resumes from found this subtask finished.
     finished_before: bool,
-    /// Checkpoints that are aligned because all input has ended, and wait until the chain has finished.
-    snapshots_after_finish: Vec<CheckpointId>,
-    /// Checkpoints that were triggered at a source while a watermark was under way through its chain.
-    snapshots_after_watermark: Vec<CheckpointId>,
-    /// The snapshot that is being gathered, still without its operators.
-    sealing: Option<SealedSubtask>,
+    /// Whether a portion of the end was done.
+    finish_begun: bool,
+    /// Snapshots that are due because all input has ended, and wait until the chain has finished.
+    snapshots_after_finish: Vec<DueSnapshot>,
+    /// Snapshots that became due while a watermark was under way through the chain.
+    snapshots_after_watermark: Vec<DueSnapshot>,
+    /// The snapshot that was taken and is not complete yet.
+    sealing: Option<Sealing>,
+    /// The barrier that was last heard of, if it may begin to overtake later.
+    timeout: Option<Barrier>,
+    /// How much of a batch is worked off at a time.
+    portion: Portion,
     events: Vec<SubtaskEvent>,
     records_in: u64,
     /// When the figures of named states are to be reported again.
@@ -61,7 +74,7 @@ pub(super) enum Head {
         stopped: bool,
     },
     /// Links from other subtasks.
-    Links(Inputs),
+    Links(Box<Inputs>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,9 +115,12 @@ impl Subtask {
             outputs,
             phase: Phase::Running,
             finished_before,
+            finish_begun: false,
             snapshots_after_finish: Vec::new(),
             snapshots_after_watermark: Vec::new(),
             sealing: None,
+            timeout: None,
+            portion: Portion::default(),
             events: Vec::new(),
             records_in: 0,
             state_report: StateReport::default(),
@@ -146,19 +162,22 @@ impl Subtask {
         }
     }
 
-    /// Works until about `rows_max` records are done, nothing is left to do, or a link is full.
+    /// Works until about `rows_max` records are done, some milliseconds have passed, nothing is left to do, or a link is
+    /// full.
     ///
     /// # Errors
     /// When an operator fails, or a neighbour is gone. The subtask is of no use afterwards.
     pub(super) fn step(&mut self, rows_max: usize) -> Result<Progress> {
         let now_unix_millis = self.setting.clock.unix_millis();
+        let begun = self.setting.clock.elapsed();
         let mut rows_left = rows_max;
         loop {
+            self.heed_overtaking()?;
             self.gather(GATHER_BYTES)?;
             if !self.outputs.flush()? {
-                return Ok(self.unless_sealing(Progress::Waiting));
+                return Ok(self.unless_gathering(self.until_timeout(Progress::Waiting)));
             }
-            if rows_left == 0 {
+            if rows_left == 0 || self.elapsed_since(begun) >= STEP_DURATION_MAX {
                 return Ok(Progress::Busy);
             }
             self.chain.advance_time();
@@ -174,7 +193,8 @@ impl Subtask {
                 // An element without rows counts as one, so that the loop ends.
                 Turn::Did(rows) => rows_left = rows_left.saturating_sub(rows.max(1)),
                 Turn::Nothing(progress) => {
-                    return Ok(self.unless_sealing(self.until_due(progress)));
+                    let progress = self.until_timeout(self.until_due(progress));
+                    return Ok(self.unless_gathering(progress));
                 }
             }
         }
@@ -186,27 +206,15 @@ impl Subtask {
     ///
     /// # Errors
     /// When an operator fails.
-    pub(super) fn trigger(&mut self, checkpoint: CheckpointId, stop: bool) -> Result<()> {
+    pub(super) fn trigger(&mut self, barrier: Barrier, stop: bool) -> Result<()> {
+        self.await_timeout(barrier);
         match &mut self.head {
             Head::Source { stopped } => {
                 *stopped |= stop;
-                // A source that had finished before the restore sends no barrier any more, not even before its first
-                // step: its readers wait for its end.
-                let is_ending = self.finished_before && self.phase == Phase::Running;
-                if is_ending || self.phase == Phase::Finishing {
-                    self.snapshots_after_finish.push(checkpoint);
-                    Ok(())
-                } else if self.chain.is_watermark_under_way() {
-                    self.snapshots_after_watermark.push(checkpoint);
-                    Ok(())
-                } else {
-                    self.snapshot(checkpoint, Alignment::default())
-                }
+                self.snapshot_when_possible(DueSnapshot::at_once(barrier))
             }
             Head::Links(inputs) => {
-                let commands = inputs
-                    .gate
-                    .trigger(checkpoint, self.setting.clock.elapsed());
+                let commands = inputs.gate.trigger(barrier, self.setting.clock.elapsed());
                 self.carry_out(commands)
             }
         }
@@ -227,12 +235,9 @@ impl Subtask {
     /// # Errors
     /// When a reader is gone.
     pub(super) fn abort(&mut self, checkpoint: CheckpointId) -> Result<()> {
-        for waiting in [
-            &mut self.snapshots_after_finish,
-            &mut self.snapshots_after_watermark,
-        ] {
-            waiting.retain(|waiting| *waiting != checkpoint);
-        }
+        self.forget_due(checkpoint);
+        self.timeout
+            .take_if(|barrier| barrier.checkpoint == checkpoint);
         if let Head::Links(inputs) = &mut self.head {
             let commands = inputs.gate.abort(checkpoint);
             self.carry_out(commands)?;
@@ -245,6 +250,8 @@ impl Subtask {
     /// # Errors
     /// When an operator fails.
     pub(super) fn complete(&mut self, checkpoint: CheckpointId) -> Result<()> {
+        self.timeout
+            .take_if(|barrier| barrier.checkpoint <= checkpoint);
         let background = self.chain.commit(checkpoint)?;
         self.events
             .push(SubtaskEvent::Commit(checkpoint, background));
@@ -301,8 +308,8 @@ impl Subtask {
     fn advance_watermark(&mut self) -> Result<()> {
         self.chain.advance_watermark(&mut self.outputs)?;
         if !self.chain.is_watermark_under_way() {
-            for checkpoint in std::mem::take(&mut self.snapshots_after_watermark) {
-                self.snapshot(checkpoint, Alignment::default())?;
+            for due in std::mem::take(&mut self.snapshots_after_watermark) {
+                self.snapshot(due)?;
             }
         }
         Ok(())
@@ -360,7 +367,7 @@ impl Subtask {
         let Head::Links(inputs) = &mut self.head else {
             return Ok(Turn::Nothing(Progress::Waiting));
         };
-        let Some((input, element)) = inputs.receive()? else {
+        let Some((input, element)) = inputs.receive(self.portion.rows_max())? else {
             return Ok(Turn::Nothing(Progress::Waiting));
         };
         let rows = element.rows();
@@ -369,6 +376,9 @@ impl Subtask {
         match element {
             Element::Batch(batch) => {
                 self.chain.take(Emission::Batch(batch), &mut self.outputs)?;
+                if self.setting.unaligned {
+                    self.portion.took(rows, self.elapsed_since(now));
+                }
             }
             Element::Watermark(watermark) => {
                 if let Some(watermark) = inputs.gate.watermark(input, watermark) {
@@ -376,8 +386,9 @@ impl Subtask {
                         .take(Emission::Watermark(watermark), &mut self.outputs)?;
                 }
             }
-            Element::Barrier(checkpoint) => {
-                let commands = inputs.gate.barrier(input, checkpoint, now);
+            Element::Barrier(barrier) => {
+                let commands = inputs.gate.barrier(input, barrier, now);
+                self.await_timeout(barrier);
                 self.carry_out(commands)?;
             }
             Element::CancelBarrier(checkpoint) => {
@@ -395,18 +406,14 @@ impl Subtask {
     fn carry_out(&mut self, commands: Vec<GateCommand>) -> Result<()> {
         for command in commands {
             match command {
-                GateCommand::Snapshot {
+                GateCommand::Snapshot { barrier, alignment } => {
+                    self.snapshot_when_possible(DueSnapshot { barrier, alignment })?;
+                }
+                GateCommand::Aligned {
                     checkpoint,
                     alignment,
-                } => {
-                    let ended =
-                        matches!(&self.head, Head::Links(inputs) if inputs.gate.has_ended());
-                    if ended && self.phase != Phase::Finished {
-                        self.snapshots_after_finish.push(checkpoint);
-                    } else {
-                        self.snapshot(checkpoint, alignment)?;
-                    }
-                }
+                } => self.on_aligned(checkpoint, alignment),
+                GateCommand::EndCapture(checkpoint) => self.on_capture_ended(checkpoint),
                 GateCommand::Decline { checkpoint, reason } => {
                     self.events.push(SubtaskEvent::Declined(checkpoint, reason));
                 }
@@ -427,72 +434,25 @@ impl Subtask {
         Ok(())
     }
 
-    /// The barrier goes on first, so that the subtasks behind this one can begin while it takes its snapshot.
-    fn snapshot(&mut self, checkpoint: CheckpointId, alignment: Alignment) -> Result<()> {
-        debug_assert!(!self.chain.is_watermark_under_way());
-        let started = self.setting.clock.elapsed();
-        let finished = self.phase == Phase::Finished;
-        if !finished {
-            self.outputs.broadcast_barrier(checkpoint)?;
-        }
-        // Only one is gathered at a time. It is complete long before the next barrier, unless it was given up.
-        self.gather(usize::MAX)?;
-        self.chain.begin_snapshot(checkpoint)?;
-        self.sealing = Some(SealedSubtask {
-            checkpoint,
-            finished,
-            sync_duration: Duration::ZERO,
-            alignment,
-            state_size: self.chain.state_size(),
-            operators: Vec::new(),
-        });
-        let gathered = self.chain.gather(GATHER_BYTES_AT_BARRIER)?;
-        if let Some(sealing) = &mut self.sealing {
-            sealing.sync_duration = self.setting.clock.elapsed().saturating_sub(started);
-        }
-        self.on_gathered(gathered);
-        Ok(())
-    }
-
-    /// Goes on gathering the snapshot that was begun, if there is one.
-    fn gather(&mut self, bytes_max: usize) -> Result<()> {
-        if self.sealing.is_some() {
-            let gathered = self.chain.gather(bytes_max)?;
-            self.on_gathered(gathered);
-        }
-        Ok(())
-    }
-
-    fn on_gathered(&mut self, gathered: Option<Vec<OperatorPart>>) {
-        if let Some(operators) = gathered
-            && let Some(sealing) = self.sealing.take()
-        {
-            self.state_report.on_snapshot();
-            self.events.push(SubtaskEvent::Snapshot(SealedSubtask {
-                operators,
-                ..sealing
-            }));
-        }
-    }
-
     /// What the next step is worth: there is no waiting while a snapshot is to be gathered.
-    fn unless_sealing(&self, progress: Progress) -> Progress {
-        match &self.sealing {
-            Some(_) => Progress::Busy,
-            None => progress,
+    fn unless_gathering(&self, progress: Progress) -> Progress {
+        match self.is_gathering() {
+            true => Progress::Busy,
+            false => progress,
         }
     }
 
     /// One portion of the end. A subtask that had finished before the restore has emitted its end already.
     fn finish(&mut self) -> Result<()> {
+        self.finish_begun = true;
         if !self.finished_before && !self.chain.finish(&mut self.outputs)? {
             return Ok(());
         }
         self.outputs.broadcast_end()?;
         self.phase = Phase::Finished;
         self.events.push(SubtaskEvent::Finished);
-        for checkpoint in std::mem::take(&mut self.snapshots_after_finish) {
-            self.snapshot(checkpoint, Alignment::default())?;
+        for due in std::mem::take(&mut self.snapshots_after_finish) {
+            self.snapshot(due)?;
         }
         Ok(())
     }

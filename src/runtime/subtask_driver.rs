@@ -110,8 +110,8 @@ impl SubtaskDriver {
                 self.started = true;
                 self.meter.set_status(TaskStatus::Running);
             }
-            Control::Trigger { checkpoint, stop } => {
-                self.guarded(|subtask| subtask.trigger(checkpoint, stop));
+            Control::Trigger { barrier, stop } => {
+                self.guarded(|subtask| subtask.trigger(barrier, stop));
             }
             Control::Drain => {
                 self.guarded(|subtask| {

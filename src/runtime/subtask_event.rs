@@ -6,6 +6,7 @@ use crate::channel::{Alignment, DeclineReason};
 use crate::model::CheckpointId;
 
 use super::background::OperatorWork;
+use super::captured::CapturedInput;
 use super::chain::StateSize;
 use super::slot::OperatorPart;
 
@@ -33,6 +34,10 @@ pub(super) struct SealedSubtask {
     pub(super) alignment: Alignment,
     /// How much keyed state it held.
     pub(super) state_size: StateSize,
+    /// Whether the barrier had overtaken what was in flight by the time of the snapshot, where it can.
+    pub(super) is_unaligned: bool,
+    /// What was in flight and belongs to the checkpoint.
+    pub(super) in_flight: Vec<CapturedInput>,
     /// The state of each operator of the chain.
     pub(super) operators: Vec<OperatorPart>,
 }

@@ -3,19 +3,40 @@
 use std::sync::Arc;
 
 use crate::channel::{LinkLimits, LinkReceiver, LinkSender, link};
-use crate::graph::{ExchangeTargets, JobGraph, Partitioning, PhysicalPlan};
+use crate::graph::{Edge, JobGraph, KeyExchange, Partitioning, PhysicalPlan};
+use crate::model::OperatorId;
 
 use super::output::{OutputEdge, Outputs};
+use super::setting::Setting;
 use super::wake::ActorWake;
 
 /// What connects one subtask with the others.
 pub(super) struct SubtaskWiring {
     /// Links to read, edge after edge; of an exchange or a broadcast, one from each subtask of the writer.
-    pub(super) inputs: Vec<LinkReceiver>,
+    pub(super) inputs: Vec<InputWiring>,
     /// Edges to write, in the order of the plan.
     pub(super) outputs: Vec<EdgeWiring>,
     /// Wakes the subtask's actor.
     pub(super) wake: Arc<ActorWake>,
+}
+
+/// A link to read, and where it comes from.
+pub(super) struct InputWiring {
+    pub(super) receiver: LinkReceiver,
+    pub(super) origin: InputOrigin,
+}
+
+/// Where a link comes from.
+#[derive(Clone)]
+pub(super) struct InputOrigin {
+    /// The operator whose records it brings.
+    pub(super) input: OperatorId,
+    /// Which of the edges from that operator it belongs to, from 0.
+    pub(super) edge: usize,
+    /// The subtask of that operator.
+    pub(super) upstream: usize,
+    /// The exchange by key, if it is one.
+    pub(super) exchange: Option<KeyExchange>,
 }
 
 /// One edge that leaves a subtask.
@@ -26,13 +47,16 @@ pub(super) struct EdgeWiring {
 
 impl SubtaskWiring {
     /// The output side, made on the thread that the subtask runs on.
-    pub(super) fn make_outputs(edges: Vec<EdgeWiring>, targets: ExchangeTargets) -> Outputs {
+    pub(super) fn make_outputs(edges: Vec<EdgeWiring>, setting: &Setting) -> Outputs {
         let edges = edges.into_iter().map(|edge| {
-            let partitioner = match edge.partitioning {
-                Partitioning::Forward | Partitioning::Broadcast => None,
-                Partitioning::KeyExchange(factory) => Some(factory(targets)),
+            let (partitioner, may_overtake) = match &edge.partitioning {
+                Partitioning::Forward | Partitioning::Broadcast => (None, false),
+                Partitioning::KeyExchange(exchange) => (
+                    Some((exchange.partitioner)(setting.targets)),
+                    setting.may_overtake(exchange),
+                ),
             };
-            OutputEdge::new(partitioner, edge.links)
+            OutputEdge::new(partitioner, edge.links, may_overtake)
         });
         Outputs::new(edges.collect())
     }
@@ -60,7 +84,8 @@ pub(super) fn lay_links(
     // In the order of each reader's inputs, so that its links stand edge after edge.
     for (reader, chain) in plan.chains.iter().enumerate() {
         let edges = &graph.nodes()[chain.nodes[0]].inputs;
-        for (edge, writer) in edges.iter().zip(&chain.inputs) {
+        for (index, (edge, writer)) in edges.iter().zip(&chain.inputs).enumerate() {
+            let origin = origin(graph, &edges[..=index], edge);
             for from in subtasks.clone() {
                 let to = match edge.partitioning {
                     Partitioning::Forward => from..from + 1,
@@ -71,7 +96,13 @@ pub(super) fn lay_links(
                     let (sender, receiver) = link(limits);
                     sender.set_wake(wiring[*writer][from].wake.clone());
                     receiver.set_wake(wiring[reader][to].wake.clone());
-                    wiring[reader][to].inputs.push(receiver);
+                    wiring[reader][to].inputs.push(InputWiring {
+                        receiver,
+                        origin: InputOrigin {
+                            upstream: from,
+                            ..origin.clone()
+                        },
+                    });
                     links.push(sender);
                 }
                 wiring[*writer][from].outputs.push(EdgeWiring {
@@ -82,4 +113,18 @@ pub(super) fn lay_links(
         }
     }
     wiring
+}
+
+/// The origin of the links of `edge`, the last of these edges, from the first subtask.
+fn origin(graph: &JobGraph, edges: &[Edge], edge: &Edge) -> InputOrigin {
+    let same = edges.iter().filter(|other| other.from == edge.from);
+    InputOrigin {
+        input: graph.nodes()[edge.from].id.clone(),
+        edge: same.count() - 1,
+        upstream: 0,
+        exchange: match &edge.partitioning {
+            Partitioning::KeyExchange(exchange) => Some(exchange.clone()),
+            Partitioning::Forward | Partitioning::Broadcast => None,
+        },
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::in_flight::InFlightEntry;
 use super::take_over::StartedFrom;
 use crate::model::{CheckpointId, KeyGroupRange, OperatorId};
 use crate::state::{LocalBarrier, OperatorStateDescriptor, StateDescriptor};
@@ -103,6 +104,9 @@ pub struct SubtaskEntry {
     /// Its operator states.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operator_state: Vec<OperatorStateEntry>,
+    /// What was in flight to it; of the first operator of a chain only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_flight: Vec<InFlightEntry>,
     /// The barrier as the working segments know it: when they survive, its keyed states need not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<LocalBarrier>,
@@ -199,7 +203,9 @@ impl SubtaskEntry {
             .iter()
             .flat_map(|state| &state.parts)
             .flat_map(|part| part.base.iter().chain(&part.deltas));
-        keyed.chain(self.operator_state.iter().map(|state| &state.piece))
+        let operator_state = self.operator_state.iter().map(|state| &state.piece);
+        let in_flight = self.in_flight.iter().map(|entry| &entry.piece);
+        keyed.chain(operator_state).chain(in_flight)
     }
 
     /// The same pieces, to be changed.
@@ -210,7 +216,9 @@ impl SubtaskEntry {
             .flat_map(|state| &mut state.parts)
             .flat_map(|part| part.base.iter_mut().chain(&mut part.deltas));
         let operator_state = self.operator_state.iter_mut();
-        keyed.chain(operator_state.map(|state| &mut state.piece))
+        let operator_state = operator_state.map(|state| &mut state.piece);
+        let in_flight = self.in_flight.iter_mut().map(|entry| &mut entry.piece);
+        keyed.chain(operator_state).chain(in_flight)
     }
 }
 
@@ -278,6 +286,7 @@ mod tests {
     #[test]
     fn operator_state_is_readable_in_the_manifest() {
         let entry = SubtaskEntry {
+            in_flight: Vec::new(),
             local: None,
             index: 1,
             finished: false,

@@ -31,6 +31,7 @@
 //! ```text
 //! <root>/<job>/chk-<id>/manifest.json
 //! <root>/<job>/chk-<id>/<operator>-<subtask>.state
+//! <root>/<job>/chk-<id>/<operator>-<subtask>.inflight
 //! <root>/<job>/chk-<id>/manifest.json.pending     what a crash in a commit leaves; it means nothing
 //! <root>/<job>/chk-<id>/savepoint.json            where a savepoint with this id is being written
 //! <root>/<job>/shared/<checkpoint>-<operator>-<subtask>-<nonce>-<n>.delta
@@ -41,8 +42,10 @@
 //! lies, how long it is and what its checksum is stands in the manifests that refer to it. A `.delta` holds one
 //! section for each delta, of any state of the subtask, that became durable with the checkpoint in its name; a `.base`
 //! holds the base of one state. A `.state` holds one section for each operator state of the subtask, and goes with the
-//! checkpoint's folder: it is always whole, so no other checkpoint needs it. What is inside a section is described in
-//! [`crate::state`] and [`crate::state::operator_state`]. A name is never used twice; `<operator>` is the id of the first
+//! checkpoint's folder: it is always whole, so no other checkpoint needs it. An `.inflight`, of an unaligned checkpoint, goes
+//! with it likewise, and holds one section for each upstream subtask from which something was in flight. What is inside a section is described in
+//! [`crate::state`] and [`crate::state::operator_state`],
+//! and for what was in flight below. A name is never used twice; `<operator>` is the id of the first
 //! operator of the subtask's chain, and when a file name cannot hold it, what it can hold and the checksum of the whole
 //! id.
 //!
@@ -74,8 +77,9 @@
 //! | `uploaded_bytes` | the bytes of state that this checkpoint added to the store |
 //! | `started_from` | of a job that was started from a snapshot: which; left out otherwise |
 //! | `graph` | the operators: `id`, `type`, `inputs`, `parallelism` |
-//! | `operators` | for each operator id `subtasks`: `index`, `finished`, `items`, `operator_state`, `keyed` |
+//! | `operators` | for each operator id `subtasks`: `index`, `finished`, `items`, `operator_state`, `in_flight`, `keyed` |
 //! | `operator_state` | for each state `name`, `descriptor`, `piece`; left out when there is none |
+//! | `in_flight` | for each link that held something `input`, `edge`, `upstream`, `rows`, `schema`, `piece`; left out when there is none |
 //! | `keyed` | for each state `name`, `descriptor`, `parts` |
 //! | `descriptor` | `kind`, `version`, `key_schema`, `map_key_schema` (of a map), `value_schema`, `record_format` |
 //! | `parts` | `key_groups` (`end` excluded), `base` (a piece or null), `deltas` (pieces, oldest first) |
@@ -83,6 +87,22 @@
 //!
 //! Parts are applied in their order, of each part the base and then the deltas: a record replaces an earlier one of the
 //! same key. Of a part only the records count whose key group is in its `key_groups`.
+//!
+//! # What was in flight
+//!
+//! An unaligned checkpoint holds what its barriers have overtaken, batches and the watermarks among them: of each subtask
+//! what lay before the barrier on its inputs and was not worked off when it took its snapshot, each batch once. `input` is
+//! the operator that had sent it, `upstream` the subtask of that, and `edge` tells edges from the same operator apart.
+//!
+//! A restore works it off before anything new. At the same parallelism each link begins with what was in flight on it.
+//! At another one each subtask takes, of all, the records whose keys it now owns; watermarks are left out then, since the
+//! links they spoke for are no more, and follow anew from the sources.
+//!
+//! Numbers of a section are little-endian. It begins with 16 bytes: `FMif`, the version of this format (1) in 2, zeros in
+//! 2, the number of elements in 8. Each element begins with one byte. 0 is a batch: its length in 8 bytes, then what the
+//! codec of the exchange has made of it. 1 is a watermark: its event time in 8 bytes, signed. `schema` names the codec: of
+//! columns it makes a stream of Arrow's IPC format with this one batch; of typed rows, for each row, the length of its
+//! archive in 4 bytes, and the archive.
 
 mod chain;
 mod copy;
@@ -91,6 +111,7 @@ mod crash_tests;
 mod damage;
 mod deferred;
 mod history_file;
+mod in_flight;
 mod manifest;
 mod manifest_file;
 mod objects;
@@ -113,6 +134,10 @@ mod writer;
 pub use chain::{StateChain, Upload, UploadId};
 pub use damage::Damage;
 pub use deferred::Deferral;
+pub use in_flight::{
+    BatchCodec, ColumnCodec, InFlightEntry, RestoredInFlight, SealedInFlight, decode_section,
+    encode_section,
+};
 pub use manifest::{
     FORMAT_VERSION, GraphOperator, KeyedEntry, Manifest, OperatorEntry, OperatorStateEntry, Part,
     Piece, STATE_ENCODING, SnapshotKind, SubtaskEntry, collect_operators,

@@ -85,6 +85,9 @@ fn states(entry: &OperatorEntry) -> Vec<String> {
                 state.name
             ));
         }
+        for in_flight in &subtask.in_flight {
+            add(format!("records in flight from {}", in_flight.input));
+        }
         if !subtask.items.is_empty() {
             add("positions or output of its connector".to_owned());
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::in_flight::RestoredInFlight;
 use super::manifest::{KeyedEntry, OperatorEntry, Part};
 use super::recovery::LoadedCheckpoint;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +20,11 @@ pub struct RestorePlan {
     pub items: Vec<Vec<Value>>,
     /// The operator states with their bytes, for the operator state backend, which takes its own part of them.
     pub operator_state: Vec<RestoredSections>,
+    /// What was in flight to the operator: at the same parallelism to this subtask, and else to any, to be distributed
+    /// anew.
+    pub in_flight: Vec<RestoredInFlight>,
+    /// How many subtasks the operator had.
+    pub parallelism: usize,
     /// The keyed states with their bytes, for the state backend.
     pub states: Vec<RestoredState>,
     /// The barrier that surviving working segments would have to go back to; nothing at another parallelism.
@@ -72,6 +78,8 @@ impl LoadedCheckpoint {
                 .map(|subtask| subtask.items.clone())
                 .collect(),
             operator_state: self.operator_state(operator, entry)?,
+            in_flight: self.in_flight(entry, index, parallelism),
+            parallelism: entry.subtasks.len(),
             local: entry
                 .subtasks
                 .get(index)
@@ -80,6 +88,28 @@ impl LoadedCheckpoint {
             states: inherited.iter().map(|state| self.restored(state)).collect(),
             inherited,
         }))
+    }
+
+    fn in_flight(
+        &self,
+        entry: &OperatorEntry,
+        index: usize,
+        parallelism: usize,
+    ) -> Vec<RestoredInFlight> {
+        let is_rescaled = entry.subtasks.len() != parallelism;
+        let subtasks = entry.subtasks.iter();
+        let readers = subtasks.filter(|subtask| is_rescaled || subtask.index == index);
+        let in_flight = readers.flat_map(|subtask| {
+            subtask.in_flight.iter().map(|entry| RestoredInFlight {
+                reader: subtask.index,
+                input: entry.input.clone(),
+                edge: entry.edge,
+                upstream: entry.upstream,
+                schema: entry.schema.clone(),
+                section: self.bytes(&entry.piece),
+            })
+        });
+        in_flight.collect()
     }
 
     fn operator_state(

@@ -70,6 +70,7 @@ pub(super) fn sealed_state(
 
 pub(super) fn sealed_operator(operator: &str, states: Vec<SealedState>) -> SealedOperator {
     SealedOperator {
+        in_flight: Vec::new(),
         operator: operator.into(),
         finished: false,
         items: vec![json!({ "position": 7 })],
@@ -167,6 +168,7 @@ pub(super) fn sample_manifest() -> Manifest {
     };
     let delta = "17-sum-0-00000000deadbeef-0.delta";
     let sum = SubtaskEntry {
+        in_flight: Vec::new(),
         index: 0,
         finished: false,
         items: Vec::new(),
@@ -200,6 +202,7 @@ pub(super) fn sample_manifest() -> Manifest {
         }],
     };
     let source = SubtaskEntry {
+        in_flight: Vec::new(),
         index: 0,
         finished: true,
         items: vec![json!({ "file": "a.csv", "row": 1234, "seconds": 0.1 })],

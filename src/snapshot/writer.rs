@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::{join_all, join3};
+use futures_util::future::{join_all, join4};
 use serde_json::Value;
 use tracing::warn;
 
 use super::chain::{StateChain, Upload, UploadId};
+use super::in_flight::{InFlightEntry, SealedInFlight};
 use super::manifest::{KeyedEntry, OperatorStateEntry, Piece, SubtaskEntry};
 use super::store::CheckpointStore;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,6 +28,8 @@ pub struct SealedOperator {
     pub items: Vec<Value>,
     /// Its operator states.
     pub operator_state: Vec<SealedOperatorState>,
+    /// What was in flight to it: of the first operator of the chain.
+    pub in_flight: Vec<SealedInFlight>,
     /// What surviving segments can go back to, if the operator keeps state that way.
     pub local: Option<LocalBarrier>,
     /// Its keyed states.
@@ -40,6 +43,8 @@ pub struct SubtaskSnapshot {
     pub operators: Vec<(OperatorId, SubtaskEntry)>,
     /// How many bytes this checkpoint added to the store.
     pub uploaded_bytes: u64,
+    /// How many bytes of that are what was in flight.
+    pub in_flight_bytes: u64,
     /// The objects that were stored since the last such part, even if it does not refer to them.
     pub stored: BTreeSet<ObjectName>,
 }
@@ -141,7 +146,7 @@ impl SnapshotWriter {
     /// the future is dropped, the bytes stay in the chains and go with the next checkpoint.
     ///
     /// All deltas go into one object, to sync one file only; each base has its own, because it lives longer; operator
-    /// state has one in the checkpoint's own folder, since it is whole and nobody else needs it. A base that cannot be
+    /// state has one in the checkpoint's own folder, since it is whole and nobody else needs it; so has what was in flight. A base that cannot be
     /// stored does not fail the checkpoint, unless it has no delta beside it: the pieces before it still count.
     ///
     /// # Errors
@@ -161,8 +166,14 @@ impl SnapshotWriter {
             .enumerate()
             .map(|(ordinal, base)| self.put(checkpoint, ObjectKind::Base, ordinal, base));
         let operator_state = self.put_operator_state(checkpoint, operators);
-        let (delta_object, base_objects, operator_state) =
-            join3(delta_object, join_all(base_objects), operator_state).await;
+        let in_flight = self.put_in_flight(checkpoint, operators);
+        let (delta_object, base_objects, operator_state, in_flight) = join4(
+            delta_object,
+            join_all(base_objects),
+            operator_state,
+            in_flight,
+        )
+        .await;
 
         let mut uploaded_bytes = 0;
         let mut failures = Vec::new();
@@ -175,10 +186,11 @@ impl SnapshotWriter {
         uploaded_bytes += self.uploaded(delta_object?);
         self.pass_over(checkpoint, failures)?;
         let (operator_state, operator_state_bytes) = operator_state?;
-        uploaded_bytes += operator_state_bytes;
+        let (in_flight, in_flight_bytes) = in_flight?;
+        uploaded_bytes += operator_state_bytes + in_flight_bytes;
         let operators = operators
             .iter()
-            .zip(operator_state)
+            .zip(operator_state.into_iter().zip(in_flight))
             .map(|(operator, own)| Ok((operator.operator.clone(), self.entry(operator, own)?)))
             .collect::<Result<_>>()?;
         for named in self.chains.values_mut() {
@@ -187,6 +199,7 @@ impl SnapshotWriter {
         Ok(SubtaskSnapshot {
             operators,
             uploaded_bytes,
+            in_flight_bytes,
             stored: std::mem::take(&mut self.stored),
         })
     }
@@ -257,7 +270,7 @@ impl SnapshotWriter {
     fn entry(
         &self,
         operator: &SealedOperator,
-        operator_state: Vec<OperatorStateEntry>,
+        (operator_state, in_flight): (Vec<OperatorStateEntry>, Vec<InFlightEntry>),
     ) -> Result<SubtaskEntry> {
         let keyed = self
             .chains
@@ -281,12 +294,14 @@ impl SnapshotWriter {
             finished: operator.finished,
             items: operator.items.clone(),
             operator_state,
+            in_flight,
             local: operator.local,
             keyed,
         })
     }
 }
 
+mod in_flight;
 #[cfg(test)]
 mod migration_tests;
 mod operator_state;

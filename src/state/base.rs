@@ -15,6 +15,9 @@ const DELTA_BYTES_COUNTED_MIN: u64 = 16 << 10;
 /// A base is begun after this many deltas, however small they were beside the state.
 const DELTAS_MAX: u32 = 1000;
 
+/// No barrier gives all of a state that is smaller than this.
+const EXACT_BASE_BYTES_MIN: u64 = 64 << 10;
+
 /// The life of a state's bases, one after the other.
 #[derive(Default)]
 pub(super) struct BaseSchedule {
@@ -93,6 +96,17 @@ impl BaseSchedule {
             cursor: Cursor::default(),
             log,
         });
+    }
+
+    /// A barrier gives all there is, exactly: no base that was begun before is of use any more.
+    pub(super) fn superseded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether a state of this size is worth a base of its own at a barrier: a base is an object, while the deltas of all
+    /// states of a subtask share one.
+    pub(super) fn is_worth_an_object(base_bytes: u64) -> bool {
+        base_bytes >= EXACT_BASE_BYTES_MIN
     }
 
     fn due(&self, base_bytes: u64) -> bool {

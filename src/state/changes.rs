@@ -6,8 +6,8 @@
 //! is deleted is written down at once; so in each delta the deletions come first.
 
 use super::log::RecordLog;
-use super::piece::Footer;
-use super::sealed::SealedBase;
+use super::piece::{Footer, PieceKind};
+use super::sealed::{Epoch, SealedBase, SealedBytes};
 use super::store::SealedParts;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -29,6 +29,8 @@ struct Pending {
     delta: DeltaLog,
     /// A base that goes with it.
     base: Option<SealedBase>,
+    /// The epoch that was ended, when all there is is gathered: the delta is the whole base then.
+    all_of: Option<Epoch>,
 }
 
 impl Changes {
@@ -68,32 +70,72 @@ impl Changes {
     /// # Errors
     /// [`ErrorKind::Bug`] when the epoch before is still pending.
     pub(super) fn end_epoch(&mut self, base: Option<SealedBase>) -> Result<()> {
-        if self.pending.is_some() {
-            return Err(Error::new(
-                ErrorKind::Bug,
-                "a barrier came before the delta of the one before it was gathered",
-            ));
-        }
-        let log = self.another_log();
-        let delta = std::mem::replace(&mut self.current, DeltaLog { log, deletions: 0 });
-        self.pending = Some(Pending { delta, base });
-        Ok(())
+        let delta = self.next_epoch();
+        self.set_pending(Pending {
+            delta,
+            base,
+            all_of: None,
+        })
     }
 
-    /// All of the pending delta is gathered: gives it away. `footer` is given the bytes, the number of records, and the
-    /// number of deletions among them.
+    /// The barrier that ends `epoch`, when all there is is to be gathered: deletions need not be written down then.
+    ///
+    /// # Errors
+    /// As for [`Changes::end_epoch`].
+    pub(super) fn end_epoch_with_all(&mut self, epoch: Epoch) -> Result<()> {
+        self.next_epoch();
+        let delta = self.next_epoch();
+        self.set_pending(Pending {
+            delta,
+            base: None,
+            all_of: Some(epoch),
+        })
+    }
+
+    fn next_epoch(&mut self) -> DeltaLog {
+        let log = self.another_log();
+        std::mem::replace(&mut self.current, DeltaLog { log, deletions: 0 })
+    }
+
+    fn set_pending(&mut self, pending: Pending) -> Result<()> {
+        match self.pending.replace(pending) {
+            None => Ok(()),
+            Some(_) => Err(Error::new(
+                ErrorKind::Bug,
+                "a barrier came before the delta of the one before it was gathered",
+            )),
+        }
+    }
+
+    /// All that is pending is gathered: gives it away. `footer` is given the kind of piece, the bytes, the number of
+    /// records, and the number of deletions among them.
     pub(super) fn seal(
         &mut self,
-        footer: impl FnOnce(u64, u64, u64) -> Footer,
+        footer: impl FnOnce(PieceKind, u64, u64, u64) -> Footer,
     ) -> Result<Option<SealedParts>> {
-        let Some(Pending { delta, base }) = self.pending.take() else {
+        let Some(Pending {
+            delta,
+            base,
+            all_of,
+        }) = self.pending.take()
+        else {
             return Ok(None);
         };
+        let kind = match all_of {
+            Some(_) => PieceKind::Base,
+            None => PieceKind::Delta,
+        };
         let deletions = delta.deletions;
-        let sealed = delta
+        let bytes = delta
             .log
-            .seal(|bytes, records| footer(bytes, records, deletions))?;
-        Ok(Some((sealed, base)))
+            .seal(|bytes, records| footer(kind, bytes, records, deletions))?;
+        Ok(Some(match all_of {
+            Some(first_epoch) => {
+                let base = SealedBase { first_epoch, bytes };
+                (SealedBytes::default(), Some(base))
+            }
+            None => (bytes, base),
+        }))
     }
 }
 

@@ -69,11 +69,13 @@ impl<R: RecordKey, V: StateValue> Heap<R, V> {
     pub(super) fn resume(&mut self, extents: Vec<Region>) -> Result<BlockSet> {
         let blocks = self.arena.resume(extents, |bytes| {
             let header = bytes.get(..HEADER_BYTES).unwrap_or_default();
-            if header.iter().all(|&byte| byte == 0) {
+            let mark = header.get(MARK..).and_then(|mark| mark.first_chunk());
+            let mark = u32::from_le_bytes(mark.copied().unwrap_or_default());
+            // The mark is written last: before it, its process may have been killed at any point of filling the block.
+            if mark == 0 {
                 return Ok(None);
             }
-            let mark = header[MARK..].first_chunk().copied().unwrap_or_default();
-            block_of(u32::from_le_bytes(mark))
+            block_of(mark)
                 .map(Some)
                 .ok_or_else(|| corrupt("the header of a block is damaged"))
         })?;

@@ -76,14 +76,9 @@ mod mapped {
             self.map.len()
         }
 
-        /// Makes sure that the range has its blocks on the disk, or its pages in memory.
+        /// Makes sure that the range has its blocks on the disk. Memory without a file has nothing to reserve.
         pub(in crate::state) fn reserve(&self, offset: usize, bytes: usize) -> io::Result<()> {
             let Some(file) = &self.file else {
-                // A system that cannot do it beforehand does it page by page.
-                #[cfg(target_os = "linux")]
-                let _ = self
-                    .map
-                    .advise_range(memmap2::Advice::PopulateWrite, offset, bytes);
                 return Ok(());
             };
             match fallocate(file, FallocateFlags::empty(), offset as u64, bytes as u64) {

@@ -39,7 +39,9 @@
 //!
 //! **Table.** Each owned key group has a directory of sub-tables (extendible hashing) made of buckets of one cache line. A
 //! batch is worked off in stages of 32 keys: hash all and prefetch their buckets, then find and update all. A sub-table
-//! doubles up to 32 KiB and is split in two from then on, so no insertion takes longer than moving some 1,000 records.
+//! doubles up to 32 KiB and is split in two from then on, so no insertion takes longer than moving some 1,000 records. As
+//! hashes are spread evenly, all sub-tables are full at about the same time; so each insertion earns four moves, a
+//! sub-table is split at five eighths if that is earned, and at four fifths in any case.
 //!
 //! **Two layouts.** Where rkyv says that a type's archive is the type's own bytes (numbers, arrays of them, structs of them
 //! that have no padding and derive rkyv's traits), and a bucket holds at least two records, key and value lie in the
@@ -97,12 +99,15 @@
 //!
 //! # Memory
 //!
-//! All of it lies in memory maps of 1 to 64 MiB, which all states of a subtask share: of files, whose blocks are reserved
+//! All of it lies in memory maps of 1 to 32 MiB, which all states of a subtask share: of files, whose blocks are reserved
 //! before they are touched, so that a full disk is an error; or, where nothing is to survive the process, of anonymous
 //! memory, for which most systems give huge pages when asked. (For files on tmpfs they do so only when
 //! `/sys/kernel/mm/transparent_hugepage/shmem_enabled` says `advise` or more; they are asked all the same.) Sealed chunks of
 //! deltas and bases are shared with whoever writes them out, and come back when the last of their [`bytes::Bytes`] is
 //! dropped, on whichever thread.
+//!
+//! From the second map on, a thread of the backend's own has the next one ready before it is wanted, two at most and so
+//! 64 MiB: made, and its blocks reserved or its pages touched. A state that is content with 1 MiB has none of this.
 //!
 //! # Why deltas are gathered
 //!
@@ -176,6 +181,7 @@ mod aggregating_state;
     reason = "archived keys and values are used where they lie"
 )]
 mod archive;
+mod archives;
 mod arena;
 mod backend;
 mod base;
@@ -233,6 +239,7 @@ mod value_state;
 
 pub use aggregating_state::{AggregateFunction, AggregatingState};
 pub use archive::{StateKey, StateValue};
+pub use archives::{archive_schema, archive_values, restore_values};
 pub use backend::{KeyedStateBackend, LocalRecovery, StateSettings};
 pub use cell::StateStatistics;
 pub use descriptor::{RecordFormat, StateDescriptor, StateKind};

@@ -36,8 +36,11 @@ impl ObjectKind {
 /// What the name of an object ends with that holds operator state.
 const OPERATOR_STATE_SUFFIX: &str = ".state";
 
+/// What the name of an object ends with that holds what was in flight.
+const IN_FLIGHT_SUFFIX: &str = ".inflight";
+
 /// The name of an object, relative to the job's folder: `shared/<id>.base` or `shared/<id>.delta`, or, of what belongs
-/// to one checkpoint alone, `chk-<id>/<operator>-<subtask>.state`. A savepoint names its objects relative to its own
+/// to one checkpoint alone, `chk-<id>/<operator>-<subtask>.state` or `.inflight`. A savepoint names its objects relative to its own
 /// folder, in which all of them lie: `<id>.base`, `<id>.delta`, `<operator>-<subtask>.state`.
 ///
 /// A name is never used twice. A shared one says which checkpoint, subtask and process wrote the object; for the others
@@ -65,10 +68,19 @@ impl ObjectName {
 
     /// The name of the object that holds the operator state of `subtask`, in the folder of `checkpoint`.
     pub fn of_operator_state(checkpoint: CheckpointId, subtask: &SubtaskId) -> Self {
+        Self::in_folder(checkpoint, subtask, OPERATOR_STATE_SUFFIX)
+    }
+
+    /// The name of the object that holds what was in flight to `subtask`, in the folder of `checkpoint`.
+    pub fn of_in_flight(checkpoint: CheckpointId, subtask: &SubtaskId) -> Self {
+        Self::in_folder(checkpoint, subtask, IN_FLIGHT_SUFFIX)
+    }
+
+    fn in_folder(checkpoint: CheckpointId, subtask: &SubtaskId, suffix: &str) -> Self {
         let folder = checkpoint_folder_name(checkpoint);
         let operator = file_name_part(subtask.operator.as_str());
         let index = subtask.index;
-        Self(format!("{folder}/{operator}-{index}{OPERATOR_STATE_SUFFIX}").into())
+        Self(format!("{folder}/{operator}-{index}{suffix}").into())
     }
 
     /// Whether checkpoints can share the object. One that they cannot share goes with its checkpoint's folder.
@@ -87,7 +99,9 @@ impl ObjectName {
     /// The name of the object in the file `file_name` of a checkpoint's folder, if an object can have that name.
     fn from_checkpoint_folder(folder_name: &str, file_name: &str) -> Option<Self> {
         checkpoint_of_folder_name(folder_name)?;
-        let stem = file_name.strip_suffix(OPERATOR_STATE_SUFFIX)?;
+        let stem = [OPERATOR_STATE_SUFFIX, IN_FLIGHT_SUFFIX]
+            .iter()
+            .find_map(|suffix| file_name.strip_suffix(suffix))?;
         is_harmless(stem).then(|| Self(format!("{folder_name}/{file_name}").into()))
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here has a thread: the runtime writes figures, and whoever shows them says when.
 
+mod failure_log;
 mod figures;
 mod logging;
 mod metric;
@@ -14,6 +15,7 @@ mod status;
 mod task_meter;
 mod terminal_line;
 
+pub use failure_log::ReportedFailure;
 pub use figures::{format_bytes, format_count, format_duration};
 pub use logging::{LogFormat, LogSettings, init_logging};
 pub use metric::{Metric, MetricKind, MetricScope};

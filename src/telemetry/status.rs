@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::model::{CheckpointId, EventTime, SubtaskId};
 
+use super::failure_log::{FailureLog, ReportedFailure};
 use super::statistics::CheckpointStatistics;
 use super::task_meter::TaskMeter;
 
@@ -30,6 +31,8 @@ pub struct JobStatus {
     watermarks: Mutex<Vec<Arc<AtomicI64>>>,
     /// What became of checkpoints. It is written to a handful of times for each, so a lock costs nothing.
     checkpoints: Mutex<CheckpointStatistics>,
+    /// What has failed.
+    failures: Mutex<FailureLog>,
     /// The meter of each subtask.
     tasks: Mutex<BTreeMap<SubtaskId, Arc<TaskMeter>>>,
 }
@@ -152,6 +155,16 @@ impl JobStatus {
         let cell = Arc::new(AtomicI64::new(EventTime::MIN.0));
         lock(&self.watermarks).push(Arc::clone(&cell));
         WatermarkGauge(cell)
+    }
+
+    /// Notes what the job has failed with.
+    pub fn add_failure(&self, failure: ReportedFailure) {
+        lock(&self.failures).add(failure);
+    }
+
+    /// What has failed in the job, the oldest first; the last few failures.
+    pub fn failures(&self) -> Vec<ReportedFailure> {
+        lock(&self.failures).to_vec()
     }
 
     /// A meter for a subtask that is about to be made; `now` is the time of the job's clock. The meter of one that was

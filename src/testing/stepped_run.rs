@@ -33,6 +33,7 @@ pub(super) fn stepped_run(
             timeout: section.timeout,
             min_pause: section.min_pause,
             max_concurrent: section.max_concurrent,
+            overtaking_after: section.unaligned.then_some(section.aligned_timeout),
             tolerable_failures: section.tolerable_failures,
             ..CheckpointSettings::default()
         },

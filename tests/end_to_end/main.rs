@@ -10,7 +10,9 @@
 
 mod bad_rows;
 mod command_line;
+mod control;
 mod damage;
+mod draining;
 mod ending;
 mod evolution;
 mod failures;

@@ -77,7 +77,8 @@ impl Job {
         settings
     }
 
-    /// Starts the job, and waits until its source has emitted the numbers before `end`; with `is_last` it ends then.
+    /// Starts the job, and waits until its source has emitted the numbers before `end`. With `is_last` it ends there, and
+    /// nothing is waited for.
     fn try_start(&self, end: u64, is_last: bool) -> Result<JobHandle, Error> {
         let (sender, emitted) = sync_channel(1);
         let job = StreamBuilder::new("sums").parallelism(self.parallelism);
@@ -95,8 +96,10 @@ impl Job {
         sums.sink("out", move || Ok(MemorySink::of_rows(&output)));
         let graph: JobGraph = job.build().unwrap();
         let handle = Engine::new(graph, self.settings()).start()?;
-        // A job that cannot go on drops its graph, and with it the sender.
-        let _ = emitted.recv();
+        if !is_last {
+            // A job that cannot go on drops its graph, and with it the sender.
+            let _ = emitted.recv();
+        }
         Ok(handle)
     }
 

@@ -155,6 +155,7 @@ impl States {
         self.change(epoch, content);
         while self.backend.copy_base_slice(1 << 20).unwrap() {}
         SealedOperator {
+            in_flight: Vec::new(),
             operator: OPERATOR.into(),
             finished: false,
             items: Vec::new(),

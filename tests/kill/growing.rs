@@ -37,11 +37,12 @@ fn check(parallelism: usize, interval_millis: u64) {
 
     let folder = tempfile::tempdir().unwrap();
     let path = write_job(folder.path(), parallelism, Some(interval_millis));
-    kill_again_and_again(folder.path(), &path, interval_millis, seed, || {
+    let in_flight = kill_again_and_again(folder.path(), &path, interval_millis, seed, || {
         let found = committed(folder.path());
         assert_eq!(found.len(), expected.len(), "seed {seed}");
         assert!(found == expected, "seed {seed}: the results differ");
     });
+    assert_eq!(in_flight, 0);
 }
 
 fn write_job(folder: &Path, parallelism: usize, interval_millis: Option<u64>) -> PathBuf {

@@ -24,16 +24,17 @@ pub(crate) fn seed(otherwise: u64) -> u64 {
 /// Runs the job at `path` until it was killed often enough and has ended; `check` is called each time it has ended.
 ///
 /// Everything that the job writes lies in `folder`: its working segments in `state`, which are sometimes lost with the
-/// process, its checkpoints in `checkpoints`, and what it puts out in `out`.
+/// process, its checkpoints in `checkpoints`, and what it puts out in `out`. Gives how many runs began with records that
+/// had been in flight.
 pub(crate) fn kill_again_and_again(
     folder: &Path,
     path: &Path,
     interval_millis: u64,
     seed: u64,
     check: impl Fn(),
-) {
+) -> usize {
     let mut random = fastrand::Rng::with_seed(seed);
-    let (mut kills, mut resumed, mut taken_up) = (0, 0, 0);
+    let (mut kills, mut resumed, mut taken_up, mut in_flight) = (0, 0, 0, 0);
     // A fast machine may be done with the job before it was killed often enough: then it is done once more.
     while kills < KILLS {
         loop {
@@ -46,12 +47,15 @@ pub(crate) fn kill_again_and_again(
                 // There may be none yet.
                 let _ = fs::remove_dir_all(folder.join("state"));
             }
+            let holds_in_flight = newest_holds_in_flight(&folder.join("checkpoints"));
             let (ending, log) = run(path, moment);
             assert!(
                 !log.contains("surviving segments are of no use"),
                 "seed {seed}: what survives a kill is whole, or is seen at once not to be:\n{log}"
             );
-            resumed += usize::from(log.contains("resumed from a checkpoint"));
+            let has_resumed = log.contains("resumed from a checkpoint");
+            resumed += usize::from(has_resumed);
+            in_flight += usize::from(has_resumed && holds_in_flight);
             taken_up += usize::from(log.contains("surviving segments are taken up"));
             match ending {
                 Ending::Killed => kills += 1,
@@ -59,7 +63,9 @@ pub(crate) fn kill_again_and_again(
             }
         }
         check();
-        println!("{kills} kills, {resumed} resumed, {taken_up} from surviving segments");
+        println!(
+            "{kills} kills, {resumed} resumed, {taken_up} from surviving segments, {in_flight} with records in flight"
+        );
         fs::remove_dir_all(folder.join("out")).unwrap();
         fs::remove_dir_all(folder.join("checkpoints")).unwrap();
     }
@@ -72,6 +78,19 @@ pub(crate) fn kill_again_and_again(
         taken_up > 0,
         "seed {seed}: no run began from surviving segments"
     );
+    in_flight
+}
+
+/// Whether the newest complete checkpoint holds records that were in flight.
+fn newest_holds_in_flight(checkpoints: &Path) -> bool {
+    let manifests = glob::glob(&format!("{}/*/chk-*/manifest.json", checkpoints.display()));
+    let id = |path: &Path| -> Option<u64> {
+        let folder = path.parent()?.file_name()?.to_str()?;
+        folder.strip_prefix("chk-")?.parse().ok()
+    };
+    let manifests = manifests.unwrap().map_while(Result::ok);
+    let newest = manifests.max_by_key(|path| id(path));
+    newest.is_some_and(|path| fs::read_to_string(path).unwrap().contains("\"in_flight\""))
 }
 
 /// When a run is killed.

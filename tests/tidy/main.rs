@@ -49,10 +49,11 @@ const UPWARD_IMPORTS_ALLOWED: [(&str, &str); 1] = [
 ];
 
 /// Each foreign crate that only some modules may know, with these modules.
-const CRATE_HOMES: [(&str, &[&str]); 16] = [
+const CRATE_HOMES: [(&str, &[&str]); 17] = [
     ("actix", &["runtime"]),
     ("actix_rt", &["runtime"]),
     ("actix_web", &["server"]),
+    ("arrow_ipc", &["snapshot"]),
     ("clap", &["cli", "main"]),
     ("crossbeam_channel", &["channel"]),
     ("csv", &["connectors"]),

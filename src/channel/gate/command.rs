@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::channel::Barrier;
 use crate::model::{CheckpointId, EventTime};
 
 /// Why a subtask gives up a checkpoint during its alignment.
@@ -11,6 +12,8 @@ pub enum DeclineReason {
     Subsumed,
     /// A subtask upstream had given it up.
     CancellationBarrier,
+    /// More was in flight before its barrier than a checkpoint takes.
+    InFlightTooLarge,
 }
 
 /// How long an alignment took.
@@ -25,17 +28,28 @@ pub struct Alignment {
 /// What the owner of a gate has to do, in the order given, and before it reads any input again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GateCommand {
-    /// Read nothing more from this input.
+    /// Read nothing more from this input but what its barrier has overtaken.
     Block(usize),
     /// Read all inputs again.
     UnblockAll,
-    /// All inputs are aligned: pass the barrier on and take the snapshot, now.
+    /// Pass the barrier on and take the snapshot, now. What the barrier has overtaken on an input, and is not worked off
+    /// yet, belongs to it.
     Snapshot {
+        /// The barrier of the checkpoint that the snapshot belongs to.
+        barrier: Barrier,
+        /// How long the alignment took. Nothing when the barrier is still missing on inputs: what they bring before it
+        /// belongs to the snapshot as well, until [`GateCommand::Aligned`] or a [`GateCommand::EndCapture`].
+        alignment: Option<Alignment>,
+    },
+    /// The barrier of a snapshot that was taken without waiting for all inputs has now arrived on all of them.
+    Aligned {
         /// The checkpoint that the snapshot belongs to.
         checkpoint: CheckpointId,
         /// How long the alignment took.
         alignment: Alignment,
     },
+    /// The checkpoint was given up although its snapshot was taken: nothing more that is in flight belongs to it.
+    EndCapture(CheckpointId),
     /// Tell the coordinator that this subtask has given up the checkpoint.
     Decline {
         /// The checkpoint that was given up.

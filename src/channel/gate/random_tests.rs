@@ -4,6 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::*;
+use crate::channel::Barrier;
+
+fn aligned(id: u64) -> Barrier {
+    Barrier::aligned(CheckpointId(id))
+}
 
 /// What an input can deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +180,7 @@ impl Run {
         self.reference.triggered.insert(id);
         // A checkpoint older than one that was taken cannot be taken any more.
         self.forget_older_than_taken();
-        let commands = self.gate.trigger(CheckpointId(id), Duration::ZERO);
+        let commands = self.gate.trigger(aligned(id), Duration::ZERO);
         self.compare(&commands);
     }
 
@@ -196,7 +201,7 @@ impl Run {
         self.forget_older_than_taken();
         let commands = match item {
             Item::Data => Vec::new(),
-            Item::Barrier(id) => self.gate.barrier(input, CheckpointId(id), Duration::ZERO),
+            Item::Barrier(id) => self.gate.barrier(input, aligned(id), Duration::ZERO),
             Item::Cancel(id) => self.gate.cancel_barrier(input, CheckpointId(id)),
             Item::End => self.gate.end(input, Duration::ZERO),
         };
@@ -223,7 +228,10 @@ impl Run {
                     assert!(!self.blocked.is_empty(), "nothing to unblock, {self}");
                     self.blocked.clear();
                 }
-                GateCommand::Snapshot { checkpoint, .. } => snapshots.push(checkpoint.0),
+                GateCommand::Snapshot { barrier, .. } => snapshots.push(barrier.checkpoint.0),
+                GateCommand::Aligned { .. } | GateCommand::EndCapture(_) => {
+                    panic!("nothing overtakes here, {self}")
+                }
                 GateCommand::Decline { checkpoint, .. } => {
                     let first = self.declined.insert(checkpoint.0, 0).is_none();
                     assert!(first, "declined twice, {self}");

@@ -3,6 +3,9 @@ use std::time::Duration;
 use super::CheckpointMode::{AtLeastOnce, ExactlyOnce};
 use super::GateCommand::{AdvanceWatermark, Block, ForwardCancel, UnblockAll};
 use super::*;
+use crate::channel;
+
+mod overtaking;
 
 /// What can happen to a gate: an input and a checkpoint, or one of them.
 #[derive(Clone, Copy, Debug)]
@@ -12,24 +15,54 @@ enum Event {
     End(usize),
     Trigger(u64),
     Abort(u64),
+    /// A barrier that overtakes at once.
+    Overtaking(usize, u64),
+    /// A barrier that overtakes from the third step on.
+    Later(usize, u64),
+    /// The time has come for a barrier that overtakes later.
+    Overtake(u64),
+    /// Too much was captured.
+    Overflow,
 }
-use Event::{Abort, Barrier, Cancel, End, Trigger};
+use Event::{Abort, Barrier, Cancel, End, Later, Overflow, Overtake, Overtaking, Trigger};
+
+/// From when on a [`Later`] overtakes.
+const LATER: Duration = Duration::from_millis(3);
+
+/// Feeds `steps` to a gate on whose inputs nothing overtakes; see [`check_gate`].
+fn check(mode: CheckpointMode, inputs: usize, steps: &[(Event, Vec<GateCommand>)]) {
+    check_gate(Gate::new(inputs, mode), steps);
+}
+
+/// Feeds `steps` to a gate that says of each input whether barriers can overtake on it.
+fn check_overtaking(may_overtake: &[bool], steps: &[(Event, Vec<GateCommand>)]) {
+    let gate = Gate::new(may_overtake.len(), ExactlyOnce);
+    check_gate(gate.with_overtaking(may_overtake.iter().copied()), steps);
+}
 
 /// Feeds `steps` to a gate, one a millisecond, and compares its answers. The durations of alignments are left out.
-fn check(mode: CheckpointMode, inputs: usize, steps: &[(Event, Vec<GateCommand>)]) {
-    let mut gate = Gate::new(inputs, mode);
+fn check_gate(mut gate: Gate, steps: &[(Event, Vec<GateCommand>)]) {
     for (number, (event, expected)) in steps.iter().enumerate() {
         let now = Duration::from_millis(number as u64);
         let mut commands = match *event {
-            Barrier(input, id) => gate.barrier(input, CheckpointId(id), now),
+            Barrier(input, id) => gate.barrier(input, aligned(id), now),
+            Overtaking(input, id) => gate.barrier(input, overtaking(id), now),
+            Later(input, id) => gate.barrier(input, later(id), now),
+            Overtake(id) => gate.overtake(CheckpointId(id), now),
+            Overflow => gate.overflow(),
             Cancel(input, id) => gate.cancel_barrier(input, CheckpointId(id)),
             End(input) => gate.end(input, now),
-            Trigger(id) => gate.trigger(CheckpointId(id), now),
+            Trigger(id) => gate.trigger(aligned(id), now),
             Abort(id) => gate.abort(CheckpointId(id)),
         };
         for command in &mut commands {
-            if let GateCommand::Snapshot { alignment, .. } = command {
-                *alignment = Alignment::default();
+            match command {
+                GateCommand::Snapshot {
+                    alignment: Some(alignment),
+                    ..
+                }
+                | GateCommand::Aligned { alignment, .. } => *alignment = Alignment::default(),
+                _ => {}
             }
         }
         assert_eq!(&commands, expected, "step {number}, {event:?} of {steps:?}");
@@ -41,8 +74,41 @@ fn check(mode: CheckpointMode, inputs: usize, steps: &[(Event, Vec<GateCommand>)
     }
 }
 
+fn aligned(id: u64) -> channel::Barrier {
+    channel::Barrier::aligned(CheckpointId(id))
+}
+
+fn overtaking(id: u64) -> channel::Barrier {
+    channel::Barrier::overtaking(CheckpointId(id), Duration::ZERO)
+}
+
+fn later(id: u64) -> channel::Barrier {
+    channel::Barrier::overtaking(CheckpointId(id), LATER)
+}
+
 fn snapshot(id: u64) -> GateCommand {
+    complete(aligned(id))
+}
+
+/// The snapshot of a barrier that is there on all inputs.
+fn complete(barrier: channel::Barrier) -> GateCommand {
     GateCommand::Snapshot {
+        barrier,
+        alignment: Some(Alignment::default()),
+    }
+}
+
+/// The snapshot of a barrier that is missing on inputs.
+fn incomplete(barrier: channel::Barrier) -> GateCommand {
+    GateCommand::Snapshot {
+        barrier,
+        alignment: None,
+    }
+}
+
+/// The barrier of a snapshot that was taken before is there on all inputs now.
+fn all_in(id: u64) -> GateCommand {
+    GateCommand::Aligned {
         checkpoint: CheckpointId(id),
         alignment: Alignment::default(),
     }
@@ -323,20 +389,31 @@ fn no_more_given_up_checkpoints_are_remembered_than_the_bound_allows() {
 #[test]
 fn start_delay_and_alignment_are_measured_from_trigger_to_first_to_last_barrier() {
     let millis = Duration::from_millis;
-    let mut gate = Gate::new(2, ExactlyOnce);
-    gate.trigger(CheckpointId(1), millis(100));
-    gate.barrier(0, CheckpointId(1), millis(130));
-    let commands = gate.barrier(1, CheckpointId(1), millis(170));
     let alignment = Alignment {
         start_delay: millis(30),
         duration: millis(40),
     };
+    let mut gate = Gate::new(2, ExactlyOnce);
+    gate.trigger(aligned(1), millis(100));
+    gate.barrier(0, aligned(1), millis(130));
+    let commands = gate.barrier(1, aligned(1), millis(170));
+    let expected = GateCommand::Snapshot {
+        barrier: aligned(1),
+        alignment: Some(alignment),
+    };
+    assert_eq!(commands[0], expected);
+    // A barrier that overtakes is as long under way as it takes to be there on all inputs.
+    let mut gate = gate.with_overtaking([true, true]);
+    gate.trigger(overtaking(2), millis(200));
+    gate.barrier(0, overtaking(2), millis(230));
+    let commands = gate.barrier(1, overtaking(2), millis(270));
+    let checkpoint = CheckpointId(2);
     assert_eq!(
-        commands[0],
-        GateCommand::Snapshot {
-            checkpoint: CheckpointId(1),
+        commands,
+        [GateCommand::Aligned {
+            checkpoint,
             alignment
-        }
+        }]
     );
 }
 

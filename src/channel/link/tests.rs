@@ -4,6 +4,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::*;
+use crate::channel::{Barrier, Element, Wake};
 use crate::model::{Batch, CheckpointId, EventTime};
 
 const LIMITS: LinkLimits = LinkLimits {
@@ -49,6 +50,10 @@ fn batch(rows: usize) -> Element {
     Element::Batch(Batch::from_rows(vec![0_u8; rows]))
 }
 
+fn barrier(id: u64) -> Element {
+    Element::Barrier(Barrier::aligned(CheckpointId(id)))
+}
+
 fn is_full(result: Result<(), TrySendError>) -> bool {
     matches!(result, Err(TrySendError::Full(_)))
 }
@@ -58,7 +63,7 @@ fn elements_arrive_in_the_order_they_were_sent() {
     let (mut sender, mut receiver) = link(LIMITS);
     sender.try_send(batch(3)).unwrap();
     sender.try_send(Element::Watermark(EventTime(5))).unwrap();
-    sender.try_send(Element::Barrier(CheckpointId(7))).unwrap();
+    sender.try_send(barrier(7)).unwrap();
     sender.try_send(Element::End).unwrap();
     assert_eq!(sender.rows_queued(), 3);
     let mut received = Vec::new();
@@ -70,7 +75,7 @@ fn elements_arrive_in_the_order_they_were_sent() {
         [
             "Batch(Rows(3 of u8))",
             "Watermark(EventTime(5))",
-            "Barrier(CheckpointId(7))",
+            "Barrier(Barrier { checkpoint: CheckpointId(7), overtakes_at: None })",
             "End"
         ]
     );
@@ -106,9 +111,9 @@ fn a_barrier_is_not_held_back_by_rows_but_by_slots() {
     let (mut sender, _receiver) = link(LIMITS);
     sender.try_send(batch(20)).unwrap();
     for id in 1..=3 {
-        sender.try_send(Element::Barrier(CheckpointId(id))).unwrap();
+        sender.try_send(barrier(id)).unwrap();
     }
-    assert!(is_full(sender.try_send(Element::Barrier(CheckpointId(4)))));
+    assert!(is_full(sender.try_send(barrier(4))));
 }
 
 #[test]
@@ -235,7 +240,7 @@ fn send_all(mut sender: LinkSender, rows_max: usize, mut random: fastrand::Rng, 
     sender.set_wake(wake.clone());
     for number in 0..ELEMENTS {
         let mut element = match random.u8(0..4) {
-            0 => Element::Barrier(CheckpointId(number)),
+            0 => barrier(number),
             // One batch in a while is larger than the link.
             1 if random.u8(0..8) == 0 => {
                 Element::Batch(Batch::from_rows(vec![number; rows_max + 3]))
@@ -262,7 +267,7 @@ fn receive_all(mut receiver: LinkReceiver, rows_max: usize, context: &str) -> Ve
         let rows_queued = receiver.rows_queued();
         assert!(rows_queued <= rows_max + 3, "{rows_queued} rows, {context}");
         match receiver.try_recv() {
-            Ok(Some(Element::Barrier(CheckpointId(number)))) => received.push(number),
+            Ok(Some(Element::Barrier(barrier))) => received.push(barrier.checkpoint.0),
             Ok(Some(Element::Batch(batch))) => {
                 received.push(batch.into_rows::<u64>().unwrap()[0]);
             }

@@ -41,7 +41,7 @@ impl World {
             timeout: millis(random.u64(50..500)),
             min_pause: millis(if random.bool() { 0 } else { random.u64(1..200) }),
             max_concurrent: random.usize(1..4),
-            unaligned: random.bool(),
+            overtaking_after: random.bool().then_some(Duration::ZERO),
             tolerable_failures: random.choice([0, 3, u32::MAX]).unwrap_or_default(),
             history_max: random.usize(0..5),
         };
@@ -340,8 +340,8 @@ impl World {
         assert!(savepoints <= 1, "{:?}, {self}", self.open);
         let checkpoints = self.open.len() - savepoints;
         assert!(checkpoints <= pending_max, "{:?}, {self}", self.open);
-        let meets_unaligned =
-            self.coordinator.settings.unaligned && kind == CheckpointKind::Savepoint;
+        let meets_unaligned = self.coordinator.settings.overtaking_after.is_some()
+            && kind == CheckpointKind::Savepoint;
         assert!(
             !meets_unaligned || checkpoints == 0,
             "{:?}, {self}",

@@ -48,7 +48,7 @@ impl<A> CheckpointCoordinator<A> {
 
     fn can_take_savepoint(&self) -> bool {
         let mut pending = self.pending.values();
-        let is_free = match self.settings.unaligned {
+        let is_free = match self.settings.overtaking_after.is_some() {
             true => self.pending.is_empty(),
             false => !pending.any(PendingCheckpoint::is_savepoint),
         };

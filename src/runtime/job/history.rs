@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::run::JobRun;
-use crate::snapshot::Manifest;
+use crate::snapshot::{Manifest, SnapshotKind};
 use crate::telemetry::statistics::{HISTORY_BYTES_MAX, RestoreReport, decode_history};
 use crate::telemetry::{Metric, set_gauge_in_job};
 
@@ -36,7 +36,7 @@ impl JobRun {
         let now_unix_millis = self.clock.unix_millis();
         self.status.checkpoints().restored(RestoreReport {
             checkpoint: manifest.checkpoint,
-            is_savepoint: false,
+            is_savepoint: manifest.kind == SnapshotKind::Savepoint,
             path: folder,
             restored_unix_millis: now_unix_millis,
         });

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use tracing::warn;
+
 use super::attempt::Attempt;
 use super::control::JobControl;
 use super::outcome::JobOutcome;
@@ -65,6 +67,16 @@ impl JobRun {
             // When the starter has gone there is nobody to tell.
             let _ = started.send(message);
         };
+        if self.checkpoints.overtaking_after.is_some() {
+            for (input, reader) in self.graph.aligned_exchanges() {
+                warn!(
+                    %input,
+                    %reader,
+                    "unaligned checkpoints wait for the records of this exchange: they cannot be stored; call \
+                     unaligned() on the keyed stream"
+                );
+            }
+        }
         let ended = Attempt::new(&self)
             .and_then(|attempt| attempt.perform(|coordinator| tell(Ok(JobControl(coordinator)))));
         ended.unwrap_or_else(|error| {
@@ -83,6 +95,7 @@ impl JobRun {
                 max_parallelism: self.graph.max_parallelism,
             },
             mode: self.mode,
+            unaligned: self.checkpoints.overtaking_after.is_some(),
             incremental: self.checkpoints.interval.is_some(),
             local_recovery: self.boot.map(|boot| LocalRuns {
                 nonce: self.nonce,

@@ -1,23 +1,28 @@
 //! A small job, stepped without actors in an order that a seed decides, crashed and restored.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Progress, SealedSubtask, Subtask, SubtaskEvent};
-use crate::channel::LinkLimits;
+use super::{Progress, Subtask, SubtaskEvent};
+use crate::channel::{Barrier, LinkLimits};
 use crate::config::CheckpointMode;
 use crate::connectors::{GeneratorSource, MemoryOutput, MemorySink};
 use crate::graph::{ExchangeTargets, JobGraph, PhysicalPlan, StreamBuilder};
-use crate::model::{CheckpointId, KeyGroupRange, OperatorId, SharedClock, SubtaskId, SystemClock};
+use crate::model::{CheckpointId, KeyGroupRange, ManualClock, OperatorId, SharedClock, SubtaskId};
 use crate::runtime::seed::{OperatorSeed, SubtaskParts};
 use crate::runtime::setting::Setting;
+use crate::runtime::slot::OperatorPart;
+use crate::runtime::subtask_event::SealedSubtask;
 use crate::runtime::wiring::lay_links;
 use crate::snapshot::RestorePlan;
 use crate::state::{Epoch, RestoredPart, RestoredState, SealedBytes, SealedState};
 use crate::telemetry::JobStatus;
 
 mod operator_state;
+mod overtaking;
 mod timers;
 
 const ROWS: u64 = 3000;
@@ -32,39 +37,70 @@ fn every_order_of_steps_and_every_crash_gives_each_record_its_effect_once() {
     check(60, graph, &reference());
 }
 
+type MakeGraph = fn(usize, &MemoryOutput<Sum>) -> JobGraph;
+
 /// Runs a job for each seed, at some parallelism and with some crashes; its output must be what is expected, in any
 /// order.
-fn check(seeds: u64, graph: fn(usize, &MemoryOutput<Sum>) -> JobGraph, expected: &[Sum]) {
+fn check(seeds: u64, graph: MakeGraph, expected: &[Sum]) {
     for seed in 0..seeds {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let parallelism = random.usize(1..=3);
-        let output = MemoryOutput::default();
-        let graph = graph(parallelism, &output);
-        let mut restored = None;
-        let mut crashes = random.usize(0..4);
-        loop {
-            let mut run = Run::start(&graph, restored.take(), &mut random);
-            let steps_max = (crashes > 0).then(|| random.usize(0..400));
-            let ended = run.play(&mut random, steps_max, seed);
-            restored = run.last_completed.or(run.restored_from);
-            if ended {
-                break;
-            }
-            crashes -= 1;
-        }
-        let mut found = output.rows();
-        found.sort_unstable();
-        assert_eq!(found, expected, "seed {seed}, parallelism {parallelism}");
+        check_seed(seed, graph, expected, None);
     }
+}
+
+/// The same with barriers that overtake, at once with half of the seeds and later with the others. Gives how many rows
+/// that were in flight were restored.
+fn check_modes(seeds: u64, graph: MakeGraph, expected: &[Sum]) -> u64 {
+    let run = |seed: u64| {
+        let after = Duration::from_millis((seed % 2) * (seed % 70));
+        check_seed(seed, graph, expected, Some(after))
+    };
+    (0..seeds).map(run).sum()
+}
+
+fn check_seed(
+    seed: u64,
+    graph: MakeGraph,
+    expected: &[Sum],
+    overtaking_after: Option<Duration>,
+) -> u64 {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let parallelism = random.usize(1..=3);
+    let output = MemoryOutput::default();
+    let graph = graph(parallelism, &output);
+    let mut restored: Option<Checkpoint> = None;
+    let mut crashes = random.usize(0..4);
+    let mut in_flight = 0;
+    loop {
+        let last = restored.iter().flat_map(BTreeMap::values);
+        let last = last.filter_map(|sealed| sealed.last());
+        in_flight += last.map(overtaking::rows_in_flight).sum::<u64>();
+        let mut run = Run::start(&graph, restored.take(), overtaking_after, &mut random);
+        let steps_max = (crashes > 0).then(|| random.usize(0..400));
+        let ended = run.play(&mut random, steps_max, seed);
+        restored = run.last_completed.or(run.restored_from);
+        if ended {
+            break;
+        }
+        crashes -= 1;
+    }
+    let mut found = output.rows();
+    found.sort_unstable();
+    assert_eq!(
+        found, expected,
+        "seed {seed}, parallelism {parallelism}, overtaking after {overtaking_after:?}"
+    );
+    in_flight
 }
 
 #[test]
 fn a_stopped_source_emits_nothing_after_its_barrier() {
     let output = MemoryOutput::default();
     let mut random = fastrand::Rng::with_seed(1);
-    let mut run = Run::start(&graph(1, &output), None, &mut random);
+    let mut run = Run::start(&graph(1, &output), None, None, &mut random);
     let source = &mut run.subtasks[0].0;
-    source.trigger(CheckpointId(1), true).unwrap();
+    source
+        .trigger(Barrier::aligned(CheckpointId(1)), true)
+        .unwrap();
     assert_eq!(source.step(10_000).unwrap(), Progress::Waiting);
     assert_eq!(source.take_figures().records_in, 0);
 }
@@ -74,16 +110,16 @@ fn a_source_that_had_finished_sends_no_barrier_when_it_is_restored() {
     let output = MemoryOutput::default();
     let graph = graph(1, &output);
     let mut random = fastrand::Rng::with_seed(2);
-    let mut first = Run::start(&graph, None, &mut random);
+    let mut first = Run::start(&graph, None, None, &mut random);
     assert!(first.play(&mut random, None, 2));
 
-    let mut second = Run::start(&graph, first.last_completed, &mut random);
+    let mut second = Run::start(&graph, first.last_completed, None, &mut random);
     second.trigger();
     let (source, control) = &mut second.subtasks[0];
-    let Some(Control::Trigger(id)) = control.pop_front() else {
+    let Some(Control::Trigger(barrier)) = control.pop_front() else {
         panic!("the trigger is on its way");
     };
-    source.trigger(id, false).unwrap();
+    source.trigger(barrier, false).unwrap();
     assert_eq!(source.take_events().count(), 0);
     source.step(10_000).unwrap();
     let events: Vec<_> = source.take_events().collect();
@@ -138,7 +174,7 @@ fn graph(parallelism: usize, output: &MemoryOutput<Sum>) -> JobGraph {
 /// A message of the control lane.
 #[derive(Clone, Copy)]
 enum Control {
-    Trigger(CheckpointId),
+    Trigger(Barrier),
     Complete(CheckpointId),
     Abort(CheckpointId),
 }
@@ -158,22 +194,39 @@ struct Run {
     /// The checkpoint in progress, and how many subtasks have sealed it.
     pending: Option<(CheckpointId, usize)>,
     finished: usize,
+    /// Whether the last checkpoint was triggered after all had finished, so that it covers everything.
+    is_final: bool,
+    /// How long after its trigger a barrier overtakes.
+    overtaking_after: Option<Duration>,
+    clock: SharedClock,
+    /// The same clock, if it goes on with each step.
+    ticking: Option<Arc<ManualClock>>,
     _folder: TempDir,
 }
 
 impl Run {
-    fn start(graph: &JobGraph, restored: Option<Checkpoint>, random: &mut fastrand::Rng) -> Self {
+    fn start(
+        graph: &JobGraph,
+        restored: Option<Checkpoint>,
+        overtaking_after: Option<Duration>,
+        random: &mut fastrand::Rng,
+    ) -> Self {
         let limits = LinkLimits {
             rows_max: random.usize(1..100),
             elements_max: random.usize(1..10),
         };
-        Self::start_with(graph, restored, limits, SystemClock::shared())
+        let clock = Arc::new(ManualClock::default());
+        Self {
+            ticking: Some(Arc::clone(&clock)),
+            ..Self::start_with(graph, restored, limits, overtaking_after, clock)
+        }
     }
 
     fn start_with(
         graph: &JobGraph,
         restored: Option<Checkpoint>,
         limits: LinkLimits,
+        overtaking_after: Option<Duration>,
         clock: SharedClock,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -184,9 +237,10 @@ impl Run {
                 max_parallelism: MAX_PARALLELISM,
             },
             mode: CheckpointMode::ExactlyOnce,
+            unaligned: overtaking_after.is_some(),
             incremental: true,
             local_recovery: None,
-            clock,
+            clock: Arc::clone(&clock),
             status: JobStatus::shared(),
         };
         let mut subtasks = Vec::new();
@@ -228,6 +282,10 @@ impl Run {
             last_completed: None,
             pending: None,
             finished: 0,
+            is_final: false,
+            overtaking_after,
+            clock,
+            ticking: None,
             _folder: folder,
         }
     }
@@ -237,12 +295,16 @@ impl Run {
         let mut steps = 0;
         loop {
             steps += 1;
+            if let Some(clock) = &self.ticking {
+                clock.advance(Duration::from_millis(1));
+            }
             assert!(steps < 1_000_000, "seed {seed}: the job does not end");
             if steps_max.is_some_and(|steps_max| steps > steps_max) {
                 return false;
             }
             let all_finished = self.finished == self.subtasks.len();
             if self.pending.is_none() && (all_finished || random.u8(0..50) == 0) {
+                self.is_final = all_finished;
                 self.trigger();
             } else if self.pending.is_some() && !all_finished && random.u8(0..200) == 0 {
                 self.abort();
@@ -250,12 +312,12 @@ impl Run {
             let index = random.usize(0..self.subtasks.len());
             let (subtask, control) = &mut self.subtasks[index];
             match control.pop_front() {
-                Some(Control::Trigger(id)) => subtask.trigger(id, false).unwrap(),
+                Some(Control::Trigger(barrier)) => subtask.trigger(barrier, false).unwrap(),
                 Some(Control::Complete(id)) => subtask.complete(id).unwrap(),
                 Some(Control::Abort(id)) => subtask.abort(id).unwrap(),
                 None => drop(subtask.step(random.usize(1..200)).unwrap()),
             }
-            if self.take_events(index) && all_finished {
+            if self.take_events(index) && self.is_final {
                 // The final checkpoint is complete: the rest is only to be told.
                 for (subtask, control) in &mut self.subtasks {
                     for message in control.drain(..) {
@@ -273,7 +335,11 @@ impl Run {
         let id = self.next_id;
         self.next_id = id.next();
         self.pending = Some((id, 0));
-        self.tell_all(Control::Trigger(id));
+        let barrier = match self.overtaking_after {
+            None => Barrier::aligned(id),
+            Some(after) => Barrier::overtaking(id, self.clock.elapsed() + after),
+        };
+        self.tell_all(Control::Trigger(barrier));
     }
 
     fn abort(&mut self) {
@@ -340,7 +406,7 @@ impl Run {
 
 /// Sealed bytes are shared; the background work of a part belongs to its first life.
 fn copy(sealed: &SealedSubtask) -> SealedSubtask {
-    let operators = sealed.operators.iter().map(|part| super::OperatorPart {
+    let operators = sealed.operators.iter().map(|part| OperatorPart {
         local: None,
         operator: part.operator.clone(),
         snapshot: crate::operator::OperatorSnapshot {
@@ -352,6 +418,7 @@ fn copy(sealed: &SealedSubtask) -> SealedSubtask {
     });
     SealedSubtask {
         operators: operators.collect(),
+        in_flight: overtaking::copied(&sealed.in_flight),
         ..*sealed
     }
 }
@@ -367,7 +434,7 @@ fn plan_of(
     let subtasks: Vec<_> = subtasks
         .take_while(|(id, _)| id.operator == *chain)
         .collect();
-    let is_own = |part: &&super::OperatorPart| part.operator == *operator;
+    let is_own = |part: &&OperatorPart| part.operator == *operator;
     let last_items = |sealed: &Vec<SealedSubtask>| {
         let last = sealed.last().unwrap();
         let part = last.operators.iter().find(is_own).unwrap();
@@ -380,7 +447,13 @@ fn plan_of(
             keyed.entry(&state.name).or_default().push(state);
         }
     }
+    let in_flight = match chain == operator {
+        true => overtaking::restored(subtasks[index].1.last().unwrap(), index),
+        false => Vec::new(),
+    };
     RestorePlan {
+        in_flight,
+        parallelism: subtasks.len(),
         local: None,
         finished: subtasks
             .iter()

@@ -171,7 +171,7 @@ fn a_kill_at_any_step_leaves_a_whole_savepoint_or_nothing() {
 
 #[test]
 fn a_power_cut_at_any_step_leaves_a_whole_savepoint_or_nothing() {
-    for outcome in 0..4 {
+    for outcome in 0..32 {
         at_every_step(|disk, step| {
             let mut rng = fastrand::Rng::with_seed(outcome << 32 | step as u64);
             disk.after_power_cut(&mut rng)

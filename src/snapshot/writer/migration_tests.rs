@@ -245,6 +245,7 @@ fn seal<V: Version>(subtasks: &mut [Subtask<V>]) -> Vec<SealedOperator> {
     subtasks
         .iter_mut()
         .map(|subtask| SealedOperator {
+            in_flight: Vec::new(),
             operator: OPERATOR.into(),
             finished: false,
             items: Vec::new(),

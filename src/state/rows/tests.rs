@@ -162,7 +162,7 @@ fn entries_of_maps_are_put_into_the_order_of_their_keys() {
         cents,
         venue: "x".to_owned(),
     };
-    let map = BTreeMap::from([
+    let map: BTreeMap<Side, i64> = BTreeMap::from([
         (Side::Sell, 1),
         (Side::Buy(2), 2),
         (limit(3), 3),

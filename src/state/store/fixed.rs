@@ -207,9 +207,15 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
             self.base.begin(epoch, self.changes.another_log());
             while self.copy_base_slice(usize::MAX, epoch)?.running {}
         }
-        self.table.end_epoch();
+        let gives_all =
+            self.table.is_mostly_touched() && BaseSchedule::is_worth_an_object(self.live_bytes());
+        self.table.end_epoch(gives_all);
         if let Some(undo) = &mut self.undo {
             undo.end_epoch();
+        }
+        if gives_all {
+            self.base.superseded();
+            return self.changes.end_epoch_with_all(epoch);
         }
         self.changes.end_epoch(self.base.on_barrier())
     }
@@ -243,9 +249,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
                 Ok(filling.records)
             })?;
         }
-        let sealed = self.changes.seal(|bytes, records, deletions| {
-            Self::footer(PieceKind::Delta, bytes, records, deletions)
-        })?;
+        let sealed = self.changes.seal(Self::footer)?;
         if let Some((delta, _)) = &sealed {
             self.base.on_delta(delta.len());
         }
@@ -427,7 +431,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         if self.table.is_touched(slot) {
             return Ok(());
         }
-        if self.table.is_pending(slot) {
+        if self.table.is_pending(home, slot) {
             self.write_pending(slot)?;
         }
         if let Some(undo) = &mut self.undo {

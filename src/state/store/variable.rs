@@ -205,9 +205,15 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             self.base.begin(epoch, self.changes.another_log());
             while self.copy_base_slice(usize::MAX, epoch)?.running {}
         }
-        self.table.end_epoch();
+        let gives_all =
+            self.table.is_mostly_touched() && BaseSchedule::is_worth_an_object(self.live_bytes());
+        self.table.end_epoch(gives_all);
         if let Some(undo) = &mut self.undo {
             undo.end_epoch();
+        }
+        if gives_all {
+            self.base.superseded();
+            return self.changes.end_epoch_with_all(epoch);
         }
         self.changes.end_epoch(self.base.on_barrier())
     }
@@ -237,9 +243,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
                 Ok(())
             })?;
         }
-        let sealed = self.changes.seal(|bytes, records, deletions| {
-            footer(PieceKind::Delta, bytes, records, deletions)
-        })?;
+        let sealed = self.changes.seal(footer)?;
         if let Some((delta, _)) = &sealed {
             self.base.on_delta(delta.len());
         }
@@ -439,7 +443,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         if self.table.is_touched(found.slot) {
             return Ok(());
         }
-        if self.table.is_pending(found.slot)
+        if self.table.is_pending(found.home, found.slot)
             && let Some(delta) = self.changes.pending()
         {
             append_block(&self.heap, found.block, |bytes| delta.append(bytes))?;

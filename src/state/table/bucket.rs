@@ -288,6 +288,33 @@ impl<K, V> Bucket<K, V> {
         Ok(())
     }
 
+    /// Calls `visit` with the slot of each record that was not touched in the epoch of this parity. None counts as touched
+    /// in the epoch before any more; with `checks`, all of these are in the check again.
+    #[inline(always)]
+    pub(super) fn take_untouched(
+        self,
+        parity: Parity,
+        checks: bool,
+        visit: &mut impl FnMut(Slot<K, V>) -> Result<()>,
+    ) -> Result<()> {
+        let flags = self.flags();
+        let pending = flags.touched(parity.other());
+        let mut untouched = flags.occupied() & !flags.touched(parity);
+        let mut taken = flags.without_any_touched(parity.other());
+        while untouched != 0 {
+            let slot = self.slot(untouched.trailing_zeros());
+            visit(slot)?;
+            if checks && pending >> slot.index & 1 == 1 {
+                taken = taken.with_check_changed(slot.check());
+            }
+            untouched &= untouched - 1;
+        }
+        if pending != 0 {
+            self.set_flags(taken);
+        }
+        Ok(())
+    }
+
     /// What the records that count towards the check give, and whether there is room for all that are said to be there.
     #[inline(always)]
     pub(super) fn check_of_records(self) -> Option<u32> {

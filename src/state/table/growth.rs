@@ -76,7 +76,12 @@ impl<K, V> Table<K, V> {
         if full.bytes() < SUB_TABLE_BYTES_MAX {
             return self.rebuild(group, hash, full, full.bytes() * 2, hash_of);
         }
-        let Description { place, block, .. } = self.descriptions[full.number as usize];
+        let Description {
+            place,
+            block,
+            round,
+            ..
+        } = self.descriptions[full.number as usize];
         if place.depth == DEPTH_MAX {
             return Err(Error::new(
                 ErrorKind::Data,
@@ -86,6 +91,7 @@ impl<K, V> Table<K, V> {
         let (low_place, high_place) = place.halves();
         let low = self.allocate(SUB_TABLE_BYTES_MAX, low_place, Some(full.number))?;
         let high = self.allocate(SUB_TABLE_BYTES_MAX, high_place, None)?;
+        self.descriptions[high.number as usize].round = round;
         self.move_records(full, hash_of, |hash| {
             if goes_high(hash, place.depth) {
                 high
@@ -134,15 +140,19 @@ impl<K, V> Table<K, V> {
         }
         let (sub_table, block) =
             SubTable::allocate(&mut self.arena, bytes, place, number, self.checks)?;
-        let description = Description {
+        let mut description = Description {
             sub_table,
             block,
             place,
             records: 0,
             removed: 0,
+            round: 0,
         };
         match self.descriptions.get_mut(number as usize) {
-            Some(described) => *described = description,
+            Some(described) => {
+                description.round = described.round;
+                *described = description;
+            }
             None => self.descriptions.push(description),
         }
         self.slots += u64::from(sub_table.slots());
@@ -155,11 +165,13 @@ impl<K, V> Table<K, V> {
         hash_of: impl Fn(&K) -> u64,
         target_of: impl Fn(u64) -> SubTable<K, V>,
     ) {
+        let mut records = 0;
         from.for_each(|slot| {
             let (key, value) = self.access.record(slot);
             let hash = hash_of(key);
             let target = target_of(hash);
             let moved = target.insert(hash, key, value, self.checks);
+            records += 1;
             let flags = slot.bucket.flags();
             if self.checks && flags.untouched() >> slot.index & 1 == 0 {
                 let flags = moved.bucket.flags();
@@ -181,6 +193,7 @@ impl<K, V> Table<K, V> {
             }
             self.descriptions[target.number as usize].records += 1;
         });
+        self.moves.spend(records);
     }
 
     /// The records of `old` are in `new` now.

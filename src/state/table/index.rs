@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::bucket::{Bucket, Parity, Slot, SlotAccess, slots_in_bucket};
 use super::directory::{Cursor, Directory};
+use super::moves::{Due, MoveAllowance};
 use super::sub_table::{BUCKET_BITS, Place, SubTable};
 use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
@@ -21,6 +22,10 @@ const GATHER_BUCKETS: usize = 512;
 
 /// When more than one in so many buckets was touched, all are read.
 const GATHER_WHOLE_SHARE: u64 = 5;
+
+/// When more than one in so many buckets was touched, everything can be gathered: that is about as much, in the long run,
+/// as the touched records and the bases that they would make due.
+const GATHER_ALL_SHARE: u64 = 2;
 
 /// So many buckets are asked for ahead of the one that is gathered.
 pub(super) const GATHER_AHEAD: usize = 16;
@@ -40,6 +45,8 @@ pub(in crate::state) struct Table<K, V> {
     pub(super) records: u64,
     pub(super) slots: u64,
     pub(super) generation: u64,
+    /// What may be moved for growth.
+    pub(super) moves: MoveAllowance,
     /// That of the epoch at hand.
     pub(super) parity: Parity,
     /// The buckets with touched records, by parity: the number of the sub-table, and that of the bucket in it.
@@ -47,6 +54,10 @@ pub(in crate::state) struct Table<K, V> {
     /// The next sub-table to be gathered whole: when much of the table was touched, reading all of it in order is faster
     /// than following references.
     whole: Option<u32>,
+    /// Whether all records are gathered then, and not only those that were touched.
+    gathers_all: bool,
+    /// How often all records were gathered.
+    pub(super) rounds: u32,
     /// All ones when no touch needs to be noted.
     all_noted: u32,
     /// Whether buckets have their checks, for a later process.
@@ -67,6 +78,8 @@ pub(super) struct Description<K, V> {
     pub(super) records: u32,
     /// Records removed since it was built: their buckets may still say that something overflowed.
     pub(super) removed: u32,
+    /// The last round of gathering all records that has been here; what is split off takes this along.
+    pub(super) round: u32,
 }
 
 /// A record on its way into the table: where it belongs, and the bucket that was asked for.
@@ -104,9 +117,12 @@ impl<K, V> Table<K, V> {
             records: 0,
             slots: 0,
             generation: 0,
+            moves: MoveAllowance::default(),
             parity: Parity::EVEN,
             touched: [Vec::new(), Vec::new()],
             whole: None,
+            gathers_all: false,
+            rounds: 0,
             all_noted: if noted { 0 } else { u32::MAX },
             checks,
         }
@@ -196,15 +212,18 @@ impl<K, V> Table<K, V> {
                 continue;
             };
             let sub_table = home.sub_table;
-            let description = &self.descriptions[sub_table.number as usize];
-            if description.records >= sub_table.slots() / 3 * 2 {
-                self.grow(group, hash, sub_table, &hash_of)?;
-            } else if description.removed > sub_table.slots() {
-                self.rebuild(group, hash, sub_table, sub_table.bytes(), &hash_of)?;
-            } else {
-                break home;
+            match self
+                .moves
+                .due(&self.descriptions[sub_table.number as usize])
+            {
+                None => break home,
+                Some(Due::Growth) => self.grow(group, hash, sub_table, &hash_of)?,
+                Some(Due::Rebuilding) => {
+                    self.rebuild(group, hash, sub_table, sub_table.bytes(), &hash_of)?;
+                }
             }
         };
+        self.moves.earn();
         self.descriptions[home.sub_table.number as usize].records += 1;
         self.records += 1;
         let slot = home.sub_table.insert(hash, key, value, self.checks);
@@ -260,9 +279,13 @@ impl<K, V> Table<K, V> {
         touched >> slot.index & 1 == 1
     }
 
-    /// Whether a record was touched in the epoch before and is not yet gathered.
+    /// Whether a record, which was not touched in the epoch at hand, is still to be gathered for the barrier before.
     #[inline(always)]
-    pub(in crate::state) fn is_pending(&self, slot: Slot<K, V>) -> bool {
+    pub(in crate::state) fn is_pending(&self, home: Home<K, V>, slot: Slot<K, V>) -> bool {
+        if self.gathers_all {
+            // Once it is touched, the round leaves it out.
+            return self.descriptions[home.sub_table.number as usize].round != self.rounds;
+        }
         slot.bucket.flags().touched(self.parity.other()) >> slot.index & 1 == 1
     }
 
@@ -288,17 +311,27 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// The barrier: what was touched is to be gathered now, and nothing is touched yet. The epoch before must have been
-    /// gathered.
-    pub(in crate::state) fn end_epoch(&mut self) {
+    /// Whether so much was touched in the epoch at hand that gathering all there is takes no more.
+    pub(in crate::state) fn is_mostly_touched(&self) -> bool {
+        self.touched_more_than(GATHER_ALL_SHARE)
+    }
+
+    /// The barrier: what was touched, or all there is, is to be gathered now, and nothing is touched yet. The epoch before
+    /// must have been gathered.
+    pub(in crate::state) fn end_epoch(&mut self, gathers_all: bool) {
         debug_assert!(self.is_gathered());
-        let buckets = self.slots / slots_in_bucket::<K, V>() as u64;
-        let references = &mut self.touched[self.parity.0 as usize];
-        if references.len() as u64 > buckets / GATHER_WHOLE_SHARE {
-            references.clear();
+        self.gathers_all = gathers_all;
+        self.rounds += u32::from(gathers_all);
+        if gathers_all || self.touched_more_than(GATHER_WHOLE_SHARE) {
+            self.touched[self.parity.0 as usize].clear();
             self.whole = Some(0);
         }
         self.parity = self.parity.other();
+    }
+
+    fn touched_more_than(&self, share: u64) -> bool {
+        let buckets = self.slots / slots_in_bucket::<K, V>() as u64;
+        self.touched[self.parity.0 as usize].len() as u64 > buckets / share
     }
 
     /// Whether all is gathered.
@@ -331,13 +364,21 @@ impl<K, V> Table<K, V> {
         };
         if let Some(number) = self.whole {
             // Splits go on meanwhile: what is new has a higher number.
-            let Some(description) = self.descriptions.get(number as usize) else {
+            let Some(description) = self.descriptions.get_mut(number as usize) else {
                 self.whole = None;
+                self.gathers_all = false;
                 return Ok(());
             };
             self.whole = Some(number + 1);
             let sub_table = description.sub_table;
-            return sub_table.take_touched(pending, self.checks, visit_slot);
+            if !self.gathers_all {
+                return sub_table.take_touched(pending, self.checks, visit_slot);
+            }
+            // What was split off from a sub-table in which the round has been is not visited again.
+            if std::mem::replace(&mut description.round, self.rounds) == self.rounds {
+                return Ok(());
+            }
+            return sub_table.take_untouched(self.parity, self.checks, visit_slot);
         }
         let list = &mut self.touched[pending.0 as usize];
         let portion = list.len().saturating_sub(GATHER_BUCKETS);

@@ -12,6 +12,7 @@ mod bucket;
 mod directory;
 mod growth;
 mod index;
+mod moves;
 mod record_check;
 mod resume;
 #[expect(

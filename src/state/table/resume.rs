@@ -46,6 +46,7 @@ impl<K, V> Table<K, V> {
                 place,
                 records,
                 removed: 0,
+                round: 0,
             });
             by_group
                 .entry(place.group)

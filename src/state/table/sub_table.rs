@@ -36,7 +36,7 @@ pub(super) const SUB_TABLE_BYTES_MIN: usize = HEADER_BYTES + BUCKET_BYTES;
 const HEADER_BYTES: usize = 64;
 
 /// So many buckets are asked for ahead of the one that is verified: the processor does not look beyond a page by itself.
-const VERIFY_AHEAD: usize = 24;
+const VERIFY_AHEAD: usize = 64;
 const MAGIC: [u8; 4] = *b"FMst";
 const IN_USE_OFFSET: usize = 12;
 const IN_USE: u32 = u32::from_le_bytes(*b"used");
@@ -270,6 +270,22 @@ impl<K, V> SubTable<K, V> {
         for number in 0..self.buckets {
             let bucket = self.bucket(number);
             bucket.take_touched(parity, checks, &mut visit)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with the slot of each record that was not touched in the epoch of this parity. None counts as touched
+    /// in the epoch before any more; with `checks`, all of these are in the check again.
+    #[inline(always)]
+    pub(super) fn take_untouched(
+        self,
+        parity: Parity,
+        checks: bool,
+        mut visit: impl FnMut(Slot<K, V>) -> Result<()>,
+    ) -> Result<()> {
+        for number in 0..self.buckets {
+            self.bucket(number)
+                .take_untouched(parity, checks, &mut visit)?;
         }
         Ok(())
     }

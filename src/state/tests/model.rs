@@ -18,6 +18,8 @@ struct Model<S: Subject> {
     /// What the map was at the last barrier, as long as that is still being gathered.
     ended: Option<BTreeMap<S::Key, S::Value>>,
     chain: Chain,
+    /// How many barriers gave all there was, and how many what was touched.
+    gave: [usize; 2],
     folder: tempfile::TempDir,
     context: String,
 }
@@ -34,6 +36,7 @@ impl<S: Subject> Model<S> {
             expected: BTreeMap::new(),
             ended: None,
             chain: Chain::default(),
+            gave: [0; 2],
             folder,
             context: format!("seed {seed}"),
         }
@@ -112,6 +115,7 @@ impl<S: Subject> Model<S> {
             return;
         };
         assert_eq!(sealed.len(), 1, "{}", self.context);
+        self.gave[usize::from(!sealed[0].delta.is_empty())] += 1;
         self.chain.add(sealed.remove(0));
         let ended = self.ended.take().unwrap();
         if self.random.u8(..8) == 0 {
@@ -174,6 +178,34 @@ fn check<S: Subject>(seed: u64, keys: u64, steps: usize) -> usize {
 fn check_with_bases<S: Subject>(seed: u64, keys: u64, steps: usize) {
     let bases = check::<S>(seed, keys, steps);
     assert!(bases > 0, "seed {seed}: no base was ever due");
+}
+
+/// Epochs in which more and more is touched, until barriers give all there is; the table grows and changes while that is
+/// gathered.
+fn check_churn<S: Subject>(seed: u64, keys: u64) {
+    let mut model = Model::<S>::new(seed, keys);
+    for round in 1..=12 {
+        for _ in 0..round * keys / 750 {
+            model.change_batch();
+        }
+        model.barrier();
+        model.keys = keys + round * keys / 10;
+        while model.ended.is_some() {
+            model.step();
+            model.gather(3_000);
+        }
+    }
+    model.compare();
+    let [all, touched] = model.gave;
+    let context = &model.context;
+    assert!(all > 2 && touched > 2, "{context}: {all} and {touched}");
+}
+
+#[test]
+fn what_is_touched_while_all_there_is_is_gathered_does_not_show() {
+    check_churn::<ValueState<u64, i64>>(11, 9_000);
+    check_churn::<EntryState<u64, u64, i64>>(12, 7_000);
+    check_churn::<ValueState<u64, String>>(13, 3_000);
 }
 
 #[test]

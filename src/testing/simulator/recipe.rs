@@ -259,7 +259,7 @@ fn mapped((key, time, value): Record, salt: u64, keys: u64) -> Record {
 }
 
 fn passes((key, _, value): &Record, salt: u64) -> bool {
-    mix(key ^ value.rotate_left(9), salt) % 3 > 0
+    !mix(key ^ value.rotate_left(9), salt).is_multiple_of(3)
 }
 
 fn repeated((key, time, value): Record, times: u64) -> Vec<Record> {

@@ -40,10 +40,13 @@ impl Scenario {
     pub(super) fn draw(random: &mut Rng) -> Self {
         let is_stateless = random.u8(0..5) == 0;
         let recipe = Recipe::draw(random, is_stateless);
-        let mut checkpoint = CheckpointSection::default();
-        checkpoint.interval = match random.u8(0..10) {
+        let interval = match random.u8(0..10) {
             0 => None,
             _ => Some(Duration::from_millis(random.u64(5..150))),
+        };
+        let mut checkpoint = CheckpointSection {
+            interval,
+            ..CheckpointSection::default()
         };
         if is_stateless && random.bool() {
             checkpoint.mode = CheckpointMode::AtLeastOnce;

@@ -7,7 +7,7 @@ use super::simulation::Simulation;
 use crate::model::{Clock, SystemClock};
 
 /// How many seeds one test goes through; there are several, so that they run beside each other.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 150;
 
 /// Names the seed when something panics beside the subtasks.
 struct Named(u64);

@@ -42,6 +42,7 @@ impl Process {
             .args(arguments)
             .current_dir(folder)
             .env_remove("FLOODMARK_LOG")
+            .env_remove("FLOODMARK_TOKEN")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -31,9 +31,22 @@ fn a_savepoint_is_triggered_beside_a_pending_checkpoint_and_is_not_subsumed() {
 }
 
 #[test]
+fn a_savepoint_that_is_not_acknowledged_yet_is_not_subsumed_either() {
+    let mut run = Run::new(CheckpointSettings {
+        max_concurrent: 2,
+        ..without_interval()
+    });
+    run.request_savepoint();
+    run.acknowledge(1, 0, "a");
+    assert_eq!(run.request(), [trigger(2, Requested)]);
+    assert_eq!(run.complete(2), [complete(2)]);
+    assert_eq!(run.acknowledge(1, 1, "b"), [run.write(1, Savepoint, 0)]);
+}
+
+#[test]
 fn an_aligned_savepoint_and_unaligned_checkpoints_never_meet() {
     let mut run = Run::new(CheckpointSettings {
-        unaligned: true,
+        overtaking_after: Some(Duration::ZERO),
         ..settings()
     });
     run.at(100);

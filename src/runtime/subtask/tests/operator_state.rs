@@ -1,7 +1,6 @@
 //! The same with operator state, and with a broadcast edge beside a forward edge.
 
-use super::super::{OperatorPart, SealedSubtask};
-use super::{MAX_PARALLELISM, ROWS, Sum, check, record};
+use super::{MAX_PARALLELISM, OperatorPart, ROWS, SealedSubtask, Sum, check, check_modes, record};
 use crate::connectors::{GeneratorSource, MemoryOutput, MemorySink, MemorySource};
 use crate::error::Result;
 use crate::graph::{JobGraph, StreamBuilder};
@@ -23,6 +22,33 @@ fn every_order_of_steps_and_every_crash_keeps_operator_state() {
     let mut expected: Vec<Sum> = (0..ROWS).map(record).collect();
     expected.sort_unstable();
     check(60, graph, &expected);
+}
+
+/// Barriers overtake the numbers, and not the rules.
+#[test]
+fn barriers_overtake_on_some_inputs_and_keep_their_place_on_others() {
+    let mut expected: Vec<Sum> = (0..ROWS).map(record).collect();
+    expected.sort_unstable();
+    let in_flight = check_modes(60, keyed_graph, &expected);
+    assert!(in_flight > 1_000, "only {in_flight} rows were replayed");
+}
+
+fn keyed_graph(parallelism: usize, output: &MemoryOutput<Sum>) -> JobGraph {
+    let job = StreamBuilder::new("job")
+        .parallelism(parallelism)
+        .max_parallelism(MAX_PARALLELISM);
+    let output = output.clone();
+    let rules = job.source::<Sum, _>("rules", || MemorySource::of_rows(RULES, 1));
+    job.source::<Sum, _>("numbers", || {
+        let source = GeneratorSource::from_fn(Some(ROWS), 8, |_, index| record(index))?;
+        Ok(source.with_batch_rows(16))
+    })
+    .union(rules.broadcast())
+    .key_by(|(key, _): &Sum| *key)
+    .unaligned()
+    .operator::<Sum, _>("delay", || Ok(Delay::default()))
+    .sink("out", move || Ok(MemorySink::of_rows(&output)));
+    job.build().unwrap()
 }
 
 fn graph(parallelism: usize, output: &MemoryOutput<Sum>) -> JobGraph {

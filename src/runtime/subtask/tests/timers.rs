@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{KEYS, MAX_PARALLELISM, ROWS, Run, Sum, check};
-use crate::channel::LinkLimits;
+use super::{KEYS, MAX_PARALLELISM, ROWS, Run, Sum, check, check_modes};
+use crate::channel::{Barrier, LinkLimits};
 use crate::connectors::{BlackholeSink, GeneratorSource, MemoryOutput, MemorySink, RowCount};
 use crate::error::Result;
 use crate::graph::{JobGraph, Stream, StreamBuilder};
@@ -35,6 +35,12 @@ fn every_order_of_steps_and_every_crash_fires_each_timer_once() {
 }
 
 #[test]
+fn timers_fire_once_when_barriers_overtake_records_and_watermarks() {
+    let in_flight = check_modes(40, windows_graph, &windows_reference());
+    assert!(in_flight > 1_000, "only {in_flight} rows were replayed");
+}
+
+#[test]
 fn a_trigger_waits_until_the_watermark_is_through() {
     let output = MemoryOutput::default();
     let mut run = start(&windows_graph(1, &output), Arc::default());
@@ -45,7 +51,9 @@ fn a_trigger_waits_until_the_watermark_is_through() {
     }
     let ((source, _), others) = run.subtasks.split_first_mut().unwrap();
     for id in [1, 2] {
-        source.trigger(CheckpointId(id), false).unwrap();
+        source
+            .trigger(Barrier::aligned(CheckpointId(id)), false)
+            .unwrap();
     }
     source.abort(CheckpointId(1)).unwrap();
     for step in 0.. {
@@ -154,7 +162,7 @@ fn a_restored_timer_that_is_overdue_fires_at_once_unless_the_input_had_ended() {
         }
         clock.advance(Duration::from_millis(100));
         let checkpoint = run.last_completed.take();
-        let mut second = Run::start_with(&echo_graph(ended), checkpoint, LIMITS, clock);
+        let mut second = Run::start_with(&echo_graph(ended), checkpoint, LIMITS, None, clock);
         let echo = &mut second.subtasks[1].0;
         let progress = echo.step(100_000).unwrap();
         let sunk = echo.take_figures().records_sunk;
@@ -168,7 +176,7 @@ fn a_restored_timer_that_is_overdue_fires_at_once_unless_the_input_had_ended() {
 }
 
 fn start(graph: &JobGraph, clock: Arc<ManualClock>) -> Run {
-    Run::start_with(graph, None, LIMITS, clock)
+    Run::start_with(graph, None, LIMITS, None, clock)
 }
 
 fn reading(index: u64) -> Reading {
@@ -223,9 +231,11 @@ fn windows_graph(parallelism: usize, output: &MemoryOutput<Sum>) -> JobGraph {
             .operator::<Reading, _>("buffer", || Ok(Buffer::with_portions_of(20)))
             .operator::<Reading, _>("second_buffer", || Ok(Buffer::with_portions_of(9)))
             .key_by(|(key, ..): &Reading| *key)
+            .unaligned()
             .process("windows", || Ok(Windows::of(WINDOW_MILLIS[0])))
             .map("group", |(key, time, sum)| (key % 4, time, sum))
             .key_by(|(key, ..): &Reading| *key)
+            .unaligned()
             .process("totals", || Ok(Windows::of(WINDOW_MILLIS[1])))
     })
 }

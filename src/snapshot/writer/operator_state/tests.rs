@@ -33,6 +33,7 @@ fn list(name: &str, section: &str) -> SealedOperatorState {
 
 fn operator(id: &str, operator_state: Vec<SealedOperatorState>) -> SealedOperator {
     SealedOperator {
+        in_flight: Vec::new(),
         operator_state,
         ..sealed_operator(id, Vec::new())
     }
@@ -241,6 +242,7 @@ fn operator_state_that_cannot_be_stored_fails_the_checkpoint() {
     fs::create_dir_all(fixture.path("chk-1/sum-0.state")).unwrap();
     let sealed = |epoch, delta: &str| {
         [SealedOperator {
+            in_flight: Vec::new(),
             operator_state: vec![list("a", "aaa")],
             local: None,
             ..sealed_operator("sum", vec![sealed_state("total", epoch, delta, None)])
