@@ -8,7 +8,7 @@
 //! use floodmark::graph::StreamBuilder;
 //! use floodmark::testing::{JobHarness, RowsIn, collect};
 //!
-//! let (job, numbers) = (StreamBuilder::new("sums"), RowsIn::new());
+//! let (job, numbers) = (StreamBuilder::new("sums"), RowsIn::<u64>::new());
 //! let running_sums = numbers.add_to(&job, "numbers").key_by(|number| number % 2).reduce(
 //!     "sums",
 //!     |_| 0_u64,
