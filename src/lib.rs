@@ -76,6 +76,7 @@
 //! - [`engine`]: the façade for embedding: a graph and its settings in, a handle on a running job out
 //! - [`server`]: a running job over HTTP, in the words of Flink's REST (actix-web)
 //! - [`cli`]: the commands of the binary, one a file; control of a running job (clap, ureq)
+//! - [`testing`]: harnesses of jobs and operators for tests, deterministic from a seed (feature `testing`)
 //!
 //! # Invariants
 //!
@@ -150,3 +151,5 @@ pub mod snapshot;
 pub mod state;
 pub mod storage;
 pub mod telemetry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -35,12 +35,22 @@ pub struct StreamBuilder {
     graph: Rc<RefCell<JobGraph>>,
 }
 
-/// A stream of values of type `T`. Reading it more than once copies its batches.
+/// A stream of values of type `T`. Reading it more than once copies its batches; a clone is the same stream.
 pub struct Stream<T> {
     graph: Rc<RefCell<JobGraph>>,
     /// What makes up the stream: more than one after a union.
     origins: Vec<Origin>,
     row: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Stream<T> {
+    fn clone(&self) -> Self {
+        Self {
+            graph: Rc::clone(&self.graph),
+            origins: self.origins.clone(),
+            row: PhantomData,
+        }
+    }
 }
 
 /// A node whose output is part of a stream.

@@ -7,10 +7,11 @@ use super::time::Clock;
 
 /// A clock that only a test moves. Its wall-clock time begins at the epoch.
 #[derive(Debug, Default)]
-pub(crate) struct ManualClock(AtomicU64);
+pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    pub(crate) fn advance(&self, duration: Duration) {
+    /// Moves the clock on, the time since it was made and the wall-clock time alike.
+    pub fn advance(&self, duration: Duration) {
         self.0
             .fetch_add(duration.as_nanos() as u64, Ordering::Relaxed);
     }

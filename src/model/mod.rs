@@ -3,7 +3,7 @@
 mod batch;
 mod ids;
 mod key_group;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 mod manual_clock;
 mod schema;
 mod time;
@@ -16,5 +16,5 @@ pub use key_group::{
 pub use schema::ColumnType;
 pub use time::{Clock, EventTime, SharedClock, SystemClock};
 
-#[cfg(test)]
-pub(crate) use manual_clock::ManualClock;
+#[cfg(any(test, feature = "testing"))]
+pub use manual_clock::ManualClock;

@@ -29,7 +29,7 @@ mod requests;
 type Command = CheckpointCommand<Box<SubtaskAck>>;
 
 /// Coordinates one run of a job. Each event returns what its owner has to do, in order.
-pub(super) struct Coordinator {
+pub(crate) struct Coordinator {
     checkpoints: CheckpointCoordinator<Box<SubtaskAck>>,
     life: JobLife,
     committer: Committer,
@@ -63,10 +63,10 @@ pub(super) enum Effect {
 }
 
 /// How a job came to its end.
-pub(super) struct JobEnd {
-    pub(super) state: JobState,
+pub(crate) struct JobEnd {
+    pub(crate) state: JobState,
     /// What failed first, with the operator it failed in.
-    pub(super) failure: Option<Error>,
+    pub(crate) failure: Option<Error>,
     /// Whether all subtasks had begun to work.
     pub(super) has_run: bool,
     /// The id of the next checkpoint: all that were used are below.
@@ -197,6 +197,15 @@ impl Coordinator {
     pub(super) fn look_after_figures(&mut self) {
         self.sampler.sample(&self.status, self.clock.elapsed());
         self.recorder.save();
+    }
+
+    /// What must hold between any two events.
+    ///
+    /// # Errors
+    /// Names the promise that is broken.
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) -> Result<(), &'static str> {
+        self.checkpoints.check_invariants()
     }
 
     fn take_effects(&mut self) -> Vec<Effect> {

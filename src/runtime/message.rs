@@ -22,7 +22,7 @@ pub(super) struct WakeUp;
 /// What the coordinator tells every subtask.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub(super) enum Control {
+pub(crate) enum Control {
     /// Every subtask is open: begin.
     Start,
     /// The barrier of a checkpoint.

@@ -41,6 +41,8 @@ mod request;
 mod seed;
 mod setting;
 mod slot;
+#[cfg(any(test, feature = "testing"))]
+mod stepped;
 mod subtask;
 mod subtask_actor;
 mod subtask_driver;
@@ -53,4 +55,8 @@ mod wiring;
 pub(crate) use job::{JobClaim, JobRun};
 pub use job::{JobControl, JobOutcome};
 pub use request::{CompletedCheckpoint, CompletedStop, SavepointRequest, StopRequest};
+#[cfg(test)]
+pub(crate) use stepped::Action;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use stepped::{Asked, Deed, SteppedAttempt, Upcoming};
 pub use ticket::Ticket;

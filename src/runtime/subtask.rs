@@ -88,7 +88,7 @@ enum Phase {
 
 /// What the subtask needs before another step is worth while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(crate) enum Progress {
     /// There is more to do at once.
     Busy,
     /// A wake: input on a link, or room in one.
@@ -148,6 +148,18 @@ impl Subtask {
     /// When an operator cannot be opened.
     pub(super) fn open(&mut self) -> Result<()> {
         self.chain.open(self.id.index, &self.setting)
+    }
+
+    /// What must hold between any two calls.
+    ///
+    /// # Errors
+    /// Names the promise that is broken.
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) -> Result<(), &'static str> {
+        match &self.head {
+            Head::Source { .. } => Ok(()),
+            Head::Links(inputs) => inputs.gate.check_invariants(),
+        }
     }
 
     /// Works until about `rows_max` records are done, some milliseconds have passed, nothing is left to do, or a link is

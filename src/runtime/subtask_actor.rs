@@ -77,7 +77,8 @@ impl Actor for SubtaskActor {
 
     fn started(&mut self, context: &mut Self::Context) {
         let address = context.address();
-        self.wake.set_actor(address.clone().recipient());
+        let woken = address.clone();
+        self.wake.set_actor(move || woken.do_send(WakeUp));
         if self.driver.open() {
             self.coordinator.do_send(Opened {
                 subtask: self.driver.subtask().id().clone(),

@@ -3,25 +3,21 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix::Recipient;
-
 use crate::channel::Wake;
-
-use super::message::WakeUp;
 
 /// Wakes one subtask actor. Links hold it from before the actor exists.
 #[derive(Default)]
 pub(super) struct ActorWake {
     /// Whether a wake is under way that the actor has not taken up yet.
     pending: AtomicBool,
-    actor: OnceLock<Recipient<WakeUp>>,
+    actor: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl ActorWake {
-    /// Says whom to wake. What happened before is not lost: an actor takes a first step on its own.
-    pub(super) fn set_actor(&self, actor: Recipient<WakeUp>) {
+    /// Says how to wake the actor. What happened before is not lost: an actor takes a first step on its own.
+    pub(super) fn set_actor(&self, wake: impl Fn() + Send + Sync + 'static) {
         // A second call would come from a second actor for the same subtask, and there is none.
-        let _ = self.actor.set(actor);
+        let _ = self.actor.set(Box::new(wake));
     }
 
     /// The actor is about to look at its links: whatever comes from now on needs a new wake.
@@ -35,7 +31,7 @@ impl Wake for ActorWake {
         if let Some(actor) = self.actor.get()
             && !self.pending.swap(true, Ordering::SeqCst)
         {
-            actor.do_send(WakeUp);
+            actor();
         }
     }
 }

@@ -41,6 +41,19 @@ impl CheckpointStore {
         })
     }
 
+    /// The checkpoints of `job` in a store that is open already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when the job's name cannot name a folder.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn over(blobs: BlobStore, job: &str) -> Result<Self> {
+        Ok(Self {
+            paths: StoragePaths::new(job)?,
+            blobs,
+            fence: None,
+        })
+    }
+
     /// Makes the job's folders, and keeps former owners from completing what they have begun. To be called before anything
     /// is read or written, so that a store that cannot be written
     /// to is noticed at the start and not at the first checkpoint.

@@ -24,7 +24,7 @@ mod location;
 mod object_name;
 mod ownership;
 mod paths;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 mod simulated_disk;
 mod snapshot_location;
 mod snapshot_paths;
@@ -38,6 +38,8 @@ pub use object_name::{ObjectKind, ObjectName};
 pub use ownership::{Claim, ClaimLock, Claimant, Fence, Holder, JobLock, OwnerRecord};
 pub use paths::{BlobPath, StoragePaths};
 #[cfg(test)]
-pub(crate) use simulated_disk::{Fault, SimulatedDisk};
+pub(crate) use simulated_disk::Fault;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use simulated_disk::SimulatedDisk;
 pub use snapshot_location::SnapshotLocation;
 pub use snapshot_paths::SnapshotPaths;

@@ -5,10 +5,13 @@
 //! away. A test can stop the disk before a step, or let a step fail, or leave no room; and it can then see what a power
 //! cut leaves, which is one of many outcomes, chosen by a seed.
 
+#[cfg(test)]
+mod controls;
 mod image;
 mod service;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +35,7 @@ const NO_SPACE_LEFT: i32 = 28;
 const IO_ERROR: i32 = 5;
 
 /// A disk in memory. Clones are the same disk.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct SimulatedDisk {
     drive: Arc<Mutex<Drive>>,
     /// Whether removals stand still.
@@ -41,6 +44,13 @@ pub(crate) struct SimulatedDisk {
 
 /// What goes wrong with a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "outside of the crate's own tests a step only fails"
+    )
+)]
 pub(crate) enum Fault {
     /// It fails and changes nothing. Of a file whose sync fails, the bytes never reach the disk, even if a later sync
     /// says that they do.
@@ -51,7 +61,10 @@ pub(crate) enum Fault {
     Torn,
 }
 
-#[derive(Debug, Default)]
+/// Picks the step, by its description, at which something is to happen once.
+type StepFilter = Box<dyn Fn(&str) -> bool + Send>;
+
+#[derive(Default)]
 struct Drive {
     image: Image,
     /// What was done, one text for each step.
@@ -59,8 +72,16 @@ struct Drive {
     stop_before: Option<usize>,
     stopped: bool,
     faults: BTreeMap<usize, Fault>,
+    stop_when: Option<StepFilter>,
+    fail_when: Option<StepFilter>,
     /// How many bytes all files can have together.
     room: Option<usize>,
+}
+
+impl fmt::Debug for SimulatedDisk {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SimulatedDisk")
+    }
 }
 
 impl SimulatedDisk {
@@ -72,67 +93,27 @@ impl SimulatedDisk {
         })
     }
 
-    /// A store on this disk that tries again as often as in production, but without a pause.
-    pub(crate) fn stubborn_store(&self) -> BlobStore {
-        self.store_with(Retries {
-            pause: Duration::ZERO,
-            ..Retries::default()
-        })
-    }
-
     fn store_with(&self, retries: Retries) -> BlobStore {
-        let operator = Operator::new(SimulatedService::on(self.clone())).unwrap();
+        let service = SimulatedService::on(self.clone());
+        #[expect(clippy::expect_used, reason = "the service's builder gives itself")]
+        let operator = Operator::new(service).expect("a service in memory can be made");
         let folders = Arc::new(self.clone());
         BlobStore::assemble(operator, folders, Path::new("/simulated"), retries)
     }
 
-    /// Makes a folder below the root, as someone does who does not care for power cuts.
-    pub(crate) fn make_folder(&self, path: &str) {
-        self.lock().image.make_folder(path).unwrap();
+    /// Everything fails from the first step on that the filter picks, and the step is not done.
+    pub(crate) fn stop_when(&self, filter: StepFilter) {
+        self.lock().stop_when = Some(filter);
     }
 
-    /// Everything fails from this step on, and the step is not done.
-    pub(crate) fn stop_before(&self, step: usize) {
-        self.lock().stop_before = Some(step);
-    }
-
-    /// Lets steps go wrong.
-    pub(crate) fn fail(&self, steps: impl IntoIterator<Item = usize>, fault: Fault) {
-        let faults = steps.into_iter().map(|step| (step, fault));
-        self.lock().faults.extend(faults);
-    }
-
-    /// All files together can have so many bytes more than now; or as many as they like.
-    pub(crate) fn leave_room(&self, bytes: Option<usize>) {
-        let mut drive = self.lock();
-        drive.room = bytes.map(|bytes| drive.image.used() + bytes);
-    }
-
-    /// There is no room for a single byte, whatever is deleted.
-    pub(crate) fn fill_up(&self) {
-        self.lock().room = Some(0);
-    }
-
-    /// Whether removals stand still from now on. Nothing else does.
-    pub(crate) fn stall_removals(&self, stalled: bool) {
-        self.stalled.send_replace(stalled);
+    /// The first step fails that the filter picks, and changes nothing.
+    pub(crate) fn fail_when(&self, filter: StepFilter) {
+        self.lock().fail_when = Some(filter);
     }
 
     /// Whether the step to stop before has come.
     pub(crate) fn has_stopped(&self) -> bool {
         self.lock().stopped
-    }
-
-    /// How many steps there were.
-    pub(crate) fn steps(&self) -> usize {
-        self.lock().steps.len()
-    }
-
-    /// What the last steps were, for messages.
-    pub(crate) fn last_steps(&self) -> String {
-        let drive = self.lock();
-        let first = drive.steps.len().saturating_sub(8);
-        drive.steps[first..].join("; ")
     }
 
     /// The disk as the next process finds it when only this one has died: nothing is lost, and nothing is synced that
@@ -144,11 +125,6 @@ impl SimulatedDisk {
     /// The disk as it is after a power cut: of what was not synced, each part is there or not.
     pub(crate) fn after_power_cut(&self, rng: &mut Rng) -> Self {
         Self::holding(self.lock().image.after_power_cut(rng))
-    }
-
-    /// The paths of all files, and of all folders with a slash at the end, in order.
-    pub(crate) fn paths(&self) -> Vec<String> {
-        self.lock().image.paths()
     }
 
     fn holding(image: Image) -> Self {
@@ -292,8 +268,13 @@ impl Drive {
     fn begin_step(&mut self, description: String) -> io::Result<Option<Fault>> {
         let step = self.steps.len();
         self.stopped |= self.stop_before == Some(step);
+        self.stopped |= picks(&self.stop_when, &description);
         if self.stopped {
             return Err(failure());
+        }
+        if picks(&self.fail_when, &description) {
+            self.fail_when = None;
+            self.faults.insert(step, Fault::Undone);
         }
         self.steps.push(description);
         Ok(self.faults.get(&step).copied())
@@ -310,6 +291,10 @@ impl Folders for SimulatedDisk {
         let (disk, folder) = (self.clone(), folder.to_owned());
         async move { disk.sync_folder(&folder).await }.boxed()
     }
+}
+
+fn picks(filter: &Option<StepFilter>, step: &str) -> bool {
+    filter.as_ref().is_some_and(|filter| filter(step))
 }
 
 fn failure() -> io::Error {

@@ -51,18 +51,25 @@ impl JobRun {
             self.clock.clone(),
             self.savepoint_directory.clone(),
         );
-        let subtasks = plan.chains.iter().flat_map(|chain| {
-            (0..self.graph.parallelism).map(|index| SubtaskId::new(chain.id.clone(), index))
-        });
         Coordinator::new(
             self.checkpoints.clone(),
             committer,
-            subtasks,
+            self.subtask_ids(plan),
             recovery.next_id(),
             self.clock.clone(),
             self.status.clone(),
             store_reporter,
         )
+    }
+
+    /// All subtasks, in the order of their seeds.
+    pub(in crate::runtime) fn subtask_ids(
+        &self,
+        plan: &PhysicalPlan,
+    ) -> impl Iterator<Item = SubtaskId> {
+        plan.chains.iter().flat_map(|chain| {
+            (0..self.graph.parallelism).map(|index| SubtaskId::new(chain.id.clone(), index))
+        })
     }
 
     /// The seeds of all subtasks of an attempt that goes on from `recovery`.

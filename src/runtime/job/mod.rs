@@ -19,6 +19,7 @@ mod start_from;
 pub(crate) use claim::JobClaim;
 pub use control::JobControl;
 pub use outcome::JobOutcome;
+pub(super) use recovery::UsedIds;
 pub(crate) use run::JobRun;
 
 #[cfg(test)]

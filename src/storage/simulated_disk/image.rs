@@ -164,6 +164,7 @@ impl Image {
     }
 
     /// The paths of all files, and of all folders with a slash at the end, in order.
+    #[cfg(test)]
     pub(super) fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.walk(ROOT, "", &mut |path, node| match node {
@@ -174,11 +175,26 @@ impl Image {
         paths
     }
 
+    /// Whether a power cut leaves a file as it is, with its name and the folders above it.
+    #[cfg(test)]
+    pub(super) fn is_durable(&self, path: &str) -> bool {
+        let mut found = ROOT;
+        for name in path.split('/') {
+            let Node::Folder(folder) = &self.nodes[found] else {
+                return false;
+            };
+            match folder.names.get(name) {
+                Some(node) if !folder.changed.contains_key(name) => found = *node,
+                _ => return false,
+            }
+        }
+        matches!(&self.nodes[found], Node::File(file) if file.synced == file.bytes.len())
+    }
+
     /// What a power cut leaves. All of it is on the disk, so a second one would take nothing more.
     pub(super) fn after_power_cut(&self, rng: &mut Rng) -> Self {
-        let loss = *rng
-            .choice(&[Loss::All, Loss::Nothing, Loss::Some, Loss::Some])
-            .unwrap();
+        let losses = [Loss::All, Loss::Nothing, Loss::Some, Loss::Some];
+        let loss = losses[rng.usize(0..losses.len())];
         let nodes = self.nodes.iter().map(|node| match node {
             Node::File(file) => Node::File(file.after_power_cut(loss, rng)),
             Node::Folder(folder) => Node::Folder(folder.after_power_cut(loss, rng)),

@@ -1,0 +1,105 @@
+//! Seeds that every test run goes through, a run that is replayed, and the way in for `scripts/simulate.sh`.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::simulation::Simulation;
+use crate::model::{Clock, SystemClock};
+
+/// How many seeds one test goes through; there are several, so that they run beside each other.
+const SEEDS: u64 = 150;
+
+/// Names the seed when something panics beside the subtasks.
+struct Named(u64);
+
+impl Drop for Named {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a panic that names no seed is of little use"
+    )]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("it was seed {}", self.0);
+        }
+    }
+}
+
+fn check(seeds: Range<u64>) {
+    for seed in seeds {
+        let _named = Named(seed);
+        if let Err(broken) = Simulation::run(seed, false) {
+            panic!("{broken}; scripts/simulate.sh -v {seed} shows how it comes to that");
+        }
+    }
+}
+
+#[test]
+fn random_jobs_keep_every_promise_1() {
+    check(0..SEEDS);
+}
+
+#[test]
+fn random_jobs_keep_every_promise_2() {
+    check(SEEDS..2 * SEEDS);
+}
+
+#[test]
+fn random_jobs_keep_every_promise_3() {
+    check(2 * SEEDS..3 * SEEDS);
+}
+
+#[test]
+fn random_jobs_keep_every_promise_4() {
+    check(3 * SEEDS..4 * SEEDS);
+}
+
+#[test]
+fn one_seed_replays_a_run() {
+    let mut traces = Vec::new();
+    for seed in 0..20 {
+        let run = || Simulation::run(seed, false).map_err(|broken| broken.to_string());
+        let (first, second) = (run().unwrap(), run().unwrap());
+        assert_eq!(first, second, "seed {seed}");
+        traces.push(first.trace);
+    }
+    traces.dedup();
+    assert_eq!(traces.len(), 20, "seeds differ in their runs");
+}
+
+/// Does what the environment says: `FLOODMARK_SIMULATE_SEED` replays one seed, with `FLOODMARK_SIMULATE_TRACE` it says
+/// what happens; `FLOODMARK_SIMULATE_MINUTES` goes through seeds for so long, from `FLOODMARK_SIMULATE_FROM` on.
+#[test]
+#[ignore = "scripts/simulate.sh runs it"]
+#[expect(clippy::print_stdout, reason = "what scripts/simulate.sh is to show")]
+fn simulate_as_told() {
+    let number = |name: &str| -> Option<u64> {
+        let text = std::env::var(name).ok()?;
+        Some(
+            text.parse()
+                .unwrap_or_else(|_| panic!("{name} is no number: {text}")),
+        )
+    };
+    if let Some(seed) = number("FLOODMARK_SIMULATE_SEED") {
+        let is_verbose = std::env::var_os("FLOODMARK_SIMULATE_TRACE").is_some();
+        match Simulation::run(seed, is_verbose) {
+            Ok(summary) => println!("seed {seed} keeps every promise: {summary:?}"),
+            Err(broken) => panic!("{broken}"),
+        }
+        return;
+    }
+    let minutes = number("FLOODMARK_SIMULATE_MINUTES").unwrap_or(1);
+    let first = number("FLOODMARK_SIMULATE_FROM").unwrap_or(1_000_000);
+    let clock = SystemClock::new();
+    let mut failed = 0;
+    let mut seed = first;
+    while clock.elapsed() < Duration::from_secs(minutes * 60) {
+        let _named = Named(seed);
+        if let Err(broken) = Simulation::run(seed, false) {
+            failed += 1;
+            println!("seed {seed}: {}", broken.promise);
+        }
+        seed += 1;
+    }
+    println!("seeds {first} to {}: {failed} failed", seed - 1);
+    assert_eq!(failed, 0);
+}
