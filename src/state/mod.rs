@@ -61,6 +61,12 @@
 //! along. It is fuzzy: slices are from different moments. That is mended by the deltas from its first epoch on, which hold
 //! whole values.
 //!
+//! **All at once.** When more than half of the buckets were touched in an epoch, and the state is larger than 64 KiB, the
+//! barrier gives no delta but an exact base: in the long run that is less than the delta and its share of the next base. A
+//! record that is touched before its turn is written first, as it was at the barrier; its touch tells the round to leave it
+//! out. A sub-table remembers the last round that has been in it, and what is split off takes that along, so that no record
+//! is written twice.
+//!
 //! **Local recovery.** With [`LocalRecovery`], the segments lie in files, a *ledger* says who owns which region, and before a
 //! record is first touched in an epoch, what it was is noted in an *undo log*, which never leaves the machine. When the
 //! process is killed, the next one maps the segments, finds the sub-tables and blocks by their headers, verifies them, and
