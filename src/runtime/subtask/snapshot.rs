@@ -70,8 +70,8 @@ impl Subtask {
         debug_assert!(!self.chain.is_watermark_under_way());
         let DueSnapshot { barrier, alignment } = due;
         let started = self.setting.clock.elapsed();
-        let finished = self.phase == Phase::Finished;
-        self.outputs.send_barrier(barrier, started, finished)?;
+        let has_ended = self.phase == Phase::Finished;
+        self.outputs.send_barrier(barrier, started, has_ended)?;
         // Only one is gathered at a time. It is complete long before the next barrier, unless it was given up.
         self.gather(usize::MAX)?;
         debug_assert!(
@@ -87,7 +87,8 @@ impl Subtask {
         self.sealing = Some(Sealing {
             sealed: SealedSubtask {
                 checkpoint: barrier.checkpoint,
-                finished,
+                // The barrier can overtake the end of those before, which had finished as well.
+                finished: has_ended || self.finished_before,
                 sync_duration: Duration::ZERO,
                 alignment: alignment.unwrap_or_default(),
                 state_size: self.chain.state_size(),

@@ -131,6 +131,26 @@ fn a_checkpoint_that_is_given_up_hands_over_what_it_has_sealed_without_what_is_i
     assert_eq!(sealed.checkpoint, CheckpointId(1));
 }
 
+/// The barrier of a subtask that has ended goes ahead of its end. Whoever read it first once took a snapshot as one that
+/// still had input, so that the job resumed from it ended all its operators a second time.
+#[test]
+fn who_had_finished_is_finished_in_a_checkpoint_whose_barrier_overtakes_the_end() {
+    let output = MemoryOutput::default();
+    let graph = two_exchanges(1, &output);
+    let mut random = fastrand::Rng::with_seed(3);
+    let at_once = Some(Duration::ZERO);
+    let mut first = Run::start(&graph, None, at_once, &mut random);
+    assert!(first.play(&mut random, None, 3));
+
+    let mut second = Run::start(&graph, first.last_completed, at_once, &mut random);
+    let barrier = Barrier::overtaking(second.next_id, Duration::ZERO);
+    for (subtask, _) in &mut second.subtasks {
+        subtask.trigger(barrier, false).unwrap();
+        subtask.step(10_000).unwrap();
+        assert!(snapshot(subtask).finished, "{}", subtask.id());
+    }
+}
+
 /// Sums, and behind a second exchange sums again: of one record each, so that the output is the same.
 fn two_exchanges(parallelism: usize, output: &MemoryOutput<Sum>) -> JobGraph {
     let job = StreamBuilder::new("job")
