@@ -117,6 +117,11 @@ where
         Ok(status)
     }
 
+    /// Records that an operator before this one emits at its own end come behind the last watermark.
+    fn finish(&mut self, output: &mut Output) -> Result<FinishStatus> {
+        self.fire(Timer::EventTime(EventTime::MAX), output)
+    }
+
     fn next_processing_time(&self) -> Option<i64> {
         self.opened.as_ref()?.timers.next_processing_time()
     }

@@ -157,6 +157,25 @@ fn due_timers_fire_once_by_time_and_key_before_the_watermark() {
     assert_eq!(fired(&mut operator, i64::MAX), [(1, event_time(6))]);
 }
 
+/// An operator before this one can emit records at its end, behind the last watermark. What they registered once never
+/// fired.
+#[test]
+fn timers_that_are_registered_behind_the_last_watermark_fire_at_the_end() {
+    let (mut operator, _) = opened_operator(obedient());
+    assert_eq!(fired(&mut operator, i64::MAX), []);
+    let rows = [i64::MAX, 5].map(|time| (1, Do::Register(event_time(time))));
+    assert!(give(&mut operator, rows.to_vec()).is_empty());
+    let mut output = Output::default();
+    assert_eq!(operator.finish(&mut output).unwrap(), FinishStatus::Done);
+    let batches = output.take().map(|emission| match emission {
+        Emission::Batch(batch) => batch,
+        Emission::Watermark(watermark) => panic!("there is no watermark behind {watermark:?}"),
+    });
+    let told = told(batches.collect());
+    let timers: Vec<_> = told.into_iter().map(|(_, timer, ..)| timer).collect();
+    assert_eq!(timers, [5, i64::MAX].map(|time| Some(event_time(time))));
+}
+
 #[test]
 fn a_jump_of_the_watermark_fires_in_portions() {
     // So many timers, rows that each emits, and portions that it takes at least.
