@@ -114,6 +114,8 @@ mod deferred;
 mod fencing_tests;
 mod history_file;
 mod in_flight;
+#[cfg(test)]
+mod lost_job_tests;
 mod manifest;
 mod manifest_file;
 mod objects;

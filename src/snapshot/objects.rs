@@ -10,7 +10,7 @@ use super::damage::Damage;
 use super::manifest::{Manifest, Piece};
 use super::manifest_file;
 use crate::error::Error;
-use crate::storage::{BlobStore, Checksum, ObjectName, SnapshotPaths, StorageError};
+use crate::storage::{BlobPath, BlobStore, Checksum, ObjectName, SnapshotPaths, StorageError};
 
 /// How many objects are looked at at a time.
 const CONCURRENT_LOOKS_MAX: usize = 32;
@@ -43,7 +43,17 @@ struct Extent {
 impl SnapshotObjects {
     /// The manifest, and the size of its file in bytes.
     pub(super) async fn read_manifest(&self) -> Result<(Manifest, u64), Damage> {
-        let content = match self.blobs.read(&self.paths.manifest()).await {
+        self.read_manifest_in(&self.paths.manifest()).await
+    }
+
+    /// The manifest of a savepoint whose disposal was begun.
+    pub(super) async fn read_withdrawn_manifest(&self) -> Result<Manifest, Damage> {
+        let read = self.read_manifest_in(&self.paths.pending_manifest()).await;
+        read.map(|(manifest, _)| manifest)
+    }
+
+    async fn read_manifest_in(&self, path: &BlobPath) -> Result<(Manifest, u64), Damage> {
+        let content = match self.blobs.read(path).await {
             Ok(content) => content,
             Err(StorageError::NotFound { .. }) => return Err(Damage::Incomplete),
             Err(error) => return Err(unreadable(error)),

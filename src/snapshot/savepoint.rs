@@ -78,21 +78,16 @@ impl CheckpointStore {
             let shown = directory.join(&folder).display().to_string();
             return Err(StorageError::AlreadyExists { path: shown }.into());
         }
-        let source = self.objects_of(checkpoint);
-        let Copied {
-            mut manifest,
-            bytes,
-        } = source
-            .copy(manifest, &target, |object, _| object.in_savepoint())
-            .await?;
-        manifest.kind = SnapshotKind::Savepoint;
-        manifest.uploaded_bytes = bytes;
-        let content = manifest_file::encode(&manifest)?;
-        let manifest_bytes = content.len() as u64;
-        // The order counts: no manifest may survive a power cut that its objects do not.
-        blobs.sync_folder(&target.paths.folder()).await?;
-        let (path, pending) = (target.paths.manifest(), target.paths.pending_manifest());
-        blobs.create_if_absent(&path, &pending, content).await?;
+        let filled = self.fill(manifest, &target).await;
+        // Then a new owner may have come upon the note before anything of the savepoint was there.
+        if filled.is_err()
+            && self.ensure_owner().await.is_err()
+            && let Err(error) = remove_folder(&blobs, &target.paths).await
+        {
+            let folder = directory.join(&folder).display().to_string();
+            warn!(%error, folder, "what is left of a savepoint could not be deleted");
+        }
+        let (bytes, manifest_bytes) = filled?;
         blobs.sync_folder(&target.paths.folder()).await?;
         blobs.sync_folder(&directory_path).await?;
         self.forget_note(checkpoint).await?;
@@ -101,6 +96,36 @@ impl CheckpointStore {
             bytes: bytes + manifest_bytes,
             manifest_bytes,
         })
+    }
+
+    /// Writes a savepoint into its folder. Gives how many bytes were copied, and how many its manifest has.
+    async fn fill(&self, manifest: &Manifest, target: &SnapshotObjects) -> Result<(u64, u64)> {
+        let blobs = &target.blobs;
+        let source = self.objects_of(manifest.checkpoint);
+        let Copied {
+            mut manifest,
+            bytes,
+        } = source
+            .copy(manifest, target, |object, _| object.in_savepoint())
+            .await?;
+        manifest.kind = SnapshotKind::Savepoint;
+        manifest.uploaded_bytes = bytes;
+        let content = manifest_file::encode(&manifest)?;
+        let manifest_bytes = content.len() as u64;
+        // The order counts: no manifest may survive a power cut that its objects do not.
+        blobs.sync_folder(&target.paths.folder()).await?;
+        let (path, pending) = (target.paths.manifest(), target.paths.pending_manifest());
+        // The order counts here as well: whoever takes the job over first says so, then deletes the pending manifest, and
+        // then looks whether the savepoint is complete.
+        blobs.put(&pending, &[vec![content]]).await?;
+        self.ensure_owner().await?;
+        let named = blobs.name_if_absent(&path, &pending).await;
+        if named.is_err() {
+            // The new owner may have deleted it just now, and then that is the reason.
+            self.ensure_owner().await?;
+        }
+        named?;
+        Ok((bytes, manifest_bytes))
     }
 
     /// Deletes what is left of a savepoint that did not come to its end, if there was one with this id. One that is
@@ -140,6 +165,7 @@ impl CheckpointStore {
             return Ok(());
         }
         let paths = SnapshotPaths::self_contained(directory.join(&note.folder).as_str());
+        blobs.delete(&paths.pending_manifest()).await?;
         if is_there(&blobs, &paths.manifest()).await? {
             return Ok(());
         }

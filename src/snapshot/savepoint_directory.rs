@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::damage::Damage;
-use super::manifest::SnapshotKind;
+use super::manifest::{Manifest, SnapshotKind};
 use super::objects::SnapshotObjects;
 use super::snapshot_at::SnapshotAt;
 use super::summary::CheckpointSummary;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
-use crate::storage::{BlobPath, BlobStore, SnapshotPaths, StoreLocation};
+use crate::storage::{BlobPath, BlobStore, SnapshotPaths, StorageError, StoreLocation};
 
 /// A savepoint that was found in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +72,8 @@ pub async fn list_savepoints(
 }
 
 impl SnapshotAt {
-    /// Deletes the savepoint: first the manifest, so that nobody starts from half of it, then its objects, then the folder
-    /// unless something else lies in it. Gives the folder.
+    /// Deletes the savepoint: first nobody can start from it any more, then its objects go, then the folder unless something
+    /// else lies in it. Gives the folder.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when it is not a savepoint, or when its folder holds something else and stays;
@@ -90,29 +90,47 @@ impl SnapshotAt {
                 ),
             ));
         }
-        let SnapshotObjects { blobs, paths } = &self.objects;
-        blobs.delete(&paths.manifest()).await?;
-        blobs.sync_folder(&paths.folder()).await?;
-        for object in self.manifest().pieces().map(|piece| &piece.object) {
-            // Several pieces lie in one object; what is gone counts as deleted.
-            blobs.delete(&paths.object(object)).await?;
+        if dispose_of(&self.objects, &self.home, self.manifest()).await? {
+            return Ok(folder);
         }
-        blobs.delete(&paths.pending_manifest()).await?;
-        if !blobs.list(&paths.folder()).await?.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                format!(
-                    "the savepoint in {} is deleted, but its folder holds other files and stays",
-                    folder.display()
-                ),
-            ));
-        }
-        let above = BlobStore::open(&self.location().store_above())?;
-        let own = SnapshotPaths::self_contained(self.location().folder_name());
-        above.delete_folder(&own.folder()).await?;
-        above.sync_folder(&root_folder()).await?;
-        Ok(folder)
+        Err(Error::new(
+            ErrorKind::Configuration,
+            format!(
+                "the savepoint in {} is deleted, but its folder holds other files and stays",
+                folder.display()
+            ),
+        ))
     }
+}
+
+/// Deletes the savepoint with this manifest, or what is left of it: the manifest is withdrawn first and deleted last, so
+/// that a disposal that was cut short can be taken up. Whether the folder is gone; it stays when something else lies in it.
+pub(super) async fn dispose_of(
+    objects: &SnapshotObjects,
+    (above, own): &(BlobStore, BlobPath),
+    manifest: &Manifest,
+) -> Result<bool> {
+    let SnapshotObjects { blobs, paths } = objects;
+    match blobs.length(&paths.manifest()).await {
+        Ok(_) => {
+            let withdrawn = paths.pending_manifest();
+            blobs.rename(&paths.manifest(), &withdrawn).await?;
+        }
+        Err(StorageError::NotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    blobs.sync_folder(&paths.folder()).await?;
+    for object in manifest.pieces().map(|piece| &piece.object) {
+        // Several pieces lie in one object; what is gone counts as deleted.
+        blobs.delete(&paths.object(object)).await?;
+    }
+    blobs.delete(&paths.pending_manifest()).await?;
+    if !blobs.list(&paths.folder()).await?.is_empty() {
+        return Ok(false);
+    }
+    above.delete_folder(own).await?;
+    above.sync_folder(&own.parent()).await?;
+    Ok(true)
 }
 
 /// The root of a store as a folder.

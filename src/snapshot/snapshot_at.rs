@@ -1,19 +1,23 @@
 //! A snapshot that somebody names by its path: a checkpoint or a savepoint.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::damage::Damage;
 use super::manifest::{Manifest, SnapshotKind};
 use super::objects::SnapshotObjects;
 use super::recovery::LoadedCheckpoint;
+use super::store::CheckpointStore;
 use super::summary::CheckpointSummary;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{BlobStore, SnapshotLocation, SnapshotPaths};
+use crate::model::CheckpointId;
+use crate::storage::{BlobPath, BlobStore, SnapshotLocation, SnapshotPaths};
 
 /// A snapshot that was opened by its path. Its manifest is read and sound; of its objects nothing is known yet.
 #[derive(Clone, Debug)]
 pub struct SnapshotAt {
-    location: SnapshotLocation,
+    folder: PathBuf,
+    /// The store that the folder lies in, and its path there.
+    pub(super) home: (BlobStore, BlobPath),
     pub(super) objects: SnapshotObjects,
     manifest: Manifest,
     manifest_bytes: u64,
@@ -32,28 +36,43 @@ impl SnapshotAt {
             blobs: BlobStore::open(&location.store())?,
             paths: SnapshotPaths::self_contained(""),
         };
+        let above = BlobStore::open(&location.store_above())?;
+        let folder = SnapshotPaths::self_contained(location.folder_name()).folder();
+        let of_checkpoint = |checkpoint| SnapshotObjects {
+            blobs: above.clone(),
+            paths: SnapshotPaths::of_checkpoint(checkpoint),
+        };
+        let home = (above.clone(), folder);
+        Self::read(location.folder(), home, own, of_checkpoint).await
+    }
+
+    /// Reads the manifest, and finds out by its kind where the objects lie.
+    async fn read(
+        folder: &Path,
+        home: (BlobStore, BlobPath),
+        own: SnapshotObjects,
+        of_checkpoint: impl FnOnce(CheckpointId) -> SnapshotObjects,
+    ) -> Result<Self> {
         let read = own.read_manifest().await;
-        let (manifest, manifest_bytes) =
-            read.map_err(|damage| cannot_use(location.folder(), &damage))?;
+        let (manifest, manifest_bytes) = read.map_err(|damage| cannot_use(folder, &damage))?;
         let objects = match manifest.kind {
             SnapshotKind::Savepoint => own,
-            SnapshotKind::Checkpoint => SnapshotObjects {
-                blobs: BlobStore::open(&location.store_above())?,
-                paths: SnapshotPaths::of_checkpoint(manifest.checkpoint),
-            },
+            SnapshotKind::Checkpoint => of_checkpoint(manifest.checkpoint),
         };
+        let expected = objects.paths.folder();
         let is_at_home = manifest.kind == SnapshotKind::Savepoint
-            || objects.paths.folder().as_str() == location.folder_name();
+            || Path::new(expected.as_str()).file_name() == folder.file_name();
         if !is_at_home {
             let reason = format!(
                 "it is the one of checkpoint {}; a checkpoint cannot be moved, take a savepoint to have one that can",
                 manifest.checkpoint
             );
             let damage = Damage::InvalidManifest { reason };
-            return Err(cannot_use(location.folder(), &damage));
+            return Err(cannot_use(folder, &damage));
         }
         Ok(Self {
-            location,
+            folder: folder.to_path_buf(),
+            home,
             objects,
             manifest,
             manifest_bytes,
@@ -67,11 +86,7 @@ impl SnapshotAt {
 
     /// The snapshot's folder.
     pub fn folder(&self) -> &Path {
-        self.location.folder()
-    }
-
-    pub(super) fn location(&self) -> &SnapshotLocation {
-        &self.location
+        &self.folder
     }
 
     /// The snapshot in a few figures; looks whether the objects are there and long enough, but not at their bytes.
@@ -92,6 +107,37 @@ impl SnapshotAt {
         let loaded = self.objects.load(&self.manifest, |_| true).await;
         let objects = loaded.map_err(|damage| cannot_use(self.folder(), &damage))?;
         Ok(LoadedCheckpoint::new(&self.manifest, objects, None))
+    }
+}
+
+impl CheckpointStore {
+    /// Opens a snapshot as [`SnapshotAt::open`] does; through this store, when it lies there.
+    ///
+    /// # Errors
+    /// As for [`SnapshotAt::open`].
+    pub async fn open_snapshot(&self, text: &str, working_directory: &Path) -> Result<SnapshotAt> {
+        let folder = SnapshotLocation::folder_of(text, working_directory)?;
+        let above = folder
+            .parent()
+            .and_then(|above| self.blobs.below_root(above));
+        let (Some(path), Some(above)) = (self.blobs.below_root(&folder), above) else {
+            return SnapshotAt::open(text, working_directory).await;
+        };
+        let own = SnapshotObjects {
+            blobs: self.blobs.clone(),
+            paths: SnapshotPaths::self_contained(path.as_str()),
+        };
+        match self.blobs.length(&own.paths.manifest()).await {
+            Ok(_) => {}
+            // It knows how to say what else may be there.
+            Err(_) => return SnapshotAt::open(text, working_directory).await,
+        }
+        let of_checkpoint = |checkpoint| SnapshotObjects {
+            blobs: self.blobs.clone(),
+            paths: SnapshotPaths::of_checkpoint_in(&above, checkpoint),
+        };
+        let home = (self.blobs.clone(), path);
+        SnapshotAt::read(&folder, home, own, of_checkpoint).await
     }
 }
 

@@ -69,6 +69,8 @@ impl CheckpointStore {
         if !all_readable || orphans.is_empty() {
             return Ok(sweep);
         }
+        // Whoever has taken the job over since may be writing objects that no manifest refers to yet.
+        self.ensure_owner().await?;
         // A process that was killed may have deleted a manifest that a power cut would still bring back.
         for folder in &without_manifest {
             self.blobs.sync_folder(folder).await?;

@@ -11,12 +11,15 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::copy::Copied;
+use super::damage::Damage;
 use super::manifest::{Manifest, SnapshotKind};
+use super::objects::SnapshotObjects;
+use super::savepoint_directory::dispose_of;
 use super::snapshot_at::SnapshotAt;
 use super::store::CheckpointStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, OperatorId, SubtaskId};
-use crate::storage::ObjectName;
+use crate::storage::{ObjectName, SnapshotPaths};
 
 /// What becomes of the snapshot that a job is started from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,11 +140,12 @@ impl CheckpointStore {
     /// Deletes the snapshot that the job was started from, if it was claimed and is still there. To be called when the
     /// checkpoint that it was taken over as is superseded. Failures are logged only; the next start tries again.
     pub async fn dispose_claimed(&self, started: &StartedFrom) {
-        if !started.claimed || !Path::new(&started.path).exists() {
+        if !started.claimed {
             return;
         }
-        match dispose(started).await {
-            Ok(()) => info!(
+        match self.dispose(started).await {
+            Ok(false) => {}
+            Ok(true) => info!(
                 path = started.path,
                 "the claimed savepoint is superseded and deleted"
             ),
@@ -154,15 +158,44 @@ impl CheckpointStore {
             }
         }
     }
-}
 
-async fn dispose(started: &StartedFrom) -> Result<()> {
-    let snapshot = SnapshotAt::open(&started.path, Path::new("/")).await?;
-    if !started.is(snapshot.manifest()) {
-        let message = "another snapshot lies there now";
-        return Err(Error::new(ErrorKind::Conflict, message));
+    /// Whether there was anything to delete: the savepoint, or what is left of it after a disposal that was cut short.
+    async fn dispose(&self, started: &StartedFrom) -> Result<bool> {
+        let folder = Path::new(&started.path);
+        let above = folder.parent().unwrap_or(folder);
+        let Some((blobs, path)) = self.blobs.reach_existing(folder).await? else {
+            return Ok(false);
+        };
+        let Some((home, above)) = self.blobs.reach_existing(above).await? else {
+            return Ok(false);
+        };
+        let home = (
+            home,
+            above.join(&folder.file_name().unwrap_or_default().to_string_lossy()),
+        );
+        let objects = SnapshotObjects {
+            paths: SnapshotPaths::self_contained(path.as_str()),
+            blobs,
+        };
+        let read = match objects.read_manifest().await {
+            Ok((manifest, _)) => Ok(manifest),
+            Err(Damage::Incomplete) => objects.read_withdrawn_manifest().await,
+            Err(damage) => Err(damage),
+        };
+        let manifest = match read {
+            Ok(manifest) => manifest,
+            Err(Damage::Incomplete) if objects.blobs.list(&path).await?.is_empty() => {
+                home.0.delete_folder(&home.1).await?;
+                return Ok(false);
+            }
+            Err(damage) => return Err(Error::new(ErrorKind::Corrupt, damage.to_string())),
+        };
+        if !started.is(&manifest) {
+            let message = "another snapshot lies there now";
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        dispose_of(&objects, &home, &manifest).await
     }
-    snapshot.dispose().await.map(drop)
 }
 
 fn cannot_be_claimed(folder: &Path) -> Error {

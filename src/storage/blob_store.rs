@@ -385,7 +385,11 @@ impl BlobStore {
         writer.close().await
     }
 
-    async fn rename(&self, from: &BlobPath, to: &BlobPath) -> Result<(), StorageError> {
+    /// Gives a file another name, whatever was there by that.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] when there is no such file.
+    pub async fn rename(&self, from: &BlobPath, to: &BlobPath) -> Result<(), StorageError> {
         let renamed = self.writing.rename(from.as_str(), to.as_str()).await;
         renamed.map_err(|error| self.error("put in place", to, error))
     }

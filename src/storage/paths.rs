@@ -35,6 +35,12 @@ impl BlobPath {
             folder => format!("{folder}/{name}"),
         })
     }
+
+    /// The folder that it lies in.
+    pub(crate) fn parent(&self) -> Self {
+        let (parent, _) = self.0.rsplit_once('/').unwrap_or_default();
+        Self(parent.to_owned())
+    }
 }
 
 impl fmt::Display for BlobPath {

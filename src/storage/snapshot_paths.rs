@@ -29,6 +29,12 @@ impl SnapshotPaths {
         Self::new(checkpoint_folder_name(checkpoint), "")
     }
 
+    /// A checkpoint whose job has its folder here.
+    pub fn of_checkpoint_in(job_folder: &BlobPath, checkpoint: CheckpointId) -> Self {
+        let folder = job_folder.join(&checkpoint_folder_name(checkpoint));
+        Self::new(folder.as_str(), job_folder.as_str())
+    }
+
     /// A self-contained snapshot: the names of its objects start from its own folder.
     pub fn self_contained(folder: impl Into<String>) -> Self {
         let folder = folder.into();

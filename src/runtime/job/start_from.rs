@@ -21,7 +21,10 @@ impl JobRun {
         let working_directory = std::env::current_dir()
             .map_err(|error| Error::io("find the working directory", error))?;
         let folder = SnapshotLocation::folder_of(&start.path, &working_directory)?;
-        let source = SnapshotAt::open(&start.path, &working_directory).await;
+        let source = self
+            .store
+            .open_snapshot(&start.path, &working_directory)
+            .await;
         if !self.fresh
             && let Some(newest) = self.store.newest_manifest().await?
         {

@@ -1,8 +1,9 @@
 use super::*;
 use crate::snapshot::test_support::{
-    StoreFixture, block_on, manifest_of, sealed_operator, sealed_state,
+    StoreFixture, block_on, key_groups, manifest_of, sealed_operator, sealed_state,
 };
-use crate::storage::StoreLocation;
+use crate::snapshot::writer::SnapshotWriter;
+use crate::storage::{SimulatedDisk, StoreLocation};
 
 const NONCE: u64 = 0xdef;
 
@@ -120,6 +121,51 @@ fn a_claimed_savepoint_is_disposed_of_unless_another_lies_in_its_place() {
         assert!(!Path::new(&path).exists());
         store.dispose_claimed(&started).await;
     });
+}
+
+/// The manifest used to go first, so that nobody knew any more what a disposal that was cut short had left behind.
+#[test]
+fn the_disposal_of_a_claimed_savepoint_is_taken_up_wherever_it_was_cut_short() {
+    let mut steps = 1;
+    while !is_disposed_of_after(steps) {
+        steps += 1;
+    }
+    assert!(steps > 5, "only {steps} steps");
+}
+
+/// Cuts a disposal short after so many steps of the disk, and lets the next start take it up. Whether it was complete.
+fn is_disposed_of_after(steps: usize) -> bool {
+    let disk = SimulatedDisk::default();
+    block_on(async {
+        let store = CheckpointStore::on(&disk);
+        let subtask = SubtaskId::new("sum".into(), 0);
+        let mut writer = SnapshotWriter::new(store.clone(), subtask, key_groups(0, 128), NONCE);
+        let state = sealed_state("sums", 1, "delta", None);
+        let sealed = [sealed_operator("sum", vec![state])];
+        store.begin(CheckpointId(5)).await.unwrap();
+        let part = writer.write(CheckpointId(5), &sealed).await.unwrap();
+        let manifest = manifest_of(5, vec![part]);
+        let directory = Path::new("/simulated/savepoints");
+        let written = store.write_savepoint(&manifest, directory).await.unwrap();
+        let started = StartedFrom {
+            path: written.folder.display().to_string(),
+            checkpoint: manifest.checkpoint,
+            completed_unix_millis: manifest.completed_unix_millis,
+            taken_over_as: CheckpointId(6),
+            claimed: true,
+        };
+        disk.stop_before(disk.steps() + steps);
+        store.dispose_claimed(&started).await;
+        let after = disk.after_kill();
+        CheckpointStore::on(&after).dispose_claimed(&started).await;
+        let paths = after.paths();
+        let left: Vec<_> = paths
+            .iter()
+            .filter(|path| path.contains("savepoint-"))
+            .collect();
+        assert!(left.is_empty(), "after {steps} steps: {left:?}");
+        !disk.has_stopped()
+    })
 }
 
 #[test]

@@ -39,7 +39,9 @@ impl BlobStore {
         }
     }
 
-    fn below_root(&self, folder: &Path) -> Option<BlobPath> {
+    /// The path of a folder in this store; nothing when it does not lie below the store's root. `folder` must be
+    /// absolute.
+    pub fn below_root(&self, folder: &Path) -> Option<BlobPath> {
         let path = folder.strip_prefix(&self.root).ok()?;
         // Anything else could name a folder that OpenDAL takes for another.
         let parts = path.components().map(|part| part.as_os_str().to_str());
