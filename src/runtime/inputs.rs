@@ -71,6 +71,17 @@ impl Inputs {
         Ok(None)
     }
 
+    /// Whether [`Inputs::receive`] would give anything.
+    #[cfg(test)]
+    pub(super) fn can_receive(&self) -> bool {
+        let is_replaying = self.links.iter().any(|link| link.receiver.is_replaying());
+        self.links.iter().enumerate().any(|(input, link)| {
+            let is_open = !self.gate.is_blocked(input) || link.receiver.is_overtaken();
+            let has_turn = !is_replaying || link.receiver.is_replaying();
+            !link.has_ended && is_open && has_turn && !link.receiver.is_empty()
+        })
+    }
+
     /// A barrier that has overtaken what is in flight, on any input.
     pub(super) fn take_overtaking(&mut self) -> Option<(usize, Barrier)> {
         let mut open = self.links.iter_mut().enumerate();

@@ -41,6 +41,17 @@ pub(crate) enum Control {
     Cancel,
 }
 
+#[cfg(test)]
+impl Control {
+    /// The checkpoint whose barrier it is, if it is one.
+    pub(crate) fn triggered(self) -> Option<CheckpointId> {
+        match self {
+            Self::Trigger { barrier, .. } => Some(barrier.checkpoint),
+            _ => None,
+        }
+    }
+}
+
 /// What a subtask, or its background work, tells the coordinator.
 #[derive(Message)]
 #[rtype(result = "()")]

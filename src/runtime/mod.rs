@@ -52,11 +52,13 @@ mod ticket;
 mod wake;
 mod wiring;
 
+#[cfg(test)]
+pub(crate) use job::UsedIds;
 pub(crate) use job::{JobClaim, JobRun};
 pub use job::{JobControl, JobOutcome};
 pub use request::{CompletedCheckpoint, CompletedStop, SavepointRequest, StopRequest};
 #[cfg(test)]
-pub(crate) use stepped::Action;
+pub(crate) use stepped::{Action, Recovered, SteppedRecovery};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use stepped::{Asked, Deed, SteppedAttempt, Upcoming};
 pub use ticket::Ticket;

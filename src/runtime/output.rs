@@ -238,6 +238,13 @@ impl Outputs {
         links.any(|link| !link.waiting.is_empty())
     }
 
+    /// Whether something waits for room in a link that is empty.
+    #[cfg(test)]
+    pub(super) fn is_waiting_in_vain(&self) -> bool {
+        let mut links = self.edges.iter().flat_map(|edge| &edge.links);
+        links.any(|link| !link.waiting.is_empty() && link.sender.is_drained())
+    }
+
     /// Whether nobody reads from the subtask.
     pub(super) fn is_empty(&self) -> bool {
         self.edges.is_empty()

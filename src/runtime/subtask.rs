@@ -162,6 +162,29 @@ impl Subtask {
         }
     }
 
+    /// What must hold of a subtask that sleeps.
+    ///
+    /// # Errors
+    /// Names what it could do.
+    #[cfg(test)]
+    pub(super) fn check_rest(&self) -> Result<(), &'static str> {
+        let can_read = match &self.head {
+            Head::Source { .. } => false,
+            Head::Links(inputs) => inputs.can_receive(),
+        };
+        if self.outputs.is_waiting_in_vain() {
+            Err("there is room for what it has to send")
+        } else if self.outputs.is_waiting() || self.phase == Phase::Finished {
+            Ok(())
+        } else if self.chain.is_watermark_under_way() || self.phase == Phase::Finishing {
+            Err("it has more to emit")
+        } else if can_read {
+            Err("there is something to read")
+        } else {
+            Ok(())
+        }
+    }
+
     /// Works until about `rows_max` records are done, some milliseconds have passed, nothing is left to do, or a link is
     /// full.
     ///

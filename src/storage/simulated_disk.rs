@@ -76,6 +76,8 @@ struct Drive {
     fail_when: Option<StepFilter>,
     /// How many bytes all files can have together.
     room: Option<usize>,
+    /// What decides on the lies of listings, if they lie.
+    liar: Option<Rng>,
 }
 
 impl fmt::Debug for SimulatedDisk {
@@ -171,6 +173,31 @@ impl SimulatedDisk {
                 Err(failure())
             }
         }
+    }
+
+    /// The names in a folder, each with whether it is a folder's; nothing when it is not there or is a file.
+    ///
+    /// A listing that lies goes on while others work, and shows of each name that they change what was or what is. It may
+    /// also show names that were taken away before, as long as the folder is not synced.
+    async fn list(&self, path: &str) -> io::Result<Option<Vec<(String, bool)>>> {
+        let before = self.look(|image| image.list(path)).await?;
+        if self.lock().liar.is_none() {
+            return Ok(before);
+        }
+        let after = self.look(|image| image.list(path)).await?;
+        let mut drive = self.lock();
+        let ghosts = drive.image.ghosts(path);
+        let (Some(before), Some(after), Some(random)) = (before, after, &mut drive.liar) else {
+            return Ok(None);
+        };
+        let is_certain = |name: &(String, bool)| before.contains(name) && after.contains(name);
+        let mut listed: BTreeMap<String, bool> = BTreeMap::new();
+        for name in before.iter().chain(&after).chain(&ghosts) {
+            if is_certain(name) || random.bool() {
+                listed.insert(name.0.clone(), name.1);
+            }
+        }
+        Ok(Some(listed.into_iter().collect()))
     }
 
     async fn make(&self, path: &str) -> io::Result<bool> {

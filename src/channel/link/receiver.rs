@@ -178,6 +178,12 @@ impl LinkReceiver {
         capture.map_or_else(Vec::new, |capture| capture.elements)
     }
 
+    /// Whether there is nothing to take.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pulled.is_empty() && self.ring.is_empty()
+    }
+
     /// How many rows are captured so far.
     pub fn captured_rows(&self) -> usize {
         self.capture.as_ref().map_or(0, |capture| capture.rows)

@@ -87,6 +87,12 @@ impl LinkSender {
         self.shared().receiver_wake.wake();
     }
 
+    /// Whether the receiver has taken everything.
+    #[cfg(test)]
+    pub(crate) fn is_drained(&self) -> bool {
+        self.shared().elements.load(Ordering::SeqCst) == 0
+    }
+
     /// Rows in flight.
     pub fn rows_queued(&self) -> usize {
         self.shared().rows.load(Ordering::Relaxed)

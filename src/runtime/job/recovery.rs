@@ -13,7 +13,7 @@ use crate::state::KeyedStateBackend;
 
 /// The checkpoint ids that a run of the job has used, over all its attempts.
 #[derive(Debug, Default)]
-pub(in crate::runtime) struct UsedIds {
+pub(crate) struct UsedIds {
     /// The checkpoint that the run goes on from, or the least id that it will use. Nothing before the first attempt has
     /// recovered.
     first: Option<CheckpointId>,
@@ -23,7 +23,7 @@ pub(in crate::runtime) struct UsedIds {
 
 impl UsedIds {
     /// An attempt has ended, and would have used this id next.
-    pub(in crate::runtime) fn note(&mut self, next: CheckpointId) {
+    pub(crate) fn note(&mut self, next: CheckpointId) {
         self.last = self.last.max(Some(CheckpointId(next.0.saturating_sub(1))));
     }
 

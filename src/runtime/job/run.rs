@@ -108,8 +108,7 @@ impl JobRun {
                 Err(error) if is_started => AttemptFailure::at_the_start(error),
                 Err(error) => return not_started(error, started),
             };
-            // No two attempts write to one name, nor take each other's working segments for their own.
-            self.nonce = hash_key(&self.nonce.to_le_bytes());
+            self.draw_nonce();
             let cause = failure.error.full_message();
             let random = self.nonce as f64 / u64::MAX as f64;
             let decision = restarts.failed(failure, self.clock.elapsed(), random);
@@ -129,6 +128,11 @@ impl JobRun {
                 return JobOutcome::Cancelled;
             }
         }
+    }
+
+    /// No two attempts write to one name, nor take each other's working segments for their own.
+    pub(crate) fn draw_nonce(&mut self) {
+        self.nonce = hash_key(&self.nonce.to_le_bytes());
     }
 
     fn warn_of_aligned_exchanges(&self) {

@@ -161,6 +161,10 @@ impl SteppedAttempt {
             #[cfg(test)]
             Asked::Cancel => Request::Cancel,
         };
+        self.request(request);
+    }
+
+    pub(super) fn request(&mut self, request: Request) {
         let effects = self.coordinator.requested(request);
         self.carry_out(effects);
     }
@@ -182,9 +186,37 @@ impl SteppedAttempt {
             .try_for_each(SteppedSubtask::check_invariants)
     }
 
+    /// What must hold when nothing can happen before time passes: nobody sleeps who could work.
+    ///
+    /// # Errors
+    /// Names a subtask that was not woken.
+    #[cfg(test)]
+    pub(crate) fn check_rest(&self) -> Result<(), String> {
+        self.subtasks
+            .iter()
+            .try_for_each(SteppedSubtask::check_rest)
+    }
+
+    /// Whether subtasks are still to be opened.
+    #[cfg(test)]
+    pub(crate) fn is_opening(&self) -> bool {
+        self.end.is_none() && self.subtasks.iter().any(SteppedSubtask::is_seed)
+    }
+
+    /// Whether anybody has asked for the job's end.
+    #[cfg(test)]
+    pub(super) fn end_requested(&self) -> bool {
+        self.coordinator.end_requested()
+    }
+
+    /// How the job ended, once it has.
+    pub(super) fn into_end(mut self) -> Option<JobEnd> {
+        self.end.take()
+    }
+
     /// What the job failed with, once it has.
-    pub(crate) fn into_failure(mut self) -> Option<Error> {
-        self.end.take().and_then(|end| end.failure)
+    pub(crate) fn into_failure(self) -> Option<Error> {
+        self.into_end().and_then(|end| end.failure)
     }
 
     fn deliver(&mut self, lane: Lane, now: Duration) -> Deed {

@@ -9,9 +9,15 @@ mod action;
 mod attempt;
 mod executor;
 mod mail;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod requests;
 mod subtask;
 
 #[cfg(test)]
 pub(crate) use action::Action;
 pub(crate) use action::{Asked, Deed, Upcoming};
 pub(crate) use attempt::SteppedAttempt;
+#[cfg(test)]
+pub(crate) use recovery::{Recovered, SteppedRecovery};

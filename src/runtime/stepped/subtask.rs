@@ -153,6 +153,18 @@ impl SteppedSubtask {
         }
     }
 
+    /// What must hold when nothing can happen before time passes.
+    #[cfg(test)]
+    pub(super) fn check_rest(&self) -> Result<(), String> {
+        match &self.life {
+            Life::Open(driver) if driver.is_running() => {
+                let checked = driver.subtask().check_rest();
+                checked.map_err(|broken| format!("{} was not woken: {broken}", self.id))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A subtask that has ended gives up its links, and says so.
     fn end_if_over(&mut self) {
         if let Life::Open(driver) = &self.life

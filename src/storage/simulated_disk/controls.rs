@@ -1,6 +1,9 @@
 //! What the crate's own tests do with a simulated disk: faults at numbered steps, room, and a look at what is there.
 
+use std::io;
 use std::time::Duration;
+
+use fastrand::Rng;
 
 use super::{Fault, SimulatedDisk};
 use crate::storage::blob_store::{BlobStore, Retries};
@@ -45,6 +48,26 @@ impl SimulatedDisk {
     /// Whether removals stand still from now on. Nothing else does.
     pub(crate) fn stall_removals(&self, stalled: bool) {
         self.stalled.send_replace(stalled);
+    }
+
+    /// Listings lie from now on, as the seed decides; or no more.
+    pub(crate) fn lie(&self, seed: Option<u64>) {
+        self.lock().liar = seed.map(Rng::with_seed);
+    }
+
+    /// What is in a file; nothing when there is none.
+    pub(crate) fn content(&self, path: &str) -> Option<Vec<u8>> {
+        self.lock().image.read(path).ok()
+    }
+
+    /// Somebody deletes a folder with all that is in it, and syncs that.
+    pub(crate) fn wipe(&self, path: &str) -> io::Result<()> {
+        self.lock().image.wipe(path)
+    }
+
+    /// Somebody moves a folder, and syncs that.
+    pub(crate) fn relocate(&self, from: &str, to: &str) -> io::Result<()> {
+        self.lock().image.relocate(from, to)
     }
 
     /// How many steps there were.

@@ -87,6 +87,22 @@ impl Image {
         Ok(Some(folder.names.iter().map(entry).collect()))
     }
 
+    /// The names that were in a folder when it was last synced, or since then, and are not any more.
+    pub(super) fn ghosts(&self, path: &str) -> Vec<(String, bool)> {
+        let found = self.find(path).ok().flatten();
+        let Some(Node::Folder(folder)) = found.map(|node| &self.nodes[node]) else {
+            return Vec::new();
+        };
+        let changed = folder.changed.iter();
+        let gone = changed.filter(|(name, _)| !folder.names.contains_key(*name));
+        gone.filter_map(|(name, versions)| {
+            let node = versions.iter().flatten().next()?;
+            let is_folder = matches!(self.nodes[*node], Node::Folder(_));
+            Some((name.clone(), is_folder))
+        })
+        .collect()
+    }
+
     /// Makes a folder, unless it is there; whether it was made.
     pub(super) fn make_folder(&mut self, path: &str) -> io::Result<bool> {
         match self.find(path)?.map(|node| &self.nodes[node]) {
@@ -150,6 +166,27 @@ impl Image {
         let node = self.existing(from)?;
         self.point(to, Some(node))?;
         self.point(from, None)
+    }
+
+    /// Takes a name away, with all that lies below it, for good.
+    #[cfg(test)]
+    pub(super) fn wipe(&mut self, path: &str) -> io::Result<()> {
+        self.point(path, None)?;
+        self.sync_parent(path)
+    }
+
+    /// Moves a file or a folder, for good.
+    #[cfg(test)]
+    pub(super) fn relocate(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.rename(from, to)?;
+        self.sync_parent(from)?;
+        self.sync_parent(to)
+    }
+
+    #[cfg(test)]
+    fn sync_parent(&mut self, path: &str) -> io::Result<()> {
+        let (parent, _) = path.rsplit_once('/').unwrap_or_default();
+        self.sync_folder(parent)
     }
 
     /// How many bytes all files have together that can be reached.

@@ -225,7 +225,7 @@ impl oio::Write for FileWriter {
 impl oio::List for FolderLister {
     async fn next(&mut self) -> Result<Option<oio::Entry>> {
         if self.entries.is_none() {
-            let listed = self.disk.look(|image| image.list(&self.path)).await;
+            let listed = self.disk.list(&self.path).await;
             let listed = listed.map_err(new_std_io_error)?;
             // A folder lists itself first.
             let own = listed.iter().map(|_| self.path.clone());

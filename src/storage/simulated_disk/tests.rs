@@ -165,3 +165,36 @@ fn a_full_disk_takes_what_fits_and_says_that_it_is_full() {
         disk.append("b", b"12345").await.unwrap();
     });
 }
+
+#[test]
+fn a_listing_that_lies_shows_what_is_gone_and_not_all_that_comes_meanwhile() {
+    let mut listings = BTreeSet::new();
+    for seed in 0..100 {
+        let disk = SimulatedDisk::default();
+        disk.lie(Some(seed));
+        let names: Vec<String> = block_on(async {
+            disk.make_folder("f");
+            disk.create_file("f/kept").await.unwrap();
+            disk.create_file("f/gone").await.unwrap();
+            disk.remove("f/gone").await.unwrap();
+            let (created, listed) = tokio::join!(disk.create_file("f/new"), disk.list("f"));
+            created.unwrap();
+            listed.unwrap().unwrap().into_iter().map(|(name, _)| name)
+        })
+        .collect();
+        assert!(names.contains(&"kept".to_owned()), "{names:?}");
+        listings.insert(names);
+        // What is synced is gone for good.
+        block_on(disk.sync_folder("f")).unwrap();
+        let listed = block_on(disk.list("f")).unwrap().unwrap();
+        let names: Vec<_> = listed.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["kept", "new"]);
+    }
+    let with = |name: &str| {
+        listings
+            .iter()
+            .filter(|names| names.contains(&name.to_owned()))
+            .count()
+    };
+    assert_eq!((listings.len(), with("gone"), with("new")), (4, 2, 2));
+}

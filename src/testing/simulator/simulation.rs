@@ -1,6 +1,6 @@
 //! One run from one seed: the job is started, goes through whatever the seed has in store for it, and must come to its end.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,32 +8,35 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::runtime::{Builder, Runtime};
 
-use super::outside::{Outside, check_is_durable};
+use super::coverage::{Coverage, Happening};
+use super::outside::Outside;
+use super::process::Process;
 use super::scenario::Scenario;
+use super::shelf::Shelf;
+use super::start::Command;
 use super::trace::Trace;
+use super::witness::Witness;
 use crate::config::CheckpointMode;
-use crate::coordinator::JobState;
-use crate::error::{Error, ErrorKind};
-use crate::model::{CheckpointId, Clock, ManualClock};
-use crate::runtime::{Action, Asked, Deed, SteppedAttempt};
-use crate::snapshot::{CheckpointStore, Damage, Recovery};
-use crate::storage::{Fault, SimulatedDisk};
-use crate::testing::stepped_run::stepped_run;
+use crate::error::Error;
+use crate::model::{CheckpointId, Clock, ManualClock, hash_key};
+use crate::runtime::Action;
+use crate::storage::SimulatedDisk;
 
 /// After so many actions a run counts as one that does not come to its end.
 const ACTIONS_MAX: usize = 400_000;
 
-/// An incident of the disk comes within so many of its steps.
-const STEPS_UNTIL_INCIDENT: usize = 60;
+/// How often time passes at most because nothing else can happen, after the last incident.
+const RESTS_MAX: usize = 4_000;
 
 /// The outcome of a run that held all promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Summary {
     /// What two runs of one seed have in common.
     pub(super) trace: u64,
     pub(super) actions: usize,
     pub(super) starts: u64,
-    pub(super) completed: u64,
+    pub(super) coverage: Coverage,
+    pub(super) scenario: String,
 }
 
 /// A promise that a run has broken.
@@ -56,36 +59,68 @@ impl fmt::Display for Broken {
 
 /// A run that is under way.
 pub(super) struct Simulation {
-    seed: u64,
-    random: Rng,
-    scenario: Scenario,
-    outside: Arc<Outside>,
-    clock: Arc<ManualClock>,
-    runtime: Runtime,
-    disk: SimulatedDisk,
+    pub(super) random: Rng,
+    pub(super) scenario: Scenario,
+    pub(super) outside: Arc<Outside>,
+    pub(super) witness: Witness,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) runtime: Runtime,
+    pub(super) disk: SimulatedDisk,
     /// How many steps of the disk are in the trace.
-    steps_traced: usize,
-    trace: Trace,
-    starts: u64,
-    incidents_left: usize,
+    pub(super) steps_traced: usize,
+    pub(super) trace: Trace,
+    pub(super) coverage: Coverage,
+    pub(super) starts: u64,
+    pub(super) attempts: u64,
+    pub(super) incidents_left: usize,
     actions: usize,
-    completed: u64,
+    /// How often time had to pass since the last incident.
+    rests: usize,
     /// The newest checkpoint of which the coordinator has heard that it is complete.
-    newest: Option<CheckpointId>,
+    pub(super) newest: Option<CheckpointId>,
+    /// What the owner of the job has recovered from, once it has; the least id for nothing.
+    pub(super) last_recovered: Option<CheckpointId>,
+    /// How many subtasks each operator had in the last attempt.
+    pub(super) last_parallelism: Option<usize>,
     /// Whether the disk of this process is to stop or to fail.
-    is_disturbed: bool,
+    pub(super) is_disturbed: bool,
+    pub(super) shelf: Shelf,
+    /// What each manifest refers to, by its path and a number that stands for its content.
+    pub(super) manifests: BTreeMap<(String, u64), Vec<String>>,
+    /// The snapshot that whoever starts the job names.
+    pub(super) command: Option<Command>,
+    /// The checkpoint that a snapshot was last taken over as.
+    pub(super) taken_over_as: Option<CheckpointId>,
+    /// Whether a savepoint may have been half written when nobody knew of it any more.
+    pub(super) may_leave_savepoint: bool,
+    /// Whether the input of the job may have been ended early.
+    pub(super) is_drained: bool,
 }
 
-/// Why an attempt is over.
+/// Why a process is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Over {
+pub(super) enum Over {
     Finished,
     /// It can be started again.
     Ended,
     Crashed,
 }
 
-type Checked<T> = Result<T, String>;
+/// What came of the turn of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Something has happened.
+    Did,
+    /// Nothing can before this time.
+    Rests(Duration),
+    Over(Over),
+}
+
+pub(super) type Checked<T> = Result<T, String>;
+
+pub(super) fn told(error: Error) -> String {
+    error.full_message()
+}
 
 impl Simulation {
     /// Runs a seed to its end.
@@ -96,33 +131,43 @@ impl Simulation {
             scenario.recipe.expected(),
             scenario.checkpoint.mode == CheckpointMode::AtLeastOnce,
         );
-        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let mut simulation = Self {
-            seed,
             random,
             incidents_left: scenario.incidents,
             scenario,
             outside,
+            witness: Witness::default(),
             clock: Arc::default(),
-            runtime,
+            runtime: Builder::new_current_thread().enable_time().build().unwrap(),
             disk: SimulatedDisk::default(),
             steps_traced: 0,
             trace: Trace::new(keeps_trace),
+            coverage: Coverage::default(),
             starts: 0,
+            attempts: 0,
             actions: 0,
-            completed: 0,
+            rests: 0,
             newest: None,
+            last_recovered: None,
+            last_parallelism: None,
             is_disturbed: false,
+            shelf: Shelf::default(),
+            manifests: BTreeMap::new(),
+            command: None,
+            taken_over_as: None,
+            may_leave_savepoint: false,
+            is_drained: false,
         };
         match simulation.live() {
             Ok(()) => Ok(Summary {
                 trace: simulation.trace.hash(),
                 actions: simulation.actions,
                 starts: simulation.starts,
-                completed: simulation.completed,
+                coverage: simulation.coverage,
+                scenario: format!("{:#?}", simulation.scenario),
             }),
             Err(promise) => Err(Box::new(Broken {
-                seed: simulation.seed,
+                seed,
                 promise,
                 scenario: simulation.scenario,
                 trace: simulation.trace.lines().to_vec(),
@@ -131,13 +176,21 @@ impl Simulation {
     }
 
     fn live(&mut self) -> Checked<()> {
-        while self.attempt()? != Over::Finished {}
+        loop {
+            self.choose_command();
+            let over = self.play()?;
+            self.end_machine();
+            if over == Over::Finished && !self.goes_back() {
+                break;
+            }
+        }
         // Again without incidents, until the last checkpoints have superseded all that were there before: nothing is left to
         // do, and what crashes have left behind goes.
         self.incidents_left = 0;
+        self.command = None;
         for _ in 0..=self.scenario.checkpoint.retain {
-            match self.attempt()? {
-                Over::Finished => {}
+            match self.play()? {
+                Over::Finished => self.end_machine(),
                 over => {
                     return Err(format!(
                         "a finished job has {over:?} when it is started again"
@@ -145,70 +198,33 @@ impl Simulation {
                 }
             }
         }
-        if let Some(missing) = self.outside.missing() {
-            return Err(format!("the job has finished, but {missing}"));
-        }
+        self.check_output()?;
         self.check_nothing_is_left_behind()
     }
 
-    /// One start of the job, to its end or its crash.
-    fn attempt(&mut self) -> Checked<Over> {
-        self.starts += 1;
-        // Between two starts some time passes.
-        self.clock.advance(Duration::from_millis(1));
-        // The lock lies in the job's folder and makes it, without syncing anything.
-        self.disk.make_folder("job");
-        self.outside.use_disk(&self.disk);
-        let parallelism = self.scenario.draw_parallelism(&mut self.random);
-        self.trace.add(format!(
-            "start {} at parallelism {parallelism}",
-            self.starts
-        ));
-        if self.incidents_left > 0 && self.random.u8(0..4) == 0 {
-            self.disturb_disk();
+    /// Whether somebody goes back to a snapshot of a job that has finished.
+    fn goes_back(&mut self) -> bool {
+        if self.incidents_left == 0 || self.random.u8(0..4) == 0 {
+            return false;
         }
-        let over = match self.start(parallelism)? {
-            Some(mut attempt) => self.play(&mut attempt)?,
-            None => Over::Crashed,
-        };
-        self.end_process();
-        Ok(over)
+        self.command = None;
+        self.name_snapshot();
+        self.command.is_some()
     }
 
-    /// Recovers the job. Gives nothing when the disk did not let it.
-    fn start(&mut self, parallelism: usize) -> Checked<Option<SteppedAttempt>> {
-        let told = |error: Error| error.full_message();
-        let store = CheckpointStore::over(self.disk.store(), "job").map_err(told)?;
-        let graph = self.scenario.recipe.graph(parallelism, &self.outside);
-        let run = stepped_run(
-            graph.map_err(told)?,
-            &self.scenario.settings(),
-            store,
-            self.clock.clone(),
-            self.starts,
-        );
-        let recovered = SteppedAttempt::recover(&run, &self.runtime);
-        self.trace_disk()?;
-        match recovered {
-            Ok(recovery) => {
-                self.check_recovery(&recovery)?;
-                let attempt = SteppedAttempt::new(&run, &recovery, &self.runtime);
-                attempt.map(Some).map_err(told)
-            }
-            Err(error) if self.is_disturbed && error.kind() == ErrorKind::Environment => Ok(None),
-            Err(error) => Err(format!("the job cannot be started: {}", told(error))),
-        }
-    }
-
-    /// Lets things happen until the attempt is over.
-    fn play(&mut self, attempt: &mut SteppedAttempt) -> Checked<Over> {
+    /// Starts the job, and lets things happen until it has to be started again.
+    fn play(&mut self) -> Checked<Over> {
+        let mut processes = vec![self.start_process(false)?];
         loop {
             self.actions += 1;
             if self.actions > ACTIONS_MAX {
                 return Err("the job does not come to its end".to_owned());
             }
             if self.incidents_left > 0 {
-                if self.random.u32(0..self.scenario.calm) == 0 && self.incident(attempt) {
+                self.rests = 0;
+                let is_calm = self.random.u32(0..self.scenario.calm) > 0;
+                if !is_calm && self.incident(&mut processes)? {
+                    self.abandon(&processes);
                     return Ok(Over::Crashed);
                 }
                 if self.random.u32(0..self.scenario.pace.clock) == 0 {
@@ -217,117 +233,82 @@ impl Simulation {
                         .advance(Duration::from_nanos(self.random.u64(0..nanos)));
                 }
             }
-            let Some(action) = self.choose(&attempt.actions()) else {
-                match self.at_rest(attempt)? {
-                    Some(over) => return Ok(over),
-                    None => continue,
+            if let Some(over) = self.round(&mut processes)? {
+                return Ok(over);
+            }
+        }
+    }
+
+    /// Lets one of the processes do something, or time pass. Gives why the owner, which is the last of them, is over if it
+    /// is.
+    fn round(&mut self, processes: &mut Vec<Process>) -> Checked<Option<Over>> {
+        let first = self.random.usize(0..processes.len());
+        let owner = processes.len() - 1;
+        let mut rests_until: Option<Duration> = None;
+        for offset in 0..processes.len() {
+            let place = (first + offset) % processes.len();
+            match self.turn(&mut processes[place])? {
+                Turn::Did => return Ok(None),
+                Turn::Rests(until) => {
+                    rests_until = Some(rests_until.map_or(until, |least| least.min(until)));
                 }
-            };
-            let rows_max = self.random.usize(1..=self.scenario.pace.rows_max);
-            let deed = attempt.perform(action, rows_max);
-            self.trace.add(deed.to_string());
-            if let Some(violation) = self.outside.violation() {
-                return Err(violation);
-            }
-            attempt.check_invariants()?;
-            if self.disk.has_stopped() {
-                return Ok(Over::Crashed);
-            }
-            self.trace_disk()?;
-            if let Deed::HeardManifest(checkpoint, true) = deed {
-                self.check_completed(checkpoint)?;
-            }
-        }
-    }
-
-    /// Nothing can happen now: the attempt is over, or time has to pass.
-    fn at_rest(&mut self, attempt: &SteppedAttempt) -> Checked<Option<Over>> {
-        if let Some(end) = attempt.end() {
-            return match (end.state, &end.failure) {
-                (JobState::Finished, _) => Ok(Some(Over::Finished)),
-                (JobState::Failed, Some(error)) if error.kind() == ErrorKind::Environment => {
-                    // A job that tolerates nothing could fail for ever.
-                    self.incidents_left = self.incidents_left.saturating_sub(1);
-                    Ok(Some(Over::Ended))
+                Turn::Over(over) if place == owner || over == Over::Crashed => {
+                    self.abandon(&processes[..owner]);
+                    return Ok(Some(over));
                 }
-                (JobState::Stopped | JobState::Cancelled, _) => Ok(Some(Over::Ended)),
-                (state, failure) => Err(format!("the job is {state:?}: {failure:?}")),
-            };
+                Turn::Over(_) => {
+                    self.abandon(&[processes.remove(place)]);
+                    return Ok(None);
+                }
+            }
         }
-        match attempt.next_time() {
-            Some(time) => {
-                self.clock
-                    .advance(time.saturating_sub(self.clock.elapsed()));
-                Ok(None)
-            }
-            None => Err("the job stands still, and waits for nothing".to_owned()),
+        self.rests += 1;
+        if self.rests > RESTS_MAX {
+            return Err("time passes, and the job does not come to its end".to_owned());
         }
+        let now = self.clock.elapsed();
+        let until = rests_until.unwrap_or(now);
+        self.clock.advance(until.saturating_sub(now));
+        Ok(None)
     }
 
-    /// Something goes wrong, or somebody asks for something. Whether the process is gone.
-    fn incident(&mut self, attempt: &mut SteppedAttempt) -> bool {
-        self.incidents_left -= 1;
-        let request = match self.random.u8(0..10) {
-            0..=3 => {
-                self.trace.add("crash".to_owned());
-                return true;
-            }
-            4..=6 => {
-                self.disturb_disk();
-                return false;
-            }
-            7 => Asked::Stop,
-            8 => Asked::Cancel,
-            _ => Asked::Checkpoint,
-        };
-        self.trace.add(format!("{request:?} is asked for"));
-        attempt.ask(request);
-        false
+    /// These processes are killed.
+    fn abandon(&mut self, processes: &[Process]) {
+        // Nobody knows any more of a savepoint that one was writing which had lost the job: its note may be gone.
+        self.may_leave_savepoint |= processes
+            .iter()
+            .any(|process| !process.is_owner && process.is_asked_for_savepoint);
     }
 
-    /// The disk stops for good before one of its next steps, or some of them fail.
-    fn disturb_disk(&mut self) {
-        self.is_disturbed = true;
-        let step = self.disk.steps() + self.random.usize(0..STEPS_UNTIL_INCIDENT);
-        let fault = match self.random.u8(0..4) {
-            0 => {
-                self.trace
-                    .add(format!("the disk will stop before step {step}"));
-                self.disk.stop_before(step);
-                return;
-            }
-            1 => Fault::Done,
-            2 => Fault::Torn,
-            _ => Fault::Undone,
-        };
-        let count = [1, 1, 2, 20][self.random.usize(0..4)];
-        self.trace
-            .add(format!("{count} times {fault:?} from step {step} on"));
-        self.disk.fail(step..step + count, fault);
-    }
-
-    /// The process is gone, and the next one finds the disk as it is; now and then the power is gone as well.
-    fn end_process(&mut self) {
+    /// All processes are gone, and the next one finds the disk as it is; now and then the power is gone as well.
+    fn end_machine(&mut self) {
         self.disk = if self.incidents_left > 0 && self.random.u8(0..3) == 0 {
             self.trace.add("power cut".to_owned());
+            self.coverage.note(Happening::PowerCut);
             self.disk.after_power_cut(&mut self.random)
         } else {
             self.disk.after_kill()
         };
+        self.witness.strike_after(None);
         self.is_disturbed = false;
         self.steps_traced = 0;
     }
 
     /// Picks one of the actions, by their weights.
-    fn choose(&mut self, actions: &[Action]) -> Option<Action> {
+    pub(super) fn choose(&mut self, actions: &[Action]) -> Option<Action> {
         let pace = self.scenario.pace;
         let is_calm = self.incidents_left == 0;
         let weight = |action: &Action| match action {
-            _ if is_calm => 1,
-            Action::Open(_) | Action::Step(_) => u32::from(pace.step),
-            Action::Order(_) => u32::from(pace.order),
-            Action::Letter(_) | Action::Tick => u32::from(pace.letter),
-            Action::Background(_) => u32::from(pace.background),
+            Action::Step(place) if pace.is_slow(*place) => 1,
+            _ if is_calm => 8,
+            Action::Open(_) | Action::Step(_) => pace.step,
+            Action::Order(_) => pace.order,
+            Action::Letter(_) | Action::Tick => pace.letter,
+            // Some are far slower than others.
+            Action::Background(task) => match hash_key(&task.0.to_le_bytes()) % 4 {
+                0 => 1,
+                _ => pace.background,
+            },
         };
         let total: u32 = actions.iter().map(weight).sum();
         if total == 0 {
@@ -344,7 +325,7 @@ impl Simulation {
 
     /// Takes the disk's last steps into the trace. After each removal, everything must still be there that a manifest
     /// refers to.
-    fn trace_disk(&mut self) -> Checked<()> {
+    pub(super) fn trace_disk(&mut self) -> Checked<()> {
         let steps = self.disk.steps_since(self.steps_traced);
         self.steps_traced += steps.len();
         let mut has_removed = false;
@@ -355,83 +336,6 @@ impl Simulation {
         match has_removed && !self.disk.has_stopped() {
             true => self.check_references().map(drop),
             false => Ok(()),
-        }
-    }
-
-    fn check_completed(&mut self, checkpoint: CheckpointId) -> Checked<()> {
-        self.completed += 1;
-        if self.newest >= Some(checkpoint) {
-            return Err(format!("{checkpoint} is complete after {:?}", self.newest));
-        }
-        self.newest = Some(checkpoint);
-        check_is_durable(&self.disk, checkpoint)
-            .map_err(|violation| format!("{checkpoint} counts as complete, but {violation}"))
-    }
-
-    /// What is gone on from is the newest complete checkpoint or one that is newer still, nothing is damaged, and no id
-    /// is used twice of which there is a trace.
-    fn check_recovery(&self, recovery: &Recovery) -> Checked<()> {
-        let found = recovery.checkpoint.as_ref();
-        let found = found.map(|loaded| loaded.manifest().checkpoint);
-        let next = recovery.next_id();
-        let of_folder = |path: &String| {
-            let id = path.strip_prefix("job/chk-")?.split('/').next()?;
-            id.parse().ok().map(CheckpointId)
-        };
-        let highest = self.disk.paths().iter().filter_map(of_folder).max();
-        if !recovery.damaged.is_empty() {
-            Err(format!("damaged: {:?}", recovery.damaged))
-        } else if found < self.newest {
-            Err(format!(
-                "{found:?} is restored, although {:?} was complete",
-                self.newest
-            ))
-        } else if Some(next) <= highest.max(self.newest) {
-            Err(format!(
-                "the next checkpoint is {next}, which was used before"
-            ))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Everything that a manifest refers to is there. Gives all paths that there is a reason for.
-    fn check_references(&self) -> Checked<BTreeSet<String>> {
-        let told = |error: Error| error.full_message();
-        let store = CheckpointStore::over(self.disk.store(), "job").map_err(told)?;
-        let always = ["job/", "job/shared/", "job/history.json"];
-        let mut reasons = BTreeSet::from(always.map(str::to_owned));
-        for listed in self.runtime.block_on(store.list()).map_err(told)? {
-            let id = listed.checkpoint;
-            match listed.summary {
-                Ok(_) => {}
-                Err(Damage::Incomplete) => continue,
-                Err(damage) => return Err(format!("checkpoint {id}: {damage}")),
-            }
-            let manifest = self.runtime.block_on(store.manifest(id)).map_err(told)?;
-            reasons.insert(format!("job/chk-{id}/"));
-            reasons.insert(format!("job/chk-{id}/manifest.json"));
-            let objects = manifest
-                .pieces()
-                .map(|piece| format!("job/{}", piece.object));
-            reasons.extend(objects);
-        }
-        Ok(reasons)
-    }
-
-    /// There is nothing in the store but the checkpoints that are kept.
-    fn check_nothing_is_left_behind(&self) -> Checked<()> {
-        let reasons = self.check_references()?;
-        let found: BTreeSet<String> = self.disk.paths().into_iter().collect();
-        let left: Vec<_> = found.difference(&reasons).collect();
-        let is_manifest = |path: &&String| path.ends_with("/manifest.json");
-        let kept = found.iter().filter(is_manifest).count();
-        if !left.is_empty() {
-            Err(format!("left behind: {left:?}"))
-        } else if kept > self.scenario.checkpoint.retain {
-            Err(format!("{kept} checkpoints are kept"))
-        } else {
-            Ok(())
         }
     }
 }

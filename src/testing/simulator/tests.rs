@@ -1,13 +1,13 @@
 //! Seeds that every test run goes through, a run that is replayed, and the way in for `scripts/simulate.sh`.
 
-use std::ops::Range;
 use std::time::Duration;
 
-use super::simulation::Simulation;
+use super::coverage::Coverage;
+use super::simulation::{Simulation, Summary};
 use crate::model::{Clock, SystemClock};
 
 /// How many seeds one test goes through; there are several, so that they run beside each other.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 330;
 
 /// Names the seed when something panics beside the subtasks.
 struct Named(u64);
@@ -24,33 +24,49 @@ impl Drop for Named {
     }
 }
 
-fn check(seeds: Range<u64>) {
-    for seed in seeds {
+fn check(part: u64) {
+    let mut coverage = Coverage::default();
+    for seed in part * SEEDS..(part + 1) * SEEDS {
         let _named = Named(seed);
-        if let Err(broken) = Simulation::run(seed, false) {
-            panic!("{broken}; scripts/simulate.sh -v {seed} shows how it comes to that");
+        match Simulation::run(seed, false) {
+            Ok(summary) => coverage.add(&summary.coverage),
+            Err(broken) => {
+                panic!("{broken}; scripts/simulate.sh -v {seed} shows how it comes to that")
+            }
         }
     }
+    let seldom = coverage.too_seldom(SEEDS);
+    assert!(seldom.is_empty(), "too seldom in {SEEDS} runs: {seldom:?}");
 }
 
 #[test]
 fn random_jobs_keep_every_promise_1() {
-    check(0..SEEDS);
+    check(0);
 }
 
 #[test]
 fn random_jobs_keep_every_promise_2() {
-    check(SEEDS..2 * SEEDS);
+    check(1);
 }
 
 #[test]
 fn random_jobs_keep_every_promise_3() {
-    check(2 * SEEDS..3 * SEEDS);
+    check(2);
 }
 
 #[test]
 fn random_jobs_keep_every_promise_4() {
-    check(3 * SEEDS..4 * SEEDS);
+    check(3);
+}
+
+#[test]
+fn random_jobs_keep_every_promise_5() {
+    check(4);
+}
+
+#[test]
+fn random_jobs_keep_every_promise_6() {
+    check(5);
 }
 
 #[test]
@@ -82,7 +98,16 @@ fn simulate_as_told() {
     if let Some(seed) = number("FLOODMARK_SIMULATE_SEED") {
         let is_verbose = std::env::var_os("FLOODMARK_SIMULATE_TRACE").is_some();
         match Simulation::run(seed, is_verbose) {
-            Ok(summary) => println!("seed {seed} keeps every promise: {summary:?}"),
+            Ok(Summary {
+                scenario,
+                coverage,
+                actions,
+                ..
+            }) => {
+                println!(
+                    "{scenario}\nseed {seed} keeps every promise, in {actions} actions:\n{coverage}"
+                );
+            }
             Err(broken) => panic!("{broken}"),
         }
         return;
@@ -92,14 +117,18 @@ fn simulate_as_told() {
     let clock = SystemClock::new();
     let mut failed = 0;
     let mut seed = first;
+    let mut coverage = Coverage::default();
     while clock.elapsed() < Duration::from_secs(minutes * 60) {
         let _named = Named(seed);
-        if let Err(broken) = Simulation::run(seed, false) {
-            failed += 1;
-            println!("seed {seed}: {}", broken.promise);
+        match Simulation::run(seed, false) {
+            Ok(summary) => coverage.add(&summary.coverage),
+            Err(broken) => {
+                failed += 1;
+                println!("seed {seed}: {}", broken.promise);
+            }
         }
         seed += 1;
     }
-    println!("seeds {first} to {}: {failed} failed", seed - 1);
+    println!("{coverage}seeds {first} to {}: {failed} failed", seed - 1);
     assert_eq!(failed, 0);
 }

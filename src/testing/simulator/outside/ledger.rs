@@ -1,142 +1,198 @@
-//! The outside: what sinks commit to. Nothing that is committed there can be taken back.
+//! Who has committed what, and whether it was right.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fastrand::Rng;
-use serde::{Deserialize, Serialize};
-
-use super::operators::Record;
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Batch, CheckpointId};
-use crate::operator::{BackgroundWork, OperatorContext, OperatorSnapshot, Sink};
+use super::super::operators::Record;
+use super::transaction::{Status, Transaction, TransactionId, Transactions};
+use crate::model::CheckpointId;
 use crate::storage::SimulatedDisk;
 
+/// How often each record is to come to each sink.
+pub(in super::super) type Expected = BTreeMap<(usize, Record), u64>;
+
 /// Takes part in two-phase commits, and judges what is committed.
-pub(super) struct Outside {
+pub(in super::super) struct Outside {
     shared: Mutex<Shared>,
 }
 
 struct Shared {
     /// The disk of the process that runs; a process finds there what the outside checks.
     disk: SimulatedDisk,
-    transactions: BTreeMap<TransactionId, Transaction>,
+    transactions: Transactions,
+    /// Which sink subtasks were restored in which attempt.
+    restored: Vec<RestoredShard>,
     /// How often each record is still to come. Below zero it has come too often.
     missing: BTreeMap<(usize, Record), i64>,
+    expected: Expected,
     may_repeat: bool,
+    /// Whether the input may end before all of it is read: then only the end shows what was to come.
+    is_cut_short: bool,
     violation: Option<String>,
 }
 
-/// One transaction: of which sink, for which checkpoint, by which subtask of which start of the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct TransactionId {
+/// The share of a sink that one subtask has taken up.
+struct RestoredShard {
     sink: usize,
-    checkpoint: CheckpointId,
-    subtask: usize,
-    start: u64,
+    shard: Shard,
+    attempt: u64,
 }
 
-#[derive(Debug)]
-enum Transaction {
-    /// Safe, and visible to nobody.
-    Prepared(Vec<Record>),
-    Committed,
-    Aborted,
-}
-
-/// What a sink leaves to the background.
+/// The transactions that a subtask takes up after a restore: its own and those of former subtasks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SinkHabits {
-    prepares_in_background: bool,
-    commits_in_background: bool,
+pub(super) struct Shard {
+    pub(super) subtask: usize,
+    pub(super) parallelism: usize,
 }
 
-impl SinkHabits {
-    pub(super) fn draw(random: &mut Rng) -> Self {
-        Self {
-            prepares_in_background: random.bool(),
-            commits_in_background: random.bool(),
-        }
+impl Shard {
+    fn owns(self, id: &TransactionId) -> bool {
+        id.subtask % self.parallelism == self.subtask
     }
 }
 
 impl Outside {
-    pub(super) fn new(expected: BTreeMap<(usize, Record), u64>, may_repeat: bool) -> Arc<Self> {
-        let missing = expected.into_iter();
+    pub(in super::super) fn new(expected: Expected, may_repeat: bool) -> Arc<Self> {
+        let mut shared = Shared {
+            disk: SimulatedDisk::default(),
+            transactions: Transactions::default(),
+            restored: Vec::new(),
+            missing: BTreeMap::new(),
+            expected,
+            may_repeat,
+            is_cut_short: false,
+            violation: None,
+        };
+        shared.count_anew();
         Arc::new(Self {
-            shared: Mutex::new(Shared {
-                disk: SimulatedDisk::default(),
-                transactions: BTreeMap::new(),
-                missing: missing.map(|(key, count)| (key, count as i64)).collect(),
-                may_repeat,
-                violation: None,
-            }),
+            shared: Mutex::new(shared),
         })
     }
 
     /// The process that runs from now on has this disk.
-    pub(super) fn use_disk(&self, disk: &SimulatedDisk) {
+    pub(in super::super) fn use_disk(&self, disk: &SimulatedDisk) {
         self.lock().disk = disk.clone();
     }
 
     /// What was wrong first, if anything was.
-    pub(super) fn violation(&self) -> Option<String> {
+    pub(in super::super) fn violation(&self) -> Option<String> {
         self.lock().violation.clone()
     }
 
-    /// A record that never came, if there is one.
-    pub(super) fn missing(&self) -> Option<String> {
-        let shared = self.lock();
-        let missing = shared.missing.iter().find(|(_, count)| **count > 0);
-        missing.map(|((sink, record), count)| {
-            format!("sink {sink} has {record:?} {count} times less than it should")
-        })
+    /// From now on the input may end before all of it is read.
+    pub(in super::super) fn cut_short(&self) {
+        self.lock().is_cut_short = true;
     }
 
-    fn prepare(&self, id: TransactionId, rows: Vec<Record>) {
+    /// All transactions as they are.
+    pub(in super::super) fn transactions(&self) -> Transactions {
+        self.lock().transactions.clone()
+    }
+
+    /// Goes back to the transactions as they were at a snapshot with the id `checkpoint`.
+    pub(in super::super) fn go_back_to(&self, then: Transactions, checkpoint: CheckpointId) {
         let mut shared = self.lock();
-        if shared.transactions.contains_key(&id) {
+        shared.transactions = then.up_to(checkpoint);
+        shared.count_anew();
+    }
+
+    /// What is wrong at the end of a job that has read what leads to `expected`, if anything is.
+    pub(in super::super) fn judge(&self, expected: Expected) -> Result<(), String> {
+        let mut shared = self.lock();
+        shared.expected = expected;
+        shared.count_anew();
+        for ((sink, record), count) in &shared.missing {
+            if *count > 0 {
+                return Err(format!(
+                    "sink {sink} has {record:?} {count} times less than it should"
+                ));
+            }
+            if *count < 0 && !shared.may_repeat {
+                let more = -count;
+                return Err(format!(
+                    "sink {sink} has {record:?} {more} times more than it should"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every transaction is committed or aborted.
+    pub(in super::super) fn check_nothing_is_open(&self) -> Result<(), String> {
+        let shared = self.lock();
+        let mut transactions = shared.transactions.0.iter();
+        match transactions.find(|(_, transaction)| Transactions::is_open(transaction.status)) {
+            Some((id, _)) => Err(format!("{id:?} is neither committed nor aborted")),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn prepare(&self, id: TransactionId, rows: &[Record]) {
+        let mut shared = self.lock();
+        if shared.transactions.0.contains_key(&id) {
             shared.blame(format!("{id:?} is prepared twice"));
         }
-        shared.transactions.insert(id, Transaction::Prepared(rows));
+        let is_late = shared.restored.iter().any(|restored| {
+            restored.sink == id.sink && restored.attempt > id.attempt && restored.shard.owns(&id)
+        });
+        let transaction = Transaction {
+            rows: rows.into(),
+            status: match is_late {
+                true => Status::PreparedTooLate,
+                false => Status::Prepared,
+            },
+        };
+        shared.transactions.0.insert(id, transaction);
     }
 
     /// Commits `id` on account of `checkpoint`.
-    fn commit(&self, id: TransactionId, checkpoint: CheckpointId) {
+    pub(super) fn commit(&self, id: TransactionId, checkpoint: CheckpointId) {
         let mut shared = self.lock();
         if let Err(violation) = check_is_durable(&shared.disk, checkpoint) {
             shared.blame(format!("{id:?} is committed, but {violation}"));
         }
-        match shared.transactions.insert(id, Transaction::Committed) {
-            Some(Transaction::Prepared(rows)) => {
-                for row in rows {
-                    shared.show(id, row);
+        let Some(transaction) = shared.transactions.0.get_mut(&id) else {
+            return shared.blame(format!("{id:?} is committed, but was never prepared"));
+        };
+        let before = std::mem::replace(&mut transaction.status, Status::Committed);
+        let rows = Arc::clone(&transaction.rows);
+        match before {
+            Status::Prepared => {
+                for row in rows.iter() {
+                    shared.show(id, *row);
                 }
             }
-            Some(Transaction::Committed) => {}
-            Some(Transaction::Aborted) => shared.blame(format!("{id:?} is committed after all")),
-            None => shared.blame(format!("{id:?} is committed, but was never prepared")),
+            Status::Committed => {}
+            Status::Aborted => shared.blame(format!("{id:?} is committed after all")),
+            Status::PreparedTooLate => shared.blame(format!(
+                "{id:?} is committed by a process that has lost the job"
+            )),
         }
     }
 
     /// A restored subtask finishes what its checkpoint has promised, and gives up what it has not.
-    fn restore(
+    pub(super) fn restore(
         &self,
         sink: usize,
+        attempt: u64,
+        shard: Shard,
         checkpoint: CheckpointId,
         promised: &[TransactionId],
-        owns: impl Fn(usize) -> bool,
     ) {
-        for id in promised.iter().filter(|id| owns(id.subtask)) {
+        for id in promised.iter().filter(|id| shard.owns(id)) {
             self.commit(*id, checkpoint);
         }
         let mut shared = self.lock();
-        for (id, transaction) in &mut shared.transactions {
-            let is_prepared = matches!(transaction, Transaction::Prepared(_));
-            if id.sink == sink && owns(id.subtask) && is_prepared {
-                *transaction = Transaction::Aborted;
+        for (id, transaction) in &mut shared.transactions.0 {
+            if id.sink == sink && shard.owns(id) && Transactions::is_open(transaction.status) {
+                transaction.status = Status::Aborted;
             }
         }
+        shared.restored.push(RestoredShard {
+            sink,
+            shard,
+            attempt,
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -146,7 +202,7 @@ impl Outside {
 
 /// Nothing is visible outside on account of a checkpoint that is not complete: its manifest, or that of a later one, must
 /// outlive even a power cut.
-pub(super) fn check_is_durable(
+pub(in super::super) fn check_is_durable(
     disk: &SimulatedDisk,
     checkpoint: CheckpointId,
 ) -> Result<(), String> {
@@ -160,16 +216,28 @@ pub(super) fn check_is_durable(
 }
 
 impl Shared {
+    /// Works out what is still to come from what has come.
+    fn count_anew(&mut self) {
+        let expected = self.expected.iter();
+        self.missing = expected.map(|(key, count)| (*key, *count as i64)).collect();
+        for key in self.transactions.committed() {
+            *self.missing.entry(key).or_default() -= 1;
+        }
+    }
+
     fn show(&mut self, id: TransactionId, record: Record) {
-        let count = self.missing.entry((id.sink, record)).or_insert(i64::MIN);
-        if *count == i64::MIN {
+        let is_expected = self.missing.contains_key(&(id.sink, record));
+        let count = self.missing.entry((id.sink, record)).or_default();
+        *count -= 1;
+        let is_too_much = *count < 0;
+        if self.is_cut_short {
+            return;
+        }
+        if !is_expected {
             self.blame(format!(
                 "{id:?} commits {record:?}, which no input leads to"
             ));
-            return;
-        }
-        *count -= 1;
-        if *count < 0 && !self.may_repeat {
+        } else if is_too_much && !self.may_repeat {
             self.blame(format!(
                 "{id:?} commits {record:?} once more than it should come"
             ));
@@ -178,116 +246,5 @@ impl Shared {
 
     fn blame(&mut self, violation: String) {
         self.violation.get_or_insert(violation);
-    }
-}
-
-/// A sink that writes to the outside in two phases.
-pub(super) struct OutsideSink {
-    sink: usize,
-    habits: SinkHabits,
-    outside: Arc<Outside>,
-    subtask: usize,
-    start: u64,
-    rows: Vec<Record>,
-    /// What is prepared and not known to be committed.
-    pending: Vec<TransactionId>,
-}
-
-/// The item of operator state.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SinkItem {
-    checkpoint: CheckpointId,
-    pending: Vec<TransactionId>,
-}
-
-impl OutsideSink {
-    pub(super) fn new(sink: usize, habits: SinkHabits, outside: Arc<Outside>) -> Self {
-        Self {
-            sink,
-            habits,
-            outside,
-            subtask: 0,
-            start: 0,
-            rows: Vec::new(),
-            pending: Vec::new(),
-        }
-    }
-}
-
-impl Sink for OutsideSink {
-    fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
-        self.subtask = context.subtask;
-        // A number that no start of the job has had before: the clock never goes back and moves before each.
-        self.start = context.clock.elapsed().as_nanos() as u64;
-        let mut promised = Vec::new();
-        let mut checkpoint = CheckpointId(0);
-        for item in context.restored.iter().flat_map(|state| state.items()) {
-            let item = SinkItem::deserialize(item).map_err(|error| {
-                Error::new(ErrorKind::Corrupt, format!("sink state {item}")).with_source(error)
-            })?;
-            checkpoint = checkpoint.max(item.checkpoint);
-            promised.extend(item.pending);
-        }
-        let (subtask, parallelism) = (context.subtask, context.parallelism);
-        let owns = |writer: usize| writer % parallelism == subtask;
-        self.outside.restore(self.sink, checkpoint, &promised, owns);
-        Ok(())
-    }
-
-    fn write(&mut self, batch: Batch) -> Result<()> {
-        self.rows.extend(batch.into_rows::<Record>()?);
-        Ok(())
-    }
-
-    fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<OperatorSnapshot> {
-        let mut background: Vec<BackgroundWork> = Vec::new();
-        let rows = std::mem::take(&mut self.rows);
-        if !rows.is_empty() {
-            let id = TransactionId {
-                sink: self.sink,
-                checkpoint,
-                subtask: self.subtask,
-                start: self.start,
-            };
-            self.pending.push(id);
-            let outside = Arc::clone(&self.outside);
-            if self.habits.prepares_in_background {
-                background.push(Box::new(move || {
-                    outside.prepare(id, rows);
-                    Ok(())
-                }));
-            } else {
-                outside.prepare(id, rows);
-            }
-        }
-        let item = SinkItem {
-            checkpoint,
-            pending: self.pending.clone(),
-        };
-        let item = serde_json::to_value(item)
-            .map_err(|error| Error::new(ErrorKind::Bug, "sink state").with_source(error))?;
-        Ok(OperatorSnapshot {
-            items: vec![item],
-            background,
-        })
-    }
-
-    fn commit(&mut self, checkpoint: CheckpointId) -> Result<Vec<BackgroundWork>> {
-        let covered = self.pending.iter().filter(|id| id.checkpoint <= checkpoint);
-        let covered: Vec<_> = covered.copied().collect();
-        self.pending.retain(|id| id.checkpoint > checkpoint);
-        let outside = Arc::clone(&self.outside);
-        let commit = move || {
-            for id in &covered {
-                outside.commit(*id, checkpoint);
-            }
-            Ok(())
-        };
-        if self.habits.commits_in_background {
-            return Ok(vec![Box::new(commit)]);
-        }
-        commit()?;
-        Ok(Vec::new())
     }
 }
