@@ -14,7 +14,6 @@ use super::checkpoint_failure::CheckpointFailure;
 use super::command::{CheckpointCommand, CheckpointKind};
 use super::failure_counter::FailureCounter;
 use super::failure_reason::FailureReason;
-use super::history::CheckpointHistory;
 use super::pending_checkpoint::PendingCheckpoint;
 use super::request_queue::{RequestId, RequestKind, RequestQueue};
 use super::schedule::Schedule;
@@ -44,7 +43,8 @@ pub struct CheckpointCoordinator<A> {
     pending: BTreeMap<CheckpointId, PendingCheckpoint<A>>,
     schedule: Schedule,
     failures: FailureCounter,
-    history: CheckpointHistory,
+    /// The newest complete checkpoint of this run; a savepoint is none.
+    last_completed: Option<CheckpointId>,
     requests: RequestQueue,
     stop: Option<StopState>,
     /// How many removals of superseded checkpoints are under way.
@@ -89,7 +89,7 @@ impl<A> CheckpointCoordinator<A> {
             pending: BTreeMap::new(),
             schedule: Schedule::new(settings.interval, settings.min_pause),
             failures: FailureCounter::new(settings.tolerable_failures),
-            history: CheckpointHistory::new(settings.history_max),
+            last_completed: None,
             requests: RequestQueue::default(),
             stop: None,
             cleaning: 0,
@@ -191,7 +191,7 @@ impl<A> CheckpointCoordinator<A> {
 
     /// `subtask` has made its part of `checkpoint` durable, described by `state`. A second acknowledgement of a
     /// pending checkpoint is ignored, since it describes the same state; what no pending checkpoint waits for is
-    /// discarded. Of a checkpoint that has failed since, the history keeps the figures all the same.
+    /// discarded.
     pub fn acknowledged(
         &mut self,
         checkpoint: CheckpointId,
@@ -201,17 +201,9 @@ impl<A> CheckpointCoordinator<A> {
     ) -> Commands<A> {
         match self.pending.get_mut(&checkpoint) {
             Some(pending) if self.subtasks.contains(subtask) => {
-                if pending.acknowledge(subtask, state) {
-                    self.history.acknowledge(checkpoint);
-                }
+                pending.acknowledge(subtask, state);
             }
-            Some(_) => self.commands.push(CheckpointCommand::Discard(state)),
-            None => {
-                if self.subtasks.contains(subtask) {
-                    self.history.acknowledge(checkpoint);
-                }
-                self.commands.push(CheckpointCommand::Discard(state));
-            }
+            _ => self.commands.push(CheckpointCommand::Discard(state)),
         }
         self.settle(now)
     }
@@ -240,16 +232,11 @@ impl<A> CheckpointCoordinator<A> {
         self.settle(now)
     }
 
-    /// The manifest of `checkpoint` is durable; `bytes` is what the checkpoint added to the store.
-    pub fn manifest_committed(
-        &mut self,
-        checkpoint: CheckpointId,
-        bytes: u64,
-        now: Duration,
-    ) -> Commands<A> {
+    /// The manifest of `checkpoint` is durable.
+    pub fn manifest_committed(&mut self, checkpoint: CheckpointId, now: Duration) -> Commands<A> {
         if let Some(completed) = self.take_written(checkpoint) {
-            self.history.complete(checkpoint, bytes, now);
             if !completed.is_savepoint() {
+                self.last_completed = Some(checkpoint);
                 self.failures.completed();
                 self.schedule.completed(now);
             }
@@ -320,10 +307,5 @@ impl<A> CheckpointCoordinator<A> {
     /// The settings of the job's checkpoints.
     pub fn settings(&self) -> &CheckpointSettings {
         &self.settings
-    }
-
-    /// What became of the last checkpoints.
-    pub fn history(&self) -> &CheckpointHistory {
-        &self.history
     }
 }

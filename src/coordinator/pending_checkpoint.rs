@@ -35,13 +35,11 @@ impl<A> PendingCheckpoint<A> {
         }
     }
 
-    /// Keeps the acknowledgement of `subtask`. Returns whether it is the first one: the second changes nothing.
-    pub(super) fn acknowledge(&mut self, subtask: &SubtaskId, state: A) -> bool {
-        let is_first = !self.is_writing && !self.acknowledged.contains_key(subtask);
-        if is_first {
+    /// Keeps the acknowledgement of `subtask`, if it is the first one: the second changes nothing.
+    pub(super) fn acknowledge(&mut self, subtask: &SubtaskId, state: A) {
+        if !self.has_acknowledged(subtask) {
             self.acknowledged.insert(subtask.clone(), state);
         }
-        is_first
     }
 
     pub(super) fn is_savepoint(&self) -> bool {

@@ -226,7 +226,7 @@ impl Coordinator {
         subtask: &SubtaskId,
         acknowledgement: Box<SubtaskAck>,
     ) {
-        if self.checkpoints.history().has_failed(checkpoint) {
+        if self.status.checkpoints().has_failed(checkpoint) {
             warn!(%checkpoint, %subtask, "late acknowledgement of a checkpoint that has failed");
         }
         self.recorder

@@ -43,7 +43,6 @@ impl World {
             max_concurrent: random.usize(1..4),
             overtaking_after: random.bool().then_some(Duration::ZERO),
             tolerable_failures: random.choice([0, 3, u32::MAX]).unwrap_or_default(),
-            history_max: random.usize(0..5),
         };
         let count = random.usize(1..5);
         Self {
@@ -258,7 +257,7 @@ impl World {
                 self.cleaning += 1;
                 self.coordinator.cleaning_begun();
             }
-            self.coordinator.manifest_committed(checkpoint, 1, self.now)
+            self.coordinator.manifest_committed(checkpoint, self.now)
         };
         self.carry_out(commands);
     }

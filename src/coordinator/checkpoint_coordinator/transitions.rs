@@ -97,8 +97,6 @@ impl<A> CheckpointCoordinator<A> {
         };
         self.pending
             .insert(checkpoint, PendingCheckpoint::new(kind, request, now));
-        self.history
-            .trigger(checkpoint, kind, self.subtasks.len(), now);
         self.commands
             .push(CheckpointCommand::Trigger { checkpoint, kind });
     }
@@ -202,7 +200,6 @@ impl<A> CheckpointCoordinator<A> {
         now: Duration,
     ) {
         let kind = pending.kind;
-        self.history.fail(checkpoint, failure.clone(), now);
         self.commands.push(CheckpointCommand::NotifyAborted {
             checkpoint,
             failure: failure.clone(),

@@ -70,10 +70,8 @@ impl Coordinator {
         let commands = match written.result {
             Ok(committed) => {
                 let duration = self.now().saturating_sub(written.triggered_at);
-                let bytes = committed.bytes;
                 self.completed(checkpoint, written.kind, duration, committed);
-                self.checkpoints
-                    .manifest_committed(checkpoint, bytes, self.now())
+                self.checkpoints.manifest_committed(checkpoint, self.now())
             }
             Err(WriteFailure { reason, error }) => {
                 let cause = error.full_message();

@@ -9,8 +9,6 @@ fn a_savepoint_completes_without_anything_being_committed() {
     assert_eq!(run.acknowledge_both(1), [run.write(1, Savepoint, 0)]);
     assert_eq!(run.manifest(1), []);
     assert_eq!(run.answers(), [(1, Ok(1))]);
-    assert_eq!(run.coordinator.history().last_completed(), None);
-    assert_eq!(run.coordinator.history().completed_count(), 1);
 }
 
 #[test]
