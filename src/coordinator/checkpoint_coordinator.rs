@@ -283,9 +283,10 @@ impl<A> CheckpointCoordinator<A> {
         self.settle(now)
     }
 
-    /// The job fails or is cancelled: aborts what is pending, and triggers nothing more.
-    pub fn shut_down(&mut self, now: Duration) -> Commands<A> {
-        self.close(now);
+    /// The job fails or ends: what is pending is aborted with `failure`, what was requested is answered with it, and nothing
+    /// more is triggered.
+    pub fn shut_down(&mut self, failure: &CheckpointFailure, now: Duration) -> Commands<A> {
+        self.close(failure, now);
         self.settle(now)
     }
 

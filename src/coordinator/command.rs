@@ -89,7 +89,12 @@ pub enum CheckpointCommand<A> {
     /// Call `tick` at this time of the job's clock. It replaces any time asked for before.
     WakeAt(Duration),
     /// Fail the job: more checkpoints have failed than it tolerates, this one last, or its stop checkpoint has.
-    FailJob(CheckpointFailure),
+    FailJob {
+        /// Why the last one was taken.
+        kind: CheckpointKind,
+        /// What became of it.
+        failure: CheckpointFailure,
+    },
     /// Tell every source that its input ends here, as if it had no more: the job is to be drained.
     Drain,
     /// Tell whoever asked what has come of it: the checkpoint that is complete, of a stop committed as well.

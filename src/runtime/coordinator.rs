@@ -25,6 +25,8 @@ use super::task_sampler::TaskSampler;
 
 mod manifests;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 type Command = CheckpointCommand<Box<SubtaskAck>>;
 
@@ -308,14 +310,17 @@ impl Coordinator {
                 // What it describes is still in its subtask's chain, and the retention knows of it.
                 CheckpointCommand::Discard(_) => {}
                 CheckpointCommand::WakeAt(at) => self.effects.push(Effect::WakeAt(at)),
-                CheckpointCommand::FailJob(failure) => {
-                    let error = Error::new(
-                        ErrorKind::Environment,
-                        format!(
+                CheckpointCommand::FailJob { kind, failure } => {
+                    let message = match kind {
+                        CheckpointKind::Stop => format!(
+                            "the job could not be stopped with a checkpoint, and its sources have stopped already: \
+                             {failure}"
+                        ),
+                        _ => format!(
                             "more checkpoints failed than tolerable_failures allows, the last one with {failure}"
                         ),
-                    );
-                    self.failed(None, None, error);
+                    };
+                    self.failed(None, None, Error::new(ErrorKind::Environment, message));
                 }
                 CheckpointCommand::Finished => {
                     let commands = self.life.finished();
@@ -330,7 +335,7 @@ impl Coordinator {
     }
 
     fn aborted(&mut self, checkpoint: CheckpointId, failure: &CheckpointFailure) {
-        if failure.reason == FailureReason::CoordinatorShutdown {
+        if failure.reason.is_of_the_end() {
             debug!(%checkpoint, %failure, "checkpoint given up");
         } else {
             warn!(%checkpoint, %failure, "checkpoint failed");
@@ -365,11 +370,26 @@ impl Coordinator {
                     }
                 }
                 JobCommand::CancelAll => {
-                    let commands = self.checkpoints.shut_down(self.now());
+                    let failure = self.ending();
+                    let commands = self.checkpoints.shut_down(&failure, self.now());
                     self.carry_out(commands);
                     self.tell_all(Control::Cancel);
                 }
                 JobCommand::End(state) => self.end(state),
+            }
+        }
+    }
+
+    /// Why checkpoints fail that are pending while the job comes to its end.
+    fn ending(&self) -> CheckpointFailure {
+        match self.life.failure() {
+            None => FailureReason::CoordinatorShutdown.into(),
+            Some(failure) => {
+                let reason = match &failure.subtask {
+                    Some(_) => FailureReason::TaskFailure,
+                    None => FailureReason::JobFailover,
+                };
+                CheckpointFailure::new(reason, failure.to_string())
             }
         }
     }

@@ -127,7 +127,8 @@ impl World {
                 self.carry_out(commands);
             }
             3 if self.random.u8(0..100) == 0 => {
-                let commands = self.coordinator.shut_down(self.now);
+                let reason = FailureReason::TaskFailure.into();
+                let commands = self.coordinator.shut_down(&reason, self.now);
                 self.end.get_or_insert(CheckpointCommand::Stopped);
                 self.carry_out(commands);
             }
@@ -385,7 +386,7 @@ impl World {
         if end == CheckpointCommand::Finished {
             assert_eq!(self.finished.len(), self.subtasks.len(), "{self}");
         }
-        if !matches!(end, CheckpointCommand::FailJob(_)) {
+        if !matches!(end, CheckpointCommand::FailJob { .. }) {
             assert!(self.open.is_empty(), "{end:?} with {:?}, {self}", self.open);
             let last = self.completed.last();
             let waits = |(checkpoint, _): &(CheckpointId, _)| Some(checkpoint) == last;

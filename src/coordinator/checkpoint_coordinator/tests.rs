@@ -62,8 +62,11 @@ fn aborted(id: u64, reason: FailureReason) -> Command {
     }
 }
 
-fn fail_job(reason: FailureReason) -> Command {
-    FailJob(reason.into())
+fn fail_job(kind: CheckpointKind, reason: FailureReason) -> Command {
+    FailJob {
+        kind,
+        failure: reason.into(),
+    }
 }
 
 use CheckpointKind::{Final, Periodic, Requested, Savepoint, Stop};
@@ -95,7 +98,7 @@ impl Run {
                     self.answers.push((request.0, result));
                     continue;
                 }
-                NotifyAborted { failure, .. } | FailJob(failure) => {
+                NotifyAborted { failure, .. } | FailJob { failure, .. } => {
                     self.causes.extend(failure.cause.take());
                 }
                 _ => {}
@@ -143,8 +146,8 @@ impl Run {
         self.seen(commands)
     }
 
-    fn shut_down(&mut self) -> Vec<Command> {
-        let commands = self.coordinator.shut_down(self.now);
+    fn shut_down(&mut self, reason: FailureReason) -> Vec<Command> {
+        let commands = self.coordinator.shut_down(&reason.into(), self.now);
         self.seen(commands)
     }
 
@@ -335,7 +338,7 @@ fn the_job_fails_when_more_checkpoints_fail_in_a_row_than_it_tolerates() {
             assert_eq!(run.decline(id, reason), [aborted(id, reason)]);
         }
         run.request();
-        let last = [aborted(fails_at, reason), fail_job(reason)];
+        let last = [aborted(fails_at, reason), fail_job(Requested, reason)];
         assert_eq!(run.decline(fails_at, reason), last, "{tolerable_failures}");
         assert_eq!(run.request(), [], "nothing is triggered any more");
     }
@@ -351,7 +354,7 @@ fn a_manifest_that_cannot_be_written_is_a_counted_failure() {
     let reason = FailureReason::FinalizeFailure;
     assert_eq!(
         run.manifest_fails(1),
-        [aborted(1, reason), fail_job(reason)]
+        [aborted(1, reason), fail_job(Requested, reason)]
     );
 }
 
@@ -449,7 +452,7 @@ fn a_final_checkpoint_that_fails_is_taken_again_while_failures_are_tolerated() {
     );
     assert_eq!(
         run.decline(2, reason),
-        [aborted(2, reason), fail_job(reason)]
+        [aborted(2, reason), fail_job(Final, reason)]
     );
 }
 
@@ -474,7 +477,7 @@ fn a_stop_checkpoint_that_fails_fails_the_job_whatever_is_tolerated() {
     });
     assert_eq!(run.stop(), [trigger(1, Stop)]);
     let reason = FailureReason::Expired;
-    assert_eq!(run.at(1_000), [aborted(1, reason), fail_job(reason)]);
+    assert_eq!(run.at(1_000), [aborted(1, reason), fail_job(Stop, reason)]);
 }
 
 #[test]
@@ -497,10 +500,36 @@ fn a_shut_down_aborts_what_is_pending_but_not_a_manifest_under_way() {
     run.request();
     run.acknowledge_both(1);
     run.acknowledge(2, 0, "a");
-    let reason = FailureReason::CoordinatorShutdown;
-    assert_eq!(run.shut_down(), [aborted(2, reason), Discard("a")]);
+    let reason = FailureReason::TaskFailure;
+    assert_eq!(run.shut_down(reason), [aborted(2, reason), Discard("a")]);
     assert_eq!(run.acknowledge(2, 1, "b"), [Discard("b")]);
     assert_eq!(run.manifest(1), [], "nobody is there to commit it");
+}
+
+#[test]
+fn what_waits_when_the_job_fails_is_answered_with_the_reason() {
+    let mut run = Run::new(CheckpointSettings {
+        max_concurrent: 2,
+        ..without_interval()
+    });
+    run.request();
+    run.request();
+    run.request();
+    let (expired, failover) = (FailureReason::Expired, FailureReason::JobFailover);
+    assert_eq!(
+        run.decline(1, expired),
+        [
+            aborted(1, expired),
+            fail_job(Requested, expired),
+            aborted(2, failover)
+        ]
+    );
+    let answers = [(1, Err(expired)), (3, Err(failover)), (2, Err(failover))];
+    assert_eq!(run.answers(), answers);
+    assert_eq!(run.causes, ["checkpoint 1 failed: CHECKPOINT_EXPIRED"]);
+    let refused = (4, Err(FailureReason::CoordinatorShutdown));
+    run.request();
+    assert_eq!(run.answers(), [refused]);
 }
 
 #[test]

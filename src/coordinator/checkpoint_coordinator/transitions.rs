@@ -154,9 +154,10 @@ impl<A> CheckpointCoordinator<A> {
                 kind,
                 remaining: self.subtasks.clone(),
             };
-            self.refuse_requests();
+            let ended = FailureReason::CoordinatorShutdown.into();
+            self.refuse_requests(&ended);
             // A savepoint that has all it needs is written to its end, another never will be.
-            self.abort_waiting(now);
+            self.abort_waiting(&ended, now);
         }
     }
 
@@ -219,20 +220,23 @@ impl<A> CheckpointCoordinator<A> {
                 self.answer(request, Err(failure.clone()));
                 self.stop = None;
             }
-            self.commands.push(CheckpointCommand::FailJob(failure));
-            self.close(now);
+            let cause = format!("checkpoint {checkpoint} failed: {failure}");
+            self.commands
+                .push(CheckpointCommand::FailJob { kind, failure });
+            let failover = CheckpointFailure::new(FailureReason::JobFailover, cause);
+            self.close(&failover, now);
         }
     }
 
-    pub(super) fn close(&mut self, now: Duration) {
+    pub(super) fn close(&mut self, failure: &CheckpointFailure, now: Duration) {
         if self.phase != Phase::Closed
             && let Some(request) = self.stop.and_then(|stop| stop.request)
         {
-            self.answer(request, Err(FailureReason::CoordinatorShutdown.into()));
+            self.answer(request, Err(failure.clone()));
         }
         self.phase = Phase::Closed;
-        self.refuse_requests();
-        self.abort_waiting(now);
+        self.refuse_requests(failure);
+        self.abort_waiting(failure, now);
     }
 
     pub(super) fn answer(
@@ -245,21 +249,21 @@ impl<A> CheckpointCoordinator<A> {
     }
 
     /// No checkpoint will be triggered any more.
-    fn refuse_requests(&mut self) {
+    fn refuse_requests(&mut self, failure: &CheckpointFailure) {
         for request in self.requests.take_all() {
-            self.answer(request, Err(FailureReason::CoordinatorShutdown.into()));
+            self.answer(request, Err(failure.clone()));
         }
     }
 
     /// Gives up what is not being written: nothing more will be acknowledged.
-    fn abort_waiting(&mut self, now: Duration) {
+    fn abort_waiting(&mut self, failure: &CheckpointFailure, now: Duration) {
         let pending = self.pending.iter();
         let waiting: Vec<_> = pending
             .filter(|(_, pending)| !pending.is_writing())
             .map(|(&checkpoint, _)| checkpoint)
             .collect();
         for checkpoint in waiting {
-            self.abort(checkpoint, FailureReason::CoordinatorShutdown.into(), now);
+            self.abort(checkpoint, failure.clone(), now);
         }
     }
 
