@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::checkpoint_failure::CheckpointFailure;
+use super::checkpoint_plan::CheckpointPlan;
 use super::command::{CheckpointCommand, CheckpointKind};
 use super::failure_counter::FailureCounter;
 use super::failure_reason::FailureReason;
@@ -37,8 +38,7 @@ type Commands<A> = Vec<CheckpointCommand<A>>;
 pub struct CheckpointCoordinator<A> {
     settings: CheckpointSettings,
     phase: Phase,
-    subtasks: BTreeSet<SubtaskId>,
-    finished: BTreeSet<SubtaskId>,
+    plan: CheckpointPlan,
     next_id: CheckpointId,
     pending: BTreeMap<CheckpointId, PendingCheckpoint<A>>,
     schedule: Schedule,
@@ -83,8 +83,7 @@ impl<A> CheckpointCoordinator<A> {
     pub fn new(settings: CheckpointSettings) -> Self {
         Self {
             phase: Phase::Created,
-            subtasks: BTreeSet::new(),
-            finished: BTreeSet::new(),
+            plan: CheckpointPlan::default(),
             next_id: CheckpointId::default(),
             pending: BTreeMap::new(),
             schedule: Schedule::new(settings.interval, settings.min_pause),
@@ -99,17 +98,19 @@ impl<A> CheckpointCoordinator<A> {
         }
     }
 
-    /// All subtasks are running. `next_id` is greater than every id used before, by other runs too; ids begin at 1.
-    /// What was requested before is triggered now.
+    /// All subtasks are running; `left` are those of them that had finished for good before the job was restored.
+    /// `next_id` is greater than every id used before, by other runs too; ids begin at 1. What was requested before is
+    /// triggered now.
     pub fn started(
         &mut self,
-        subtasks: Vec<SubtaskId>,
+        subtasks: BTreeSet<SubtaskId>,
+        left: BTreeSet<SubtaskId>,
         next_id: CheckpointId,
         now: Duration,
     ) -> Commands<A> {
         if self.phase == Phase::Created {
             self.phase = Phase::Running;
-            self.subtasks = subtasks.into_iter().collect();
+            self.plan = CheckpointPlan::new(subtasks, left);
             self.next_id = next_id.max(CheckpointId(1));
             self.schedule.start(now);
         }
@@ -200,7 +201,7 @@ impl<A> CheckpointCoordinator<A> {
         now: Duration,
     ) -> Commands<A> {
         match self.pending.get_mut(&checkpoint) {
-            Some(pending) if self.subtasks.contains(subtask) => {
+            Some(pending) if pending.is_asked(subtask) => {
                 pending.acknowledge(subtask, state);
             }
             _ => self.commands.push(CheckpointCommand::Discard(state)),
@@ -217,18 +218,16 @@ impl<A> CheckpointCoordinator<A> {
         now: Duration,
     ) -> Commands<A> {
         let pending = self.pending.get(&checkpoint);
-        let can_abort = pending.is_some_and(|pending| !pending.is_writing());
-        if can_abort && self.subtasks.contains(subtask) {
+        if pending.is_some_and(|pending| !pending.is_writing() && pending.is_asked(subtask)) {
             self.abort(checkpoint, failure.into(), now);
         }
         self.settle(now)
     }
 
-    /// All input of `subtask` has ended and is worked off. It stays, and answers triggers, until the job is done.
+    /// All input of `subtask` has ended and is worked off. It stays in the plan until its last output is committed, and
+    /// that of its whole chain.
     pub fn subtask_finished(&mut self, subtask: &SubtaskId, now: Duration) -> Commands<A> {
-        if self.subtasks.contains(subtask) {
-            self.finished.insert(subtask.clone());
-        }
+        self.plan.finish(subtask, self.next_id);
         self.settle(now)
     }
 
@@ -242,7 +241,7 @@ impl<A> CheckpointCoordinator<A> {
             }
             // After the job has failed there is nobody to tell: the restored job commits what the manifest holds.
             if self.phase != Phase::Closed && !completed.is_savepoint() {
-                self.complete(checkpoint, completed.kind, now);
+                self.complete(checkpoint, &completed, now);
             }
             if let Some(request) = completed.request {
                 self.answer(request, Ok(checkpoint));
@@ -271,6 +270,7 @@ impl<A> CheckpointCoordinator<A> {
         subtask: &SubtaskId,
         now: Duration,
     ) -> Commands<A> {
+        self.plan.commit(checkpoint, subtask);
         if let Phase::Committing {
             checkpoint: last,
             remaining,

@@ -6,6 +6,7 @@
 mod acknowledgement_figures;
 mod checkpoint_coordinator;
 mod checkpoint_failure;
+mod checkpoint_plan;
 mod command;
 mod failure_counter;
 mod failure_reason;

@@ -43,6 +43,8 @@ pub(crate) struct Coordinator {
     next_id: CheckpointId,
     /// Every subtask of the job, and whether it is open.
     subtasks: BTreeMap<SubtaskId, bool>,
+    /// Those that have finished for good, as of the last trigger: they take part in no checkpoint any more.
+    finished: BTreeSet<SubtaskId>,
     ended: BTreeSet<SubtaskId>,
     requests: OpenRequests,
     /// What the request for a stop is called, and whether the input is to end first.
@@ -50,6 +52,13 @@ pub(crate) struct Coordinator {
     /// Is told what came of work in the store.
     store_reporter: StoreReporter,
     effects: Vec<Effect>,
+}
+
+/// The subtasks of a job.
+pub(super) struct JobSubtasks {
+    pub(super) all: Vec<SubtaskId>,
+    /// Those of them that had finished for good in the checkpoint that the job goes on from.
+    pub(super) finished: BTreeSet<SubtaskId>,
 }
 
 /// What the owner of a [`Coordinator`] has to do.
@@ -81,12 +90,13 @@ impl Coordinator {
     pub(super) fn new(
         settings: CheckpointSettings,
         committer: Committer,
-        subtasks: impl Iterator<Item = SubtaskId>,
+        subtasks: JobSubtasks,
         next_id: CheckpointId,
         clock: SharedClock,
         status: Arc<JobStatus>,
         store_reporter: StoreReporter,
     ) -> Self {
+        let JobSubtasks { all, finished } = subtasks;
         Self {
             checkpoints: CheckpointCoordinator::new(settings),
             life: JobLife::new(),
@@ -96,7 +106,8 @@ impl Coordinator {
             clock,
             status,
             next_id,
-            subtasks: subtasks.map(|subtask| (subtask, false)).collect(),
+            subtasks: all.into_iter().map(|subtask| (subtask, false)).collect(),
+            finished,
             ended: BTreeSet::new(),
             requests: OpenRequests::default(),
             stop: None,
@@ -127,7 +138,10 @@ impl Coordinator {
             self.status.set_phase(JobPhase::Running);
             self.tell_all(Control::Start);
             let subtasks = self.subtasks.keys().cloned().collect();
-            let commands = self.checkpoints.started(subtasks, self.next_id, self.now());
+            let finished = self.finished.clone();
+            let commands = self
+                .checkpoints
+                .started(subtasks, finished, self.next_id, self.now());
             self.carry_out(commands);
         }
         self.take_effects()
@@ -222,6 +236,14 @@ impl Coordinator {
         self.effects.push(Effect::TellAll(message));
     }
 
+    /// Tells every subtask that still takes part in checkpoints.
+    fn tell_taking_part(&mut self, message: Control) {
+        let subtasks = self.subtasks.keys();
+        let taking_part = subtasks.filter(|subtask| !self.finished.contains(subtask));
+        let effects = taking_part.map(|subtask| Effect::Tell(subtask.clone(), message));
+        self.effects.extend(effects);
+    }
+
     fn acknowledged(
         &mut self,
         checkpoint: CheckpointId,
@@ -279,13 +301,18 @@ impl Coordinator {
     fn carry_out(&mut self, commands: Vec<Command>) {
         for command in commands {
             match command {
-                CheckpointCommand::Trigger { checkpoint, kind } => {
-                    debug!(%checkpoint, %kind, "triggered");
+                CheckpointCommand::Trigger {
+                    checkpoint,
+                    kind,
+                    finished,
+                } => {
+                    debug!(%checkpoint, %kind, finished = finished.len(), "triggered");
                     self.next_id = checkpoint.next();
-                    self.committer.begin(checkpoint);
+                    self.committer.begin(checkpoint, &finished);
                     self.recorder
-                        .triggered(checkpoint, kind, self.subtasks.len());
-                    self.tell_all(Control::Trigger {
+                        .triggered(checkpoint, kind, self.subtasks.len(), &finished);
+                    self.finished = finished.into_iter().collect();
+                    self.tell_taking_part(Control::Trigger {
                         barrier: self.checkpoints.barrier(checkpoint, kind, self.now()),
                         stop: kind == CheckpointKind::Stop,
                     });
@@ -294,10 +321,11 @@ impl Coordinator {
                     checkpoint,
                     kind,
                     acknowledged,
+                    finished,
                     triggered_at,
-                } => self.write_manifest(checkpoint, kind, acknowledged, triggered_at),
+                } => self.write_manifest(checkpoint, kind, acknowledged, finished, triggered_at),
                 CheckpointCommand::NotifyComplete(checkpoint) => {
-                    self.tell_all(Control::Complete(checkpoint));
+                    self.tell_taking_part(Control::Complete(checkpoint));
                 }
                 CheckpointCommand::NotifyAborted {
                     checkpoint,
@@ -343,7 +371,7 @@ impl Coordinator {
         self.status.checkpoint_failed();
         self.recorder.failed(checkpoint, failure);
         self.committer.aborted(checkpoint);
-        self.tell_all(Control::Abort(checkpoint));
+        self.tell_taking_part(Control::Abort(checkpoint));
     }
 
     /// Carries out what the job's life asks for.

@@ -141,7 +141,7 @@ fn a_checkpoint_of_format_version_1_is_restored_record_by_record() {
         let mut content = Content::default();
         for index in 0..parallelism {
             let operator = OperatorId::new(OPERATOR);
-            let plan = loaded.restore_plan(&operator, index, parallelism, MAX_PARALLELISM);
+            let plan = loaded.restore_plan(&operator, index, parallelism, MAX_PARALLELISM, false);
             let own = KeyGroupRange::of_subtask(index, parallelism, MAX_PARALLELISM);
             let states = plan.unwrap().unwrap().states;
             States::open(&folder.segments(index), own, states).collect(&mut content);

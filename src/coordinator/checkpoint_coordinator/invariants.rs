@@ -9,6 +9,7 @@ impl<A> CheckpointCoordinator<A> {
     /// # Errors
     /// Names the invariant that is broken.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
+        self.plan.check_invariants()?;
         let is_writing = |pending: &PendingCheckpoint<A>| pending.is_writing();
         let checkpoints = || {
             let pending = self.pending.iter();

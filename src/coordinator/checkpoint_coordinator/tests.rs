@@ -4,6 +4,7 @@ use CheckpointCommand::{
     WriteManifest,
 };
 
+mod finished;
 mod requests;
 mod savepoints;
 
@@ -37,6 +38,17 @@ fn settings() -> CheckpointSettings {
     }
 }
 
+/// Starts a coordinator of one subtask at time zero.
+fn start(coordinator: &mut CheckpointCoordinator<&'static str>, next_id: u64) -> Vec<Command> {
+    let subtasks = [subtask(0)].into();
+    coordinator.started(
+        subtasks,
+        BTreeSet::new(),
+        CheckpointId(next_id),
+        Duration::ZERO,
+    )
+}
+
 fn without_interval() -> CheckpointSettings {
     CheckpointSettings {
         interval: None,
@@ -48,6 +60,7 @@ fn trigger(id: u64, kind: CheckpointKind) -> Command {
     Trigger {
         checkpoint: CheckpointId(id),
         kind,
+        finished: Vec::new(),
     }
 }
 
@@ -75,8 +88,8 @@ impl Run {
     /// Started at time zero; the first checkpoint will be 1.
     fn new(settings: CheckpointSettings) -> Self {
         let mut coordinator = CheckpointCoordinator::new(settings);
-        let subtasks = vec![subtask(0), subtask(1)];
-        coordinator.started(subtasks, CheckpointId(1), Duration::ZERO);
+        let subtasks = [subtask(0), subtask(1)].into();
+        coordinator.started(subtasks, BTreeSet::new(), CheckpointId(1), Duration::ZERO);
         Self {
             coordinator,
             now: Duration::ZERO,
@@ -197,6 +210,7 @@ impl Run {
             checkpoint: CheckpointId(id),
             kind,
             acknowledged: vec![(subtask(0), "a"), (subtask(1), "b")],
+            finished: Vec::new(),
             triggered_at: millis(triggered_at),
         }
     }
@@ -235,7 +249,7 @@ fn nothing_is_complete_before_its_manifest_is_asked_for() {
 #[test]
 fn the_next_tick_is_asked_for_once() {
     let mut coordinator = CheckpointCoordinator::<&str>::new(settings());
-    let commands = coordinator.started(vec![subtask(0)], CheckpointId(1), Duration::ZERO);
+    let commands = start(&mut coordinator, 1);
     assert_eq!(commands, [WakeAt(millis(100))]);
     assert_eq!(
         coordinator.requested(RequestId(1), RequestKind::Checkpoint, millis(50))[1..],
@@ -258,7 +272,7 @@ fn the_next_tick_is_the_earlier_of_the_next_trigger_and_the_next_expiry() {
             max_concurrent: 2,
             ..settings()
         });
-        let mut commands = coordinator.started(vec![subtask(0)], CheckpointId(1), Duration::ZERO);
+        let mut commands = start(&mut coordinator, 1);
         commands.extend(coordinator.requested(RequestId(1), RequestKind::Checkpoint, millis(50)));
         let last = commands
             .into_iter()
@@ -538,6 +552,6 @@ fn what_is_requested_before_the_start_is_triggered_at_the_start() {
     let requested = coordinator.requested(RequestId(1), RequestKind::Checkpoint, Duration::ZERO);
     assert_eq!(requested, []);
     assert_eq!(coordinator.tick(millis(1)), []);
-    let commands = coordinator.started(vec![subtask(0)], CheckpointId(8), millis(2));
+    let commands = start(&mut coordinator, 8);
     assert_eq!(commands[0], trigger(8, Requested));
 }

@@ -25,6 +25,7 @@ impl Coordinator {
         checkpoint: CheckpointId,
         kind: CheckpointKind,
         acknowledged: Vec<(SubtaskId, Box<SubtaskAck>)>,
+        finished: Vec<SubtaskId>,
         triggered_at: Duration,
     ) {
         let took = self.now().saturating_sub(triggered_at);
@@ -48,6 +49,7 @@ impl Coordinator {
             checkpoint,
             is_savepoint: kind == CheckpointKind::Savepoint,
             acknowledged,
+            finished,
             triggered_unix_millis,
             savepoint: directory.map(|directory| SavepointOrder {
                 directory,

@@ -38,6 +38,7 @@ fn running() -> Coordinator {
             job: "job".to_owned(),
             max_parallelism: 8,
             graph: Vec::new(),
+            chains: BTreeMap::new(),
             started_from: None,
         },
         Arc::new(Nowhere),
@@ -48,7 +49,10 @@ fn running() -> Coordinator {
     let mut coordinator = Coordinator::new(
         CheckpointSettings::default(),
         committer,
-        subtasks.clone().into_iter(),
+        JobSubtasks {
+            all: subtasks.to_vec(),
+            finished: BTreeSet::new(),
+        },
         CheckpointId(1),
         clock,
         JobStatus::shared(),
