@@ -12,7 +12,7 @@ use crate::runtime::executor::SharedExecutor;
 use crate::runtime::message::{Reporter, StoreReporter};
 use crate::runtime::seed::{OperatorSeed, SharedParts, SubtaskParts, SubtaskSeed};
 use crate::runtime::wiring::lay_links;
-use crate::snapshot::{GraphOperator, Recovery, Retention, SnapshotWriter};
+use crate::snapshot::{Recovery, Retention, SnapshotWriter};
 
 impl JobRun {
     /// The coordinator of an attempt that goes on from `recovery`. `store_reporter` is told what comes of work in the
@@ -24,24 +24,13 @@ impl JobRun {
         executor: &SharedExecutor,
         store_reporter: StoreReporter,
     ) -> Coordinator {
-        let nodes = self.graph.nodes();
-        let graph = nodes.iter().map(|node| GraphOperator {
-            id: node.id.clone(),
-            type_name: node.type_name.clone(),
-            inputs: node
-                .inputs
-                .iter()
-                .map(|edge| nodes[edge.from].id.clone())
-                .collect(),
-            parallelism: self.graph.parallelism,
-        });
         let committer = Committer::new(
             self.store.clone(),
             Retention::new(self.retained_max, recovery.found.clone()),
             JobIdentity {
                 job: self.graph.name.clone(),
                 max_parallelism: self.graph.max_parallelism,
-                graph: graph.collect(),
+                graph: self.graph.snapshot_operators(),
                 started_from: recovery
                     .checkpoint
                     .as_ref()
