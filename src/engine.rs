@@ -168,7 +168,6 @@ impl Engine {
                 max_concurrent: section.max_concurrent,
                 overtaking_after: section.unaligned.then_some(section.aligned_timeout),
                 tolerable_failures: section.tolerable_failures,
-                ..CheckpointSettings::default()
             },
             restart: settings.restart,
             mode: section.mode,

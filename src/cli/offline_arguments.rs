@@ -56,6 +56,7 @@ the place of that with its key (and map key); all other rows stay as they are, a
 read. A list is one row. The items of a list or union list operator state take the place of all of them.
 With --delete the rows name what goes by their keys: without a map key, all rows of the key go.
 When a row is wrong, it is named by its line and nothing is written. The rows are held in memory.
+An operator that has worked off all its input in the snapshot is refused: it would not run again.
 
 With --new the savepoint holds nothing but these rows: sources start at the beginning, and all other
 states are empty. They can be written afterwards, one after the other.

@@ -38,7 +38,6 @@ pub(super) fn stepped_run(
             max_concurrent: section.max_concurrent,
             overtaking_after: section.unaligned.then_some(section.aligned_timeout),
             tolerable_failures: section.tolerable_failures,
-            ..CheckpointSettings::default()
         },
         mode: section.mode,
         limits: LinkLimits {

@@ -302,4 +302,17 @@ fn what_cannot_be_written_is_said_in_words() {
         .concat(),
         "--new",
     );
+
+    // A job that has come to its end does nothing any more.
+    folder.write("fast.toml", &Sums::fast().toml());
+    folder.floodmark(&["run", "fast.toml"]).expect_code(0);
+    let listed = done(&folder, &["checkpoints", "list", "fast.toml", "--json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let newest = format!("checkpoints/sums/chk-{}", listed[0]["id"]);
+    let from = ["rows", "--from", &newest, "--to", "patched"];
+    check(
+        &[&from[..], &OPERATOR].concat(),
+        "had worked off all its input",
+    );
+    write(&folder, &["--new", "--from", &newest]).expect_code(0);
 }

@@ -103,7 +103,7 @@ fn manifest(checkpoint: u64, snapshots: Vec<SubtaskSnapshot>) -> Manifest {
 fn restore(loaded: &LoadedCheckpoint, folder: &Folder, parallelism: usize) -> Vec<States> {
     let restored = (0..parallelism).map(|index| {
         let operator = OperatorId::new(OPERATOR);
-        let plan = loaded.restore_plan(&operator, index, parallelism, MAX_PARALLELISM);
+        let plan = loaded.restore_plan(&operator, index, parallelism, MAX_PARALLELISM, false);
         let own = KeyGroupRange::of_subtask(index, parallelism, MAX_PARALLELISM);
         let states = plan.unwrap().unwrap().states;
         States::open(&folder.segments(index), own, states)

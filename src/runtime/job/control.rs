@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix::Addr;
 
+use crate::coordinator::FailureReason;
 use crate::error::{Error, ErrorKind};
 use crate::runtime::coordinator_actor::CoordinatorActor;
 use crate::runtime::request::{
@@ -124,10 +125,8 @@ impl Relay {
 }
 
 fn nothing_runs() -> Error {
-    Error::new(
-        ErrorKind::Environment,
-        "NOT_ALL_REQUIRED_TASKS_RUNNING: the job has failed, and waits to be started again",
-    )
+    let message = "the job has failed, and waits to be started again";
+    Error::new(ErrorKind::Environment, message).context(FailureReason::NotAllTasksRunning)
 }
 
 #[cfg(test)]

@@ -203,6 +203,21 @@ impl SavepointDraft {
         Ok(first)
     }
 
+    /// Refuses an operator of which a subtask does not run again when a job starts from the savepoint: what is written for
+    /// it would be lost without a word.
+    pub(super) fn check_unfinished(&self, operator: &OperatorId) -> Result<()> {
+        let Some(finished) = self.subtasks(operator).find(|subtask| subtask.finished) else {
+            return Ok(());
+        };
+        let message = format!(
+            "{operator}[{}] had worked off all its input in {}, so a job that starts from there does nothing with its state: \
+             begin with an earlier snapshot, or with --new",
+            finished.index,
+            self.folder.display()
+        );
+        Err(Error::new(ErrorKind::Configuration, message))
+    }
+
     /// The same as [`SavepointDraft::keyed_state`], for the parts of a state as well.
     pub(super) fn any_keyed_state(
         &self,

@@ -35,9 +35,11 @@ impl KeyedEdit {
     /// No change yet of a state.
     ///
     /// # Errors
-    /// As for [`SavepointDraft::keyed_state`].
+    /// As for [`SavepointDraft::keyed_state`]; [`ErrorKind::Configuration`](crate::error::ErrorKind::Configuration) when a
+    /// subtask of the operator has finished.
     pub fn new(draft: &SavepointDraft, operator: &OperatorId, state: &str) -> Result<Self> {
         let descriptor = draft.keyed_state(operator, state)?;
+        draft.check_unfinished(operator)?;
         Ok(Self {
             operator: operator.clone(),
             state: state.to_owned(),

@@ -34,11 +34,12 @@ impl OperatorStateEdit {
     /// No item yet of a state; nothing when the operator has no such state.
     ///
     /// # Errors
-    /// As for [`SavepointDraft::operator_state`].
+    /// As for [`SavepointDraft::operator_state`]; [`ErrorKind::Configuration`] when a subtask of the operator has finished.
     pub fn new(draft: &SavepointDraft, operator: &OperatorId, state: &str) -> Result<Option<Self>> {
         let Some(descriptor) = draft.operator_state(operator, state)? else {
             return Ok(None);
         };
+        draft.check_unfinished(operator)?;
         let entry = draft.manifest().operators.get(operator);
         Ok(Some(Self {
             operator: operator.clone(),
