@@ -28,8 +28,11 @@ pub struct KeyedEdit {
     pub(super) state: String,
     pub(super) kind: StateKind,
     /// What was last said of each row, by key and map key.
-    pub(super) rows: BTreeMap<(Vec<u8>, Option<Vec<u8>>), Option<StoredRowValue>>,
+    pub(super) rows: BTreeMap<Place, Option<StoredRowValue>>,
 }
+
+/// Where a row is: the archives of its key and of its map key.
+pub(super) type Place = (Vec<u8>, Option<Vec<u8>>);
 
 impl KeyedEdit {
     /// No change yet of a state.
@@ -72,14 +75,10 @@ impl KeyedEdit {
     }
 
     /// What becomes of the rows of one key.
-    #[expect(
-        clippy::type_complexity,
-        reason = "the pairs of the map, as it gives them"
-    )]
     pub(super) fn rows_of<'r>(
         &'r self,
         key: &'r [u8],
-    ) -> impl Iterator<Item = (&'r (Vec<u8>, Option<Vec<u8>>), &'r Option<StoredRowValue>)> {
+    ) -> impl Iterator<Item = (&'r Place, &'r Option<StoredRowValue>)> {
         let rows = self.rows.range((key.to_vec(), None)..);
         rows.take_while(move |((found, _), _)| found == key)
     }
