@@ -157,6 +157,7 @@ impl Engine {
                 takes_over: settings.take_over,
             }),
             retained_max: section.retain,
+            on_cancel: section.on_cancel,
             fresh: settings.fresh,
             start_from: settings.start_from,
             allow_non_restored_state: settings.allow_non_restored_state,

@@ -48,7 +48,8 @@ pub(super) fn start(
     };
     let handle = Engine::new(graph::build(job)?, settings).start()?;
     let serving = server.map(|server| server.serve(job, &handle)).transpose();
-    let serving = serving.inspect_err(|_| handle.cancel())?;
+    // A stop and no cancellation, which may delete the job's checkpoints.
+    let serving = serving.inspect_err(|_| drop(handle.stop(StopRequest::default())))?;
     let (stop, cancel) = (handle.control(), handle.control());
     Ok(RunningJob {
         status: handle.status(),

@@ -113,6 +113,7 @@ mod copy;
 mod crash_tests;
 mod damage;
 mod deferred;
+mod discard;
 #[cfg(test)]
 mod fencing_tests;
 mod history_file;

@@ -27,6 +27,7 @@ pub(super) fn stepped_run(
         claim: None,
         restart: settings.restart.clone(),
         retained_max: section.retain,
+        on_cancel: section.on_cancel,
         fresh: settings.fresh,
         start_from: None,
         allow_non_restored_state: settings.allow_non_restored_state,

@@ -8,6 +8,7 @@
 mod assembly;
 mod attempt;
 mod background_runtime;
+mod cancellation;
 mod claim;
 mod control;
 mod history;

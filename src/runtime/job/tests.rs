@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::background_runtime::BackgroundRuntime;
 use super::{JobOutcome, JobRun};
 use crate::channel::LinkLimits;
-use crate::config::{CheckpointMode, RestartSection};
+use crate::config::{CheckpointMode, OnCancel, RestartSection};
 use crate::connectors::{MemoryOutput, MemorySink};
 use crate::coordinator::CheckpointSettings;
 use crate::error::Result;
@@ -94,6 +94,7 @@ impl Counting {
             store: CheckpointStore::on(disk),
             claim: None,
             retained_max: 1,
+            on_cancel: OnCancel::default(),
             fresh,
             start_from: None,
             allow_non_restored_state: false,
