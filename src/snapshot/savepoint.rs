@@ -79,21 +79,10 @@ impl CheckpointStore {
             return Err(StorageError::AlreadyExists { path: shown }.into());
         }
         let source = self.objects_of(checkpoint);
-        let Copied {
-            mut manifest,
-            bytes,
-        } = source
+        let Copied { manifest, bytes } = source
             .copy(manifest, &target, |object, _| object.in_savepoint())
             .await?;
-        manifest.kind = SnapshotKind::Savepoint;
-        manifest.uploaded_bytes = bytes;
-        let content = manifest_file::encode(&manifest)?;
-        let manifest_bytes = content.len() as u64;
-        // The order counts: no manifest may survive a power cut that its objects do not.
-        blobs.sync_folder(&target.paths.folder()).await?;
-        let (path, pending) = (target.paths.manifest(), target.paths.pending_manifest());
-        blobs.create_if_absent(&path, &pending, content).await?;
-        blobs.sync_folder(&target.paths.folder()).await?;
+        let manifest_bytes = complete_savepoint(manifest, bytes, &target).await?;
         blobs.sync_folder(&directory_path).await?;
         self.forget_note(checkpoint).await?;
         Ok(WrittenSavepoint {
@@ -192,8 +181,33 @@ impl CheckpointStore {
     }
 }
 
+/// Writes the manifest of a savepoint whose objects, of so many bytes, are written; gives the manifest's bytes.
+///
+/// # Errors
+/// [`ErrorKind::Environment`] when the store refuses.
+pub(super) async fn complete_savepoint(
+    mut manifest: Manifest,
+    bytes: u64,
+    target: &SnapshotObjects,
+) -> Result<u64> {
+    manifest.kind = SnapshotKind::Savepoint;
+    manifest.uploaded_bytes = bytes;
+    let content = manifest_file::encode(&manifest)?;
+    let manifest_bytes = content.len() as u64;
+    let SnapshotObjects { blobs, paths } = target;
+    // The order counts: no manifest may survive a power cut that its objects do not.
+    blobs.sync_folder(&paths.folder()).await?;
+    let (path, pending) = (paths.manifest(), paths.pending_manifest());
+    blobs.create_if_absent(&path, &pending, content).await?;
+    blobs.sync_folder(&paths.folder()).await?;
+    Ok(manifest_bytes)
+}
+
 /// Deletes the folder of a savepoint that is not complete, and all files in it.
-async fn remove_folder(blobs: &BlobStore, paths: &SnapshotPaths) -> Result<(), StorageError> {
+pub(super) async fn remove_folder(
+    blobs: &BlobStore,
+    paths: &SnapshotPaths,
+) -> Result<(), StorageError> {
     let folder = paths.folder();
     for file in blobs.list(&folder).await? {
         blobs.delete(&paths.file(&file.name)).await?;

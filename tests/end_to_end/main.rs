@@ -23,6 +23,7 @@ mod restarts;
 mod resume;
 mod savepoints;
 mod state_figures;
+mod state_write;
 mod support;
 mod time_to_live;
 mod timers;

@@ -13,7 +13,7 @@ use crate::runtime::message::{Reporter, StoreReporter};
 use crate::runtime::past::ChainPasts;
 use crate::runtime::seed::{OperatorSeed, SharedParts, SubtaskParts, SubtaskSeed};
 use crate::runtime::wiring::lay_links;
-use crate::snapshot::{GraphOperator, LoadedCheckpoint, Recovery, Retention, SnapshotWriter};
+use crate::snapshot::{LoadedCheckpoint, Recovery, Retention, SnapshotWriter};
 
 impl JobRun {
     /// The coordinator of an attempt that goes on from `recovery`. `store_reporter` is told what comes of work in the
@@ -26,16 +26,6 @@ impl JobRun {
         store_reporter: StoreReporter,
     ) -> Coordinator {
         let nodes = self.graph.nodes();
-        let graph = nodes.iter().map(|node| GraphOperator {
-            id: node.id.clone(),
-            type_name: node.type_name.clone(),
-            inputs: node
-                .inputs
-                .iter()
-                .map(|edge| nodes[edge.from].id.clone())
-                .collect(),
-            parallelism: self.graph.parallelism,
-        });
         let manifest = recovery.checkpoint.as_ref().map(LoadedCheckpoint::manifest);
         let id = |node: &usize| nodes[*node].id.clone();
         let chains = plan.chains.iter();
@@ -46,7 +36,7 @@ impl JobRun {
             JobIdentity {
                 job: self.graph.name.clone(),
                 max_parallelism: self.graph.max_parallelism,
-                graph: graph.collect(),
+                graph: self.graph.snapshot_operators(),
                 chains: chains.collect(),
                 started_from: manifest.and_then(|manifest| manifest.started_from.clone()),
             },

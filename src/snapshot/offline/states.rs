@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::OperatorId;
 use crate::snapshot::manifest::{KeyedEntry, Piece};
+use crate::snapshot::objects::SnapshotObjects;
 use crate::snapshot::snapshot_at::SnapshotAt;
 use crate::state::rows::{OperatorStateCodec, StateCodec};
 use crate::state::state_name;
@@ -55,7 +56,7 @@ pub async fn state_summaries(snapshot: &SnapshotAt) -> Result<Vec<StateSummary>>
                 summary.add(snapshot, state, &mut seen).await?;
             }
             for state in &subtask.operator_state {
-                let section = read_section(snapshot, &state.piece).await?;
+                let section = read_section(&snapshot.objects, &state.piece).await?;
                 let codec = OperatorStateCodec::new(&state.descriptor);
                 let summary = summaries
                     .entry((operator, &state.name, true))
@@ -74,13 +75,13 @@ pub async fn state_summaries(snapshot: &SnapshotAt) -> Result<Vec<StateSummary>>
 }
 
 /// The bytes of an operator state, which is small.
-pub(super) async fn read_section(snapshot: &SnapshotAt, piece: &Piece) -> Result<Vec<u8>> {
+pub(super) async fn read_section(objects: &SnapshotObjects, piece: &Piece) -> Result<Vec<u8>> {
     let mut section = Vec::new();
     let take = |_, chunk: &Bytes| {
         section.extend_from_slice(chunk);
         Ok(())
     };
-    let streamed = snapshot.objects.stream(piece, &mut |_| {}, take).await;
+    let streamed = objects.stream(piece, &mut |_| {}, take).await;
     streamed.map_err(|damage| Error::new(ErrorKind::Corrupt, damage.to_string()))?;
     Ok(section)
 }

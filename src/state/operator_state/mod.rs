@@ -59,7 +59,7 @@ pub use broadcast::BroadcastState;
 pub use descriptor::{OperatorStateDescriptor, OperatorStateKind};
 pub use list::OperatorListState;
 pub use restored::{RestoredSections, SealedOperatorState};
-pub(super) use section::SectionReader;
+pub(super) use section::{SectionReader, SectionWriter};
 
 #[cfg(test)]
 mod tests;

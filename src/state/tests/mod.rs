@@ -10,6 +10,7 @@ mod local_damage;
 mod local_migration;
 mod migration;
 mod model;
+mod noting;
 mod rescale;
 mod subject;
 mod time_to_live;
