@@ -20,6 +20,7 @@ use crate::storage::ObjectName;
 
 use super::background::SubtaskAck;
 use super::executor::{Begun, SharedExecutor, begin};
+use super::panic::catch_panic_of;
 
 /// What all manifests of a run have in common.
 pub(super) struct JobIdentity {
@@ -145,7 +146,7 @@ impl Committer {
     ) {
         let store = self.store.clone();
         drop(begin(&*self.executor, async move {
-            done(store.prepare_savepoints(&directory).await);
+            done(catch_panic_of(store.prepare_savepoints(&directory)).await);
         }));
     }
 
@@ -169,7 +170,8 @@ impl Committer {
         let is_under_way = |writing: &mut Begun<()>| writing.try_recv() == Err(TryRecvError::Empty);
         self.writing.retain_mut(is_under_way);
         self.writing.push(begin(&*self.executor, async move {
-            done(write(&store, &manifest, is_savepoint, savepoint, begun).await);
+            let written = write(&store, &manifest, is_savepoint, savepoint, begun);
+            done(catch_panic_of(written).await);
         }));
     }
 
@@ -204,14 +206,23 @@ impl Committer {
         let before = self.cleaning.take();
         self.cleaning = Some(begin(&*self.executor, async move {
             let left = match before {
-                // If it panicked, the next start sweeps up what it left.
+                // If it was dropped, the next start sweeps up what it left.
                 Some(before) => before.await.unwrap_or_default(),
                 None => Removal::default(),
             };
-            if let Some(started) = superseded {
-                store.dispose_claimed(&started).await;
-            }
-            let left = store.remove(left.followed_by(removal)).await;
+            let removal = left.followed_by(removal);
+            let kept = removal.clone();
+            let removed = async {
+                if let Some(started) = superseded {
+                    store.dispose_claimed(&started).await;
+                }
+                Ok::<_, Error>(store.remove(removal).await)
+            };
+            let left = catch_panic_of(removed).await.unwrap_or_else(|error| {
+                let reason = error.full_message();
+                warn!(reason, "superseded checkpoints could not be deleted");
+                kept
+            });
             cleaned();
             left
         }));

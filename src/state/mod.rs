@@ -1,4 +1,4 @@
-//! Keyed state: archived values that are changed where they lie, and a delta log that is the snapshot.
+//! Keyed state: archived values that are changed where they lie, and deltas and bases that are the snapshot.
 //!
 //! What belongs to no key is operator state: see [`operator_state`].
 //!
@@ -66,6 +66,13 @@
 //! record that is touched before its turn is written first, as it was at the barrier; its touch tells the round to leave it
 //! out. A sub-table remembers the last round that has been in it, and what is split off takes that along, so that no record
 //! is written twice.
+//!
+//! **Without marks.** In a state of more than 1 MiB touches need not be marked while nothing is being gathered. Where they
+//! fell on most records, the next epoch notes none: the barrier would give all there is anyway, and does, if there was a
+//! single one. Where hardly any record was touched twice, and none was deleted, each value of a fixed record is appended to
+//! the delta when it is written, which takes less than going to find it again; a deletion, or more than half of the state's
+//! size, ends that, and the barrier gives all there is. Every 64 epochs one is marked, to see whether it is still so. With
+//! local recovery all epochs are marked.
 //!
 //! **Local recovery.** With [`LocalRecovery`], the segments lie in files, a *ledger* says who owns which region, and before a
 //! record is first touched in an epoch, what it was is noted in an *undo log*, which never leaves the machine. When the
@@ -137,7 +144,8 @@
 //!
 //! # The format of bases and deltas
 //!
-//! All numbers are little-endian. A piece is its records, deletions first, and a footer. The footer:
+//! All numbers are little-endian. A piece is its records, deletions first, and a footer. In a delta the same key can come
+//! several times: the last record counts. The footer:
 //!
 //! | offset | size | content |
 //! |---|---|---|

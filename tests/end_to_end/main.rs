@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod back_pressure;
 mod bad_rows;
 mod command_line;
 mod control;

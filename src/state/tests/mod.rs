@@ -11,6 +11,7 @@ mod local_kinds;
 mod local_migration;
 mod migration;
 mod model;
+mod noting;
 mod rescale;
 mod subject;
 mod time_to_live;
