@@ -1,13 +1,14 @@
 #!/bin/sh
 # Replays a run of the simulator, or explores new ones.
 #
-#   scripts/simulate.sh [-v] SEED             replays a seed; -v says what happens, step by step
+#   scripts/simulate.sh [-v] SEED             replays a seed: says what was drawn, and how often each thing came to pass;
+#                                             -v says what happens, step by step
 #   scripts/simulate.sh --minutes N [SEED]    goes through seeds for N minutes, from SEED on, and names those that fail
 set -eu
 cd "$(dirname "$0")/.."
 
 usage() {
-    sed -n '4,5s/^# *//p' "$0" >&2
+    sed -n '4,6s/^# *//p' "$0" >&2
     exit 2
 }
 

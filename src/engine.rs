@@ -157,6 +157,7 @@ impl Engine {
                 takes_over: settings.take_over,
             }),
             retained_max: section.retain,
+            on_cancel: section.on_cancel,
             fresh: settings.fresh,
             start_from: settings.start_from,
             allow_non_restored_state: settings.allow_non_restored_state,
@@ -168,7 +169,6 @@ impl Engine {
                 max_concurrent: section.max_concurrent,
                 overtaking_after: section.unaligned.then_some(section.aligned_timeout),
                 tolerable_failures: section.tolerable_failures,
-                ..CheckpointSettings::default()
             },
             restart: settings.restart,
             mode: section.mode,

@@ -127,6 +127,8 @@
 //! - **seal**: to end an epoch, after which its delta never changes
 //! - **time-to-live**: how long a value lasts in state; **sweep**: the removal of those whose time is over
 //! - **acknowledgement**: a subtask's word that its part of a checkpoint is durable
+//! - **checkpoint plan**: who takes part in a checkpoint; a chain **leaves** it when it has **finished for good**: when all
+//!   its input is worked off, and all its output committed
 //! - **complete**: said of a checkpoint whose manifest is durable; **commit**: what sinks do then
 //! - **retention**: how many complete checkpoints are kept
 //! - **savepoint**: a self-contained snapshot, which belongs to whoever asked for it; **claim**: to make it the job's own

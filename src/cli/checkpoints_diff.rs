@@ -4,7 +4,7 @@ use std::io;
 
 use super::offline_arguments::DiffArguments;
 use super::output::{print, print_json};
-use super::shown_row::{KEY, MAP_KEY, ShownRow};
+use super::shown_row::{RowPart, ShownRow};
 use super::snapshots::{block_on, open_named};
 use super::state_read::RowPrinter;
 use super::text_table::{Align, render_table};
@@ -89,8 +89,12 @@ impl ChangePrinter<'_> {
             ("state", text(change.state)),
         ];
         if let Some(row) = a.as_ref().or(b.as_ref()) {
-            fields.push((KEY, row.key.clone()));
-            fields.extend(row.map_key.clone().map(|key| (MAP_KEY, key)));
+            fields.push((RowPart::Key.title(), row.key.clone()));
+            fields.extend(
+                row.map_key
+                    .clone()
+                    .map(|key| (RowPart::MapKey.title(), key)),
+            );
         }
         let ends = [("a_expires_at", &a), ("b_expires_at", &b)];
         let ends = ends.map(|(name, row)| Some((name, row.as_ref()?.expires_at.clone()?)));

@@ -48,7 +48,8 @@ pub(super) fn start(
     };
     let handle = Engine::new(graph::build(job)?, settings).start()?;
     let serving = server.map(|server| server.serve(job, &handle)).transpose();
-    let serving = serving.inspect_err(|_| handle.cancel())?;
+    // A stop and no cancellation, which may delete the job's checkpoints.
+    let serving = serving.inspect_err(|_| drop(handle.stop(StopRequest::default())))?;
     let (stop, cancel) = (handle.control(), handle.control());
     Ok(RunningJob {
         status: handle.status(),
@@ -302,6 +303,7 @@ mod tests {
                 name: "rules".to_owned(),
                 descriptor: OperatorStateDescriptor {
                     kind: OperatorStateKind::Broadcast,
+                    version: 1,
                     key_schema: Some("u64".to_owned()),
                     value_schema: "u8".to_owned(),
                 },

@@ -13,7 +13,7 @@ use super::report::describe_error;
 use super::savepoint_arguments::SavepointCommand;
 use super::{
     checkpoints_diff, checkpoints_inspect, checkpoints_list, control, run, savepoint_inspect,
-    savepoint_list, snapshot_verify, state_ls, state_read, validate,
+    savepoint_list, snapshot_verify, state_ls, state_read, state_write, validate,
 };
 use crate::error::Result;
 use crate::telemetry::{TerminalLine, init_logging};
@@ -76,6 +76,7 @@ fn execute(
         Command::Checkpoints(CheckpointsCommand::Diff(diff)) => checkpoints_diff::diff(&diff)?,
         Command::State(StateCommand::Ls(ls)) => state_ls::ls(&ls)?,
         Command::State(StateCommand::Read(read)) => state_read::read(&read)?,
+        Command::State(StateCommand::Write(write)) => state_write::write(&write, line)?,
     }
     Ok(ExitStatus::Success)
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::arguments::JobArgument;
 
@@ -50,6 +50,24 @@ Examples:
   floodmark state read checkpoints/flights/chk-17 --operator by_carrier --state aggregate --key '{\"carrier\": \"UA\"}'
   floodmark state read savepoints/savepoint-flights-7 --operator fraud --state seen --format csv --limit 10";
 
+pub(super) const STATE_WRITE_EXAMPLES: &str = "\
+Rows are what `state read` prints: lines of JSON or, with --format csv, a line of titles and lines of cells. A row takes
+the place of that with its key (and map key); all other rows stay as they are, and so does the snapshot that is
+read. A list is one row. The items of a list or union list operator state take the place of all of them.
+With --delete the rows name what goes by their keys: without a map key, all rows of the key go.
+When a row is wrong, it is named by its line and nothing is written. The rows are held in memory.
+An operator that has worked off all its input in the snapshot is refused: it would not run again.
+
+With --new the savepoint holds nothing but these rows: sources start at the beginning, and all other
+states are empty. They can be written afterwards, one after the other.
+
+Examples:
+  floodmark state write rows.jsonl --from checkpoints/flights/chk-17 --operator by_carrier --state aggregate --to patched
+  floodmark state write rows.csv --format csv --new --job flights.toml --operator by_carrier --state aggregate --to first
+  floodmark state read first --operator fraud --state seen --key 7 | floodmark state write - --delete --from first \\
+      --operator fraud --state seen --to second
+  floodmark savepoint verify second && floodmark run flights.toml --from second";
+
 /// What to do with the states in a snapshot.
 #[derive(Debug, Subcommand)]
 pub(super) enum StateCommand {
@@ -59,6 +77,9 @@ pub(super) enum StateCommand {
     /// Print the rows of a state
     #[command(after_help = STATE_READ_EXAMPLES)]
     Read(StateReadArguments),
+    /// Make a savepoint with other rows in a state
+    #[command(after_help = STATE_WRITE_EXAMPLES)]
+    Write(StateWriteArguments),
 }
 
 /// The arguments of `checkpoints verify`.
@@ -147,7 +168,40 @@ pub(super) struct StateReadArguments {
     pub(super) limit: Option<u64>,
 }
 
-/// How rows are printed.
+/// The arguments of `state write`.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("origin").required(true).args(["from", "job"]))]
+pub(super) struct StateWriteArguments {
+    /// The file with the rows; - for standard input
+    #[arg(value_name = "ROWS")]
+    pub(super) rows: PathBuf,
+    /// The operator whose state it is
+    #[arg(long, value_name = "ID")]
+    pub(super) operator: String,
+    /// The name of the state
+    #[arg(long, value_name = "NAME")]
+    pub(super) state: String,
+    /// The snapshot to begin with: the folder of a savepoint, or the chk-<id> of a checkpoint
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub(super) from: Option<String>,
+    /// Take over no row of the snapshot, and no position: only what states there are
+    #[arg(long)]
+    pub(super) new: bool,
+    /// With --new: the job that the savepoint is for, where there is no snapshot to begin with
+    #[arg(long, value_name = "JOB.TOML", requires = "new")]
+    pub(super) job: Option<PathBuf>,
+    /// The folder of the new savepoint, which must not be there
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) to: String,
+    /// Delete the rows with these keys
+    #[arg(long, conflicts_with = "new")]
+    pub(super) delete: bool,
+    /// How the rows are written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: RowsFormat,
+}
+
+/// How rows are printed and read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum RowsFormat {
     /// Lines of JSON

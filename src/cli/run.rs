@@ -61,7 +61,9 @@ fn conclude(ending: Ending) -> Result<ExitStatus> {
             Ok(ExitStatus::Success)
         }
         Ending::Job(JobOutcome::Cancelled) | Ending::Left => {
-            tracing::warn!("interrupted: run the job again to go on from its last checkpoint");
+            tracing::warn!(
+                "interrupted: run the job again to go on from its last checkpoint, if one is kept"
+            );
             Ok(ExitStatus::Interrupted)
         }
         Ending::Job(JobOutcome::Failed(error)) => Err(error),

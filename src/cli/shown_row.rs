@@ -1,16 +1,45 @@
 //! A row of a state as it is printed: with names and types, as JSON or as CSV.
 
-use crate::error::Result;
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::EventTime;
 use crate::operator::RowFormat;
 use crate::snapshot::offline::{StoredRow, StoredRowValue};
 use crate::state::StateKind;
 use crate::state::rows::{DecodedValue, RowValue};
 
-pub(super) const KEY: &str = "key";
-pub(super) const MAP_KEY: &str = "map_key";
-pub(super) const VALUE: &str = "value";
-pub(super) const EXPIRES_AT: &str = "expires_at";
+/// A part of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RowPart {
+    /// The subtask that holds an item of operator state.
+    Subtask,
+    Key,
+    MapKey,
+    Value,
+    ExpiresAt,
+}
+
+impl RowPart {
+    /// What it is called in JSON, and above its column.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Subtask => "subtask",
+            Self::Key => "key",
+            Self::MapKey => "map_key",
+            Self::Value => "value",
+            Self::ExpiresAt => "expires_at",
+        }
+    }
+}
+
+impl fmt::Display for RowPart {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.title())
+    }
+}
 
 /// A row in words.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,16 +95,19 @@ impl ShownRow {
     }
 
     fn parts(&self) -> Vec<(String, RowValue)> {
-        let mut parts = vec![(KEY.to_owned(), self.key.clone())];
-        let map_key = self.map_key.clone().map(|key| (MAP_KEY.to_owned(), key));
-        parts.extend(map_key);
-        parts.push((VALUE.to_owned(), self.value.clone()));
-        let expires_at = self.expires_at.clone();
-        parts.extend(expires_at.map(|end| (EXPIRES_AT.to_owned(), end)));
+        let parts = [
+            (RowPart::Key, Some(&self.key)),
+            (RowPart::MapKey, self.map_key.as_ref()),
+            (RowPart::Value, Some(&self.value)),
+            (RowPart::ExpiresAt, self.expires_at.as_ref()),
+        ];
+        let parts = parts.into_iter();
         parts
+            .filter_map(|(part, value)| Some((part.to_string(), value?.clone())))
+            .collect()
     }
 
-    /// The row as a line of CSV, with the columns of [`csv_titles`].
+    /// The row as a line of CSV, with the columns of [`csv_columns`].
     pub(super) fn to_csv(&self, format: &RowFormat, kind: StateKind) -> String {
         let mut cells = Vec::new();
         push_cells(&mut cells, &self.key, format.key_names().is_some());
@@ -84,48 +116,77 @@ impl ShownRow {
         }
         let has_fields = kind != StateKind::List && format.value_names().is_some();
         push_cells(&mut cells, &self.value, has_fields);
-        cells.extend(self.expires_at.as_ref().map(RowValue::to_cell));
-        csv_line(&cells)
+        cells.extend(self.expires_at.as_ref().map(csv_cell));
+        cells.join(",")
     }
 }
 
-/// The titles of the columns of CSV: a key or value with fields has a column for each.
-pub(super) fn csv_titles(format: &RowFormat, kind: StateKind) -> String {
-    let titles = |title: &str, names: Option<Vec<String>>| match names {
-        Some(names) => names.iter().map(|name| format!("{title}.{name}")).collect(),
-        None => vec![title.to_owned()],
+/// A column of CSV.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    /// Which part of a row it belongs to.
+    pub(super) part: RowPart,
+    /// What stands above it.
+    pub(super) title: String,
+}
+
+/// The columns of CSV: a key or value with fields has one for each.
+pub(super) fn csv_columns(format: &RowFormat, kind: StateKind) -> Vec<Column> {
+    let columns = |part: RowPart, names: Option<Vec<String>>| match names {
+        Some(names) => names
+            .iter()
+            .map(|name| Column {
+                part,
+                title: format!("{part}.{name}"),
+            })
+            .collect(),
+        None => vec![Column {
+            part,
+            title: part.to_string(),
+        }],
     };
-    let mut all: Vec<String> = titles(KEY, format.key_names());
+    let mut all: Vec<Column> = columns(RowPart::Key, format.key_names());
     let is_list = kind == StateKind::List;
     if format.codec().map_key().is_some() && !is_list {
-        all.extend(titles(MAP_KEY, format.map_key_names()));
+        all.extend(columns(RowPart::MapKey, format.map_key_names()));
     }
     let value_names = format.value_names().filter(|_| !is_list);
-    all.extend(titles(VALUE, value_names));
+    all.extend(columns(RowPart::Value, value_names));
     if format.codec().has_time_to_live() {
-        all.push(EXPIRES_AT.to_owned());
+        all.extend(columns(RowPart::ExpiresAt, None));
     }
-    csv_line(&all)
+    all
 }
 
-/// Cells with commas between them; one with a comma, a quote or a line end stands in quotes.
-pub(super) fn csv_line(cells: &[String]) -> String {
-    let quoted = |cell: &String| {
-        if cell.contains([',', '"', '\n', '\r']) {
-            format!("\"{}\"", cell.replace('"', "\"\""))
-        } else {
-            cell.clone()
-        }
-    };
-    cells.iter().map(quoted).collect::<Vec<_>>().join(",")
+/// The titles of the columns of CSV.
+pub(super) fn csv_titles(columns: &[Column]) -> String {
+    let titles = columns.iter().map(|column| quoted(&column.title));
+    titles.collect::<Vec<_>>().join(",")
+}
+
+/// A value as a cell of CSV: nothing at all for null, and quotes around an empty text, so that the two can be told apart.
+pub(super) fn csv_cell(value: &RowValue) -> String {
+    match value {
+        RowValue::Text(text) if text.is_empty() => "\"\"".to_owned(),
+        other => quoted(&other.to_cell()),
+    }
+}
+
+/// A text as a cell of CSV: with a comma, a quote or a line end in it, it stands in quotes.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 fn push_cells(cells: &mut Vec<String>, value: &RowValue, has_fields: bool) {
     match value {
         RowValue::Record(fields) if has_fields => {
-            cells.extend(fields.iter().map(|(_, field)| field.to_cell()));
+            cells.extend(fields.iter().map(|(_, field)| csv_cell(field)));
         }
-        other => cells.push(other.to_cell()),
+        other => cells.push(csv_cell(other)),
     }
 }
 
@@ -137,16 +198,49 @@ fn time(unix_millis: i64) -> RowValue {
     }
 }
 
+/// Reads what a row has for a moment.
+///
+/// # Errors
+/// [`ErrorKind::Data`] when it is none.
+pub(super) fn parse_time(value: &Value) -> Result<i64> {
+    let parsed = match value {
+        Value::String(text) => text
+            .parse::<jiff::Timestamp>()
+            .ok()
+            .map(jiff::Timestamp::as_millisecond),
+        other => other.as_i64(),
+    };
+    parsed.ok_or_else(|| {
+        let message = format!(
+            "{}: a time such as 2013-01-05T10:00:00Z is needed, not {value}",
+            RowPart::ExpiresAt
+        );
+        Error::new(ErrorKind::Data, message)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn cells_that_would_break_a_line_are_quoted() {
-        let cells = ["plain", "a,b", "say \"x\"", "two\nlines", ""].map(str::to_owned);
-        assert_eq!(
-            csv_line(&cells),
-            "plain,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\","
-        );
+        let check = |value: RowValue, expected: &str| assert_eq!(csv_cell(&value), expected);
+        let text = |text: &str| RowValue::Text(text.to_owned());
+        check(text("plain"), "plain");
+        check(text("a,b"), "\"a,b\"");
+        check(text("say \"x\""), "\"say \"\"x\"\"\"");
+        check(text("two\nlines"), "\"two\nlines\"");
+        check(text(""), "\"\"");
+        check(RowValue::Null, "");
+    }
+
+    #[test]
+    fn moments_are_read_as_they_are_shown() {
+        for millis in [0, 1_357_380_000_250, i64::MAX] {
+            let shown: Value = serde_json::from_str(&time(millis).to_json()).unwrap();
+            assert_eq!(parse_time(&shown).unwrap(), millis, "{shown}");
+        }
+        assert!(parse_time(&Value::Null).is_err());
     }
 }

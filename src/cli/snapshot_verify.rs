@@ -6,6 +6,7 @@ use super::exit_status::ExitStatus;
 use super::load::load_job;
 use super::offline_arguments::{VerifyArguments, VerifySnapshotArguments};
 use super::output::{print, print_json};
+use super::progress_bar::progress_bar;
 use super::snapshots::{block_on, checkpoint_folders, open};
 use super::text_table::{Align, render_table};
 use crate::error::{Error, ErrorKind, Result};
@@ -13,9 +14,6 @@ use crate::model::CheckpointId;
 use crate::snapshot::SnapshotKind;
 use crate::snapshot::offline::{Finding, Verification, verify};
 use crate::telemetry::{TerminalLine, format_bytes, format_count};
-
-/// How many marks a full bar of progress has.
-const BAR_MARKS: u64 = 30;
 
 /// What became of one snapshot.
 #[derive(Debug, Serialize)]
@@ -81,7 +79,7 @@ fn report(path: &str, line: &TerminalLine) -> Result<Report> {
         let mut done = 0;
         let mut progress = |bytes| {
             done += bytes;
-            line.show(render_progress(done, expected));
+            line.show(progress_bar("verify", done, expected));
         };
         let verification = verify(&snapshot, &mut progress).await;
         line.clear();
@@ -180,32 +178,11 @@ fn render_findings(findings: &[Finding]) -> String {
     render_table(&columns, &rows)
 }
 
-/// A bar, for example `verify [##########····················] 33 % of 3.4 MB`.
-fn render_progress(done: u64, expected: u64) -> String {
-    let share = |of: u64| (u128::from(done) * u128::from(of) / u128::from(expected.max(1))) as u64;
-    let marks = share(BAR_MARKS).min(BAR_MARKS) as usize;
-    let bar = "#".repeat(marks) + &"·".repeat(BAR_MARKS as usize - marks);
-    let percent = share(100).min(100);
-    format!("verify [{bar}] {percent} % of {}", format_bytes(expected))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::OperatorId;
     use crate::storage::ObjectName;
-
-    #[test]
-    fn the_bar_never_leaves_its_place() {
-        let check = |done, expected, marks: usize, tail: &str| {
-            let shown = render_progress(done, expected);
-            assert_eq!(shown.matches('#').count(), marks, "{shown}");
-            assert!(shown.ends_with(tail), "{shown}");
-        };
-        check(0, 0, 0, "] 0 % of 0 B");
-        check(1_000_000, 3_000_000, 10, "] 33 % of 3.0 MB");
-        check(5, 4, 30, "] 100 % of 4 B");
-    }
 
     #[test]
     fn what_is_damaged_is_named_with_its_place() {

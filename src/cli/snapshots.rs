@@ -1,11 +1,14 @@
 //! Opens the snapshots that a command line names.
 
+use std::path::PathBuf;
+
 use super::connections::store_location;
 use super::load::load_job;
 use crate::config::JobFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
 use crate::snapshot::{CheckpointStore, SnapshotAt};
+use crate::storage::SnapshotLocation;
 
 /// Runs what reads from a store to its end: these commands run no job.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -18,9 +21,16 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// Opens the snapshot at a path.
 pub(super) async fn open(path: &str) -> Result<SnapshotAt> {
-    let working_directory =
-        std::env::current_dir().map_err(|error| Error::io("find the working directory", error))?;
-    SnapshotAt::open(path, &working_directory).await
+    SnapshotAt::open(path, &working_directory()?).await
+}
+
+/// Where a new snapshot is to be.
+pub(super) fn new_location(path: &str) -> Result<SnapshotLocation> {
+    SnapshotLocation::of_new(path, &working_directory()?)
+}
+
+fn working_directory() -> Result<PathBuf> {
+    std::env::current_dir().map_err(|error| Error::io("find the working directory", error))
 }
 
 /// Opens what a text names: the id of a checkpoint if there is a job, otherwise a path.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use tracing::warn;
 
 use super::offline_arguments::{RowsFormat, StateReadArguments};
-use super::shown_row::{KEY, ShownRow, VALUE, csv_line, csv_titles};
+use super::shown_row::{RowPart, ShownRow, csv_cell, csv_columns, csv_titles};
 use super::snapshots::{block_on, open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::OperatorId;
@@ -16,8 +16,6 @@ use crate::snapshot::offline::{
     KeyedStateReader, OperatorStateRow, ReadLimits, operator_state_rows,
 };
 use crate::state::rows::RowValue;
-
-const SUBTASK: &str = "subtask";
 
 /// Prints the rows of a state.
 pub(super) fn read(arguments: &StateReadArguments) -> Result<()> {
@@ -50,7 +48,7 @@ async fn print_keyed(
         ..ReadLimits::default()
     };
     if arguments.format == RowsFormat::Csv {
-        printer.write_title(&csv_titles(&format, descriptor.kind))?;
+        printer.write_title(&csv_titles(&csv_columns(&format, descriptor.kind)))?;
     }
     if printer.has_enough() {
         return Ok(());
@@ -79,9 +77,10 @@ fn print_operator_state(
     }
     let has_key = rows.iter().any(|row| row.item.key.is_some());
     if arguments.format == RowsFormat::Csv {
-        let key = has_key.then_some(KEY);
-        let titles = [Some(SUBTASK), key, Some(VALUE)].into_iter().flatten();
-        printer.write_title(&csv_line(&titles.map(str::to_owned).collect::<Vec<_>>()))?;
+        let key = has_key.then_some(RowPart::Key);
+        let parts = [Some(RowPart::Subtask), key, Some(RowPart::Value)];
+        let titles = parts.into_iter().flatten().map(RowPart::title);
+        printer.write_title(&titles.collect::<Vec<_>>().join(","))?;
     }
     for row in rows {
         if printer.has_enough() {
@@ -89,15 +88,18 @@ fn print_operator_state(
         }
         let subtask = RowValue::Integer(row.subtask as i128);
         let parts = [
-            Some((SUBTASK, &subtask)),
-            row.item.key.as_ref().map(|key| (KEY, key)),
-            Some((VALUE, &row.item.value)),
+            Some((RowPart::Subtask, &subtask)),
+            row.item.key.as_ref().map(|key| (RowPart::Key, key)),
+            Some((RowPart::Value, &row.item.value)),
         ];
         let parts = parts.into_iter().flatten();
         let line = match arguments.format {
-            RowsFormat::Csv => csv_line(&parts.map(|(_, part)| part.to_cell()).collect::<Vec<_>>()),
+            RowsFormat::Csv => parts
+                .map(|(_, part)| csv_cell(part))
+                .collect::<Vec<_>>()
+                .join(","),
             RowsFormat::Json => {
-                let fields = parts.map(|(name, part)| (name.to_owned(), part.clone()));
+                let fields = parts.map(|(name, part)| (name.to_string(), part.clone()));
                 RowValue::Record(fields.collect()).to_json()
             }
         };

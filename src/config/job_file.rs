@@ -157,6 +157,7 @@ fn read_checkpoint(document: &mut Fields<'_, '_>) -> CheckpointSection {
         |_| Ok(()),
     );
     fields.set("retain", &mut checkpoint.retain, judge_not_zero);
+    fields.set("on_cancel", &mut checkpoint.on_cancel, |_| Ok(()));
     fields.set(
         "history_max",
         &mut checkpoint.history_max,

@@ -26,8 +26,8 @@ pub use job_file::JobFile;
 pub use restart::{RestartSection, RestartStrategyKind};
 pub use section::Section;
 pub use settings::{
-    CheckpointMode, CheckpointSection, JobSettings, LinkSection, ServerSection, StateBacking,
-    StateSection,
+    CheckpointMode, CheckpointSection, JobSettings, LinkSection, OnCancel, ServerSection,
+    StateBacking, StateSection,
 };
 pub use units::{HumanDuration, HumanSize};
 

@@ -43,6 +43,19 @@ pub enum CheckpointMode {
     AtLeastOnce,
 }
 
+/// What becomes of a job's checkpoints when it is cancelled; Flink's `externalized-checkpoint-retention`. Savepoints stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnCancel {
+    /// They stay, and the job can be resumed from the newest one: Flink's `RETAIN_ON_CANCELLATION`. The default, since a
+    /// job is found again by its name.
+    #[default]
+    Retain,
+    /// They are deleted, and the next run starts from the beginning: Flink's `DELETE_ON_CANCELLATION`. A job that fails,
+    /// or is stopped, keeps them.
+    Delete,
+}
+
 /// `[checkpoint]`: when checkpoints are taken, how many are kept, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointSection {
@@ -65,6 +78,8 @@ pub struct CheckpointSection {
     pub tolerable_failures: u32,
     /// How many completed checkpoints are kept.
     pub retain: usize,
+    /// What becomes of them when the job is cancelled.
+    pub on_cancel: OnCancel,
     /// How many checkpoints the history says what became of.
     pub history_max: usize,
     /// A path, or a URL such as `file:///var/lib/floodmark`.
@@ -85,6 +100,7 @@ impl Default for CheckpointSection {
             aligned_timeout: Duration::ZERO,
             tolerable_failures: 0,
             retain: 1,
+            on_cancel: OnCancel::default(),
             history_max: 10,
             storage: "floodmark-data/checkpoints".to_owned(),
             savepoint_dir: None,

@@ -60,6 +60,7 @@ fn a_file_that_sets_everything_is_read_as_written() {
         aligned_timeout = "30s"
         tolerable_failures = 3
         retain = 4
+        on_cancel = "delete"
         savepoint_dir = "savepoints"
         history_max = 5
         storage = "file:///var/lib/floodmark"
@@ -97,6 +98,7 @@ fn a_file_that_sets_everything_is_read_as_written() {
             aligned_timeout: Duration::from_secs(30),
             tolerable_failures: 3,
             retain: 4,
+            on_cancel: OnCancel::Delete,
             history_max: 5,
             storage: "file:///var/lib/floodmark".to_owned(),
             savepoint_dir: Some("savepoints".to_owned()),

@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::checkpoint_failure::CheckpointFailure;
+use super::checkpoint_plan::CheckpointPlan;
 use super::command::{CheckpointCommand, CheckpointKind};
 use super::failure_counter::FailureCounter;
 use super::failure_reason::FailureReason;
-use super::history::CheckpointHistory;
 use super::pending_checkpoint::PendingCheckpoint;
 use super::request_queue::{RequestId, RequestKind, RequestQueue};
 use super::schedule::Schedule;
@@ -38,13 +38,13 @@ type Commands<A> = Vec<CheckpointCommand<A>>;
 pub struct CheckpointCoordinator<A> {
     settings: CheckpointSettings,
     phase: Phase,
-    subtasks: BTreeSet<SubtaskId>,
-    finished: BTreeSet<SubtaskId>,
+    plan: CheckpointPlan,
     next_id: CheckpointId,
     pending: BTreeMap<CheckpointId, PendingCheckpoint<A>>,
     schedule: Schedule,
     failures: FailureCounter,
-    history: CheckpointHistory,
+    /// The newest complete checkpoint of this run; a savepoint is none.
+    last_completed: Option<CheckpointId>,
     requests: RequestQueue,
     stop: Option<StopState>,
     /// How many removals of superseded checkpoints are under way.
@@ -83,13 +83,12 @@ impl<A> CheckpointCoordinator<A> {
     pub fn new(settings: CheckpointSettings) -> Self {
         Self {
             phase: Phase::Created,
-            subtasks: BTreeSet::new(),
-            finished: BTreeSet::new(),
+            plan: CheckpointPlan::default(),
             next_id: CheckpointId::default(),
             pending: BTreeMap::new(),
             schedule: Schedule::new(settings.interval, settings.min_pause),
             failures: FailureCounter::new(settings.tolerable_failures),
-            history: CheckpointHistory::new(settings.history_max),
+            last_completed: None,
             requests: RequestQueue::default(),
             stop: None,
             cleaning: 0,
@@ -99,17 +98,19 @@ impl<A> CheckpointCoordinator<A> {
         }
     }
 
-    /// All subtasks are running. `next_id` is greater than every id used before, by other runs too; ids begin at 1.
-    /// What was requested before is triggered now.
+    /// All subtasks are running; `left` are those of them that had finished for good before the job was restored.
+    /// `next_id` is greater than every id used before, by other runs too; ids begin at 1. What was requested before is
+    /// triggered now.
     pub fn started(
         &mut self,
-        subtasks: Vec<SubtaskId>,
+        subtasks: BTreeSet<SubtaskId>,
+        left: BTreeSet<SubtaskId>,
         next_id: CheckpointId,
         now: Duration,
     ) -> Commands<A> {
         if self.phase == Phase::Created {
             self.phase = Phase::Running;
-            self.subtasks = subtasks.into_iter().collect();
+            self.plan = CheckpointPlan::new(subtasks, left);
             self.next_id = next_id.max(CheckpointId(1));
             self.schedule.start(now);
         }
@@ -191,7 +192,7 @@ impl<A> CheckpointCoordinator<A> {
 
     /// `subtask` has made its part of `checkpoint` durable, described by `state`. A second acknowledgement of a
     /// pending checkpoint is ignored, since it describes the same state; what no pending checkpoint waits for is
-    /// discarded. Of a checkpoint that has failed since, the history keeps the figures all the same.
+    /// discarded.
     pub fn acknowledged(
         &mut self,
         checkpoint: CheckpointId,
@@ -200,18 +201,10 @@ impl<A> CheckpointCoordinator<A> {
         now: Duration,
     ) -> Commands<A> {
         match self.pending.get_mut(&checkpoint) {
-            Some(pending) if self.subtasks.contains(subtask) => {
-                if pending.acknowledge(subtask, state) {
-                    self.history.acknowledge(checkpoint);
-                }
+            Some(pending) if pending.is_asked(subtask) => {
+                pending.acknowledge(subtask, state);
             }
-            Some(_) => self.commands.push(CheckpointCommand::Discard(state)),
-            None => {
-                if self.subtasks.contains(subtask) {
-                    self.history.acknowledge(checkpoint);
-                }
-                self.commands.push(CheckpointCommand::Discard(state));
-            }
+            _ => self.commands.push(CheckpointCommand::Discard(state)),
         }
         self.settle(now)
     }
@@ -225,37 +218,30 @@ impl<A> CheckpointCoordinator<A> {
         now: Duration,
     ) -> Commands<A> {
         let pending = self.pending.get(&checkpoint);
-        let can_abort = pending.is_some_and(|pending| !pending.is_writing());
-        if can_abort && self.subtasks.contains(subtask) {
+        if pending.is_some_and(|pending| !pending.is_writing() && pending.is_asked(subtask)) {
             self.abort(checkpoint, failure.into(), now);
         }
         self.settle(now)
     }
 
-    /// All input of `subtask` has ended and is worked off. It stays, and answers triggers, until the job is done.
+    /// All input of `subtask` has ended and is worked off. It stays in the plan until its last output is committed, and
+    /// that of its whole chain.
     pub fn subtask_finished(&mut self, subtask: &SubtaskId, now: Duration) -> Commands<A> {
-        if self.subtasks.contains(subtask) {
-            self.finished.insert(subtask.clone());
-        }
+        self.plan.finish(subtask, self.next_id);
         self.settle(now)
     }
 
-    /// The manifest of `checkpoint` is durable; `bytes` is what the checkpoint added to the store.
-    pub fn manifest_committed(
-        &mut self,
-        checkpoint: CheckpointId,
-        bytes: u64,
-        now: Duration,
-    ) -> Commands<A> {
+    /// The manifest of `checkpoint` is durable.
+    pub fn manifest_committed(&mut self, checkpoint: CheckpointId, now: Duration) -> Commands<A> {
         if let Some(completed) = self.take_written(checkpoint) {
-            self.history.complete(checkpoint, bytes, now);
             if !completed.is_savepoint() {
+                self.last_completed = Some(checkpoint);
                 self.failures.completed();
                 self.schedule.completed(now);
             }
             // After the job has failed there is nobody to tell: the restored job commits what the manifest holds.
             if self.phase != Phase::Closed && !completed.is_savepoint() {
-                self.complete(checkpoint, completed.kind, now);
+                self.complete(checkpoint, &completed, now);
             }
             if let Some(request) = completed.request {
                 self.answer(request, Ok(checkpoint));
@@ -284,6 +270,7 @@ impl<A> CheckpointCoordinator<A> {
         subtask: &SubtaskId,
         now: Duration,
     ) -> Commands<A> {
+        self.plan.commit(checkpoint, subtask);
         if let Phase::Committing {
             checkpoint: last,
             remaining,
@@ -296,9 +283,10 @@ impl<A> CheckpointCoordinator<A> {
         self.settle(now)
     }
 
-    /// The job fails or is cancelled: aborts what is pending, and triggers nothing more.
-    pub fn shut_down(&mut self, now: Duration) -> Commands<A> {
-        self.close(now);
+    /// The job fails or ends: what is pending is aborted with `failure`, what was requested is answered with it, and nothing
+    /// more is triggered.
+    pub fn shut_down(&mut self, failure: &CheckpointFailure, now: Duration) -> Commands<A> {
+        self.close(failure, now);
         self.settle(now)
     }
 
@@ -320,10 +308,5 @@ impl<A> CheckpointCoordinator<A> {
     /// The settings of the job's checkpoints.
     pub fn settings(&self) -> &CheckpointSettings {
         &self.settings
-    }
-
-    /// What became of the last checkpoints.
-    pub fn history(&self) -> &CheckpointHistory {
-        &self.history
     }
 }

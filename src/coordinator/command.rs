@@ -54,12 +54,15 @@ impl fmt::Display for CheckpointKind {
 /// What the owner of the coordinator has to do, in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckpointCommand<A> {
-    /// Send the trigger to every subtask.
+    /// Send the trigger to every subtask that takes part.
     Trigger {
         /// The checkpoint to take.
         checkpoint: CheckpointId,
         /// Why it is taken; [`CheckpointKind::Stop`] tells sources to stop after their barrier.
         kind: CheckpointKind,
+        /// The subtasks that have finished for good, in order. They take no part, neither in this checkpoint nor in any
+        /// later one.
+        finished: Vec<SubtaskId>,
     },
     /// Write the manifest, and then report `manifest_committed` or `manifest_failed`. One of the two must come in
     /// the end, so the writer needs a timeout of its own: a write under way cannot be taken back, and so the
@@ -72,12 +75,15 @@ pub enum CheckpointCommand<A> {
         kind: CheckpointKind,
         /// What each subtask acknowledged, in the order of the subtasks.
         acknowledged: Vec<(SubtaskId, A)>,
+        /// The subtasks that took no part, in order: they are recorded as finished.
+        finished: Vec<SubtaskId>,
         /// When it was triggered, on the job's clock.
         triggered_at: Duration,
     },
-    /// Tell every subtask that the checkpoint is complete: side effects may be committed. Each reports `committed`.
+    /// Tell every subtask that takes part that the checkpoint is complete: side effects may be committed. Each reports
+    /// `committed`.
     NotifyComplete(CheckpointId),
-    /// Tell every subtask that the checkpoint was aborted.
+    /// Tell every subtask that takes part that the checkpoint was aborted.
     NotifyAborted {
         /// The checkpoint that was aborted.
         checkpoint: CheckpointId,
@@ -89,7 +95,12 @@ pub enum CheckpointCommand<A> {
     /// Call `tick` at this time of the job's clock. It replaces any time asked for before.
     WakeAt(Duration),
     /// Fail the job: more checkpoints have failed than it tolerates, this one last, or its stop checkpoint has.
-    FailJob(CheckpointFailure),
+    FailJob {
+        /// Why the last one was taken.
+        kind: CheckpointKind,
+        /// What became of it.
+        failure: CheckpointFailure,
+    },
     /// Tell every source that its input ends here, as if it had no more: the job is to be drained.
     Drain,
     /// Tell whoever asked what has come of it: the checkpoint that is complete, of a stop committed as well.

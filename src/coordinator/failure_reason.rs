@@ -5,11 +5,28 @@ use std::fmt;
 use crate::channel::DeclineReason;
 
 /// Why a checkpoint did not complete. [`fmt::Display`] gives Flink's name for it, such as `CHECKPOINT_EXPIRED`.
+///
+/// Some of Flink's reasons have no meaning here, and are never given:
+///
+/// - MINIMUM_TIME_BETWEEN_CHECKPOINTS: nobody waits for a periodic checkpoint, so one within the pause is put off, and
+///   does not fail; a checkpoint that somebody asks for does not heed the pause, as in Flink.
+/// - PERIODIC_SCHEDULER_SHUTDOWN: for the same reason, none is left to fail when the job comes to its end.
+/// - BLOCKING_OUTPUT_EXIST: every exchange is pipelined.
+/// - CHANNEL_STATE_SHARED_STREAM_EXCEPTION: what is in flight to a subtask goes to a file of its own.
+/// - CHECKPOINT_DECLINED_TASK_NOT_READY and CHECKPOINT_DECLINED_TASK_CLOSING: nothing is triggered before all subtasks are
+///   open, and each stays until the job ends.
+/// - CHECKPOINT_DECLINED_INPUT_END_OF_STREAM: an input that has ended counts as aligned.
+/// - CHECKPOINT_COORDINATOR_SUSPEND: there is no other coordinator that could take over a job that goes on.
+/// - TASK_CHECKPOINT_FAILURE and UNKNOWN_TASK_CHECKPOINT_NOTIFICATION_FAILURE: a subtask that fails at a barrier, or while it
+///   commits, fails like any other: TASK_FAILURE.
+/// - TRIGGER_CHECKPOINT_FAILURE: a trigger is a message within the process, which does not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureReason {
     /// So many requests wait that this one was refused.
     TooManyRequests,
-    /// Reading or writing failed in a subtask.
+    /// The job has failed, and waits to be started again.
+    NotAllTasksRunning,
+    /// The directory of a savepoint cannot be used.
     IoException,
     /// What a subtask did for its snapshot in the background failed.
     AsyncException,
@@ -23,18 +40,21 @@ pub enum FailureReason {
     DeclinedSubsumed,
     /// A subtask upstream had given it up.
     DeclinedOnCancellationBarrier,
-    /// A subtask was about to go.
-    DeclinedTaskClosing,
-    /// The coordinator was shut down, because the job ends or fails.
+    /// The coordinator was shut down, because the job comes to its end.
     CoordinatorShutdown,
+    /// The job fails as a whole, for another reason than the failure of a subtask.
+    JobFailover,
+    /// A subtask has failed, and the job with it.
+    TaskFailure,
     /// Its manifest could not be written.
     FinalizeFailure,
 }
 
 impl FailureReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::TooManyRequests,
+        Self::NotAllTasksRunning,
         Self::IoException,
         Self::AsyncException,
         Self::Expired,
@@ -42,8 +62,9 @@ impl FailureReason {
         Self::Declined,
         Self::DeclinedSubsumed,
         Self::DeclinedOnCancellationBarrier,
-        Self::DeclinedTaskClosing,
         Self::CoordinatorShutdown,
+        Self::JobFailover,
+        Self::TaskFailure,
         Self::FinalizeFailure,
     ];
 
@@ -51,6 +72,7 @@ impl FailureReason {
     pub fn name(self) -> &'static str {
         match self {
             Self::TooManyRequests => "TOO_MANY_CHECKPOINT_REQUESTS",
+            Self::NotAllTasksRunning => "NOT_ALL_REQUIRED_TASKS_RUNNING",
             Self::IoException => "IO_EXCEPTION",
             Self::AsyncException => "CHECKPOINT_ASYNC_EXCEPTION",
             Self::Expired => "CHECKPOINT_EXPIRED",
@@ -58,8 +80,9 @@ impl FailureReason {
             Self::Declined => "CHECKPOINT_DECLINED",
             Self::DeclinedSubsumed => "CHECKPOINT_DECLINED_SUBSUMED",
             Self::DeclinedOnCancellationBarrier => "CHECKPOINT_DECLINED_ON_CANCELLATION_BARRIER",
-            Self::DeclinedTaskClosing => "CHECKPOINT_DECLINED_TASK_CLOSING",
             Self::CoordinatorShutdown => "CHECKPOINT_COORDINATOR_SHUTDOWN",
+            Self::JobFailover => "JOB_FAILOVER_REGION",
+            Self::TaskFailure => "TASK_FAILURE",
             Self::FinalizeFailure => "FINALIZE_CHECKPOINT_FAILURE",
         }
     }
@@ -74,12 +97,22 @@ impl FailureReason {
             | Self::Declined
             | Self::FinalizeFailure => true,
             Self::TooManyRequests
+            | Self::NotAllTasksRunning
             | Self::Subsumed
             | Self::DeclinedSubsumed
             | Self::DeclinedOnCancellationBarrier
-            | Self::DeclinedTaskClosing
-            | Self::CoordinatorShutdown => false,
+            | Self::CoordinatorShutdown
+            | Self::JobFailover
+            | Self::TaskFailure => false,
         }
+    }
+
+    /// Whether it only says that the job ends or fails, which is reported on its own.
+    pub fn is_of_the_end(self) -> bool {
+        matches!(
+            self,
+            Self::CoordinatorShutdown | Self::JobFailover | Self::TaskFailure
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! A checkpoint that has been triggered and is not yet complete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::command::CheckpointKind;
@@ -15,6 +15,10 @@ pub(super) struct PendingCheckpoint<A> {
     pub(super) triggered_at: Duration,
     /// Who is told what comes of it, if anybody asked.
     pub(super) request: Option<RequestId>,
+    /// Who has to acknowledge it.
+    pub(super) asked: BTreeSet<SubtaskId>,
+    /// Who does not take part, having finished for good, in order.
+    pub(super) finished: Vec<SubtaskId>,
     acknowledged: BTreeMap<SubtaskId, A>,
     /// Its acknowledgements have been handed to the writer of its manifest: it can neither expire nor be aborted now.
     is_writing: bool,
@@ -24,24 +28,26 @@ impl<A> PendingCheckpoint<A> {
     pub(super) fn new(
         kind: CheckpointKind,
         request: Option<RequestId>,
+        asked: BTreeSet<SubtaskId>,
+        finished: Vec<SubtaskId>,
         triggered_at: Duration,
     ) -> Self {
         Self {
             kind,
             request,
             triggered_at,
+            asked,
+            finished,
             acknowledged: BTreeMap::new(),
             is_writing: false,
         }
     }
 
-    /// Keeps the acknowledgement of `subtask`. Returns whether it is the first one: the second changes nothing.
-    pub(super) fn acknowledge(&mut self, subtask: &SubtaskId, state: A) -> bool {
-        let is_first = !self.is_writing && !self.acknowledged.contains_key(subtask);
-        if is_first {
+    /// Keeps the acknowledgement of `subtask`, if it is the first one: the second changes nothing.
+    pub(super) fn acknowledge(&mut self, subtask: &SubtaskId, state: A) {
+        if !self.has_acknowledged(subtask) {
             self.acknowledged.insert(subtask.clone(), state);
         }
-        is_first
     }
 
     pub(super) fn is_savepoint(&self) -> bool {
@@ -59,14 +65,20 @@ impl<A> PendingCheckpoint<A> {
         !self.is_savepoint() || of_savepoint
     }
 
-    /// Whether `subtask` has acknowledged it.
-    pub(super) fn has_acknowledged(&self, subtask: &SubtaskId) -> bool {
-        self.is_writing || self.acknowledged.contains_key(subtask)
+    /// Whether `subtask` has to acknowledge it.
+    pub(super) fn is_asked(&self, subtask: &SubtaskId) -> bool {
+        self.asked.contains(subtask)
     }
 
-    /// Whether `subtasks` subtasks have acknowledged it.
-    pub(super) fn is_acknowledged_by(&self, subtasks: usize) -> bool {
-        self.is_writing || self.acknowledged.len() == subtasks
+    /// Who has to acknowledge it and has not done so.
+    pub(super) fn missing(&self) -> impl Iterator<Item = &SubtaskId> {
+        let asked = self.asked.iter();
+        asked.filter(|subtask| !self.has_acknowledged(subtask))
+    }
+
+    /// Whether all have acknowledged it that have to.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.is_writing || self.acknowledged.len() == self.asked.len()
     }
 
     /// Hands out the acknowledgements for its manifest.
@@ -77,6 +89,10 @@ impl<A> PendingCheckpoint<A> {
 
     pub(super) fn is_writing(&self) -> bool {
         self.is_writing
+    }
+
+    fn has_acknowledged(&self, subtask: &SubtaskId) -> bool {
+        self.is_writing || self.acknowledged.contains_key(subtask)
     }
 
     /// Gives back what was acknowledged, to be discarded.

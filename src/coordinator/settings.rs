@@ -26,8 +26,6 @@ pub struct CheckpointSettings {
     pub overtaking_after: Option<Duration>,
     /// How many checkpoints may fail one after the other before the job fails.
     pub tolerable_failures: u32,
-    /// How many checkpoints the history keeps.
-    pub history_max: usize,
 }
 
 impl Default for CheckpointSettings {
@@ -39,7 +37,6 @@ impl Default for CheckpointSettings {
             max_concurrent: 1,
             overtaking_after: None,
             tolerable_failures: 0,
-            history_max: 10,
         }
     }
 }

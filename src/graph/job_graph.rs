@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{MAX_PARALLELISM_DEFAULT, MAX_PARALLELISM_LIMIT, OperatorId};
 use crate::operator::{Operator, Sink, Source};
+use crate::snapshot::GraphOperator;
 
 use super::exchange::KeyExchange;
 
@@ -82,6 +83,21 @@ impl JobGraph {
     /// The nodes; every one comes after its inputs.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// The nodes, as snapshots name them.
+    pub fn snapshot_operators(&self) -> Vec<GraphOperator> {
+        let operator = |node: &Node| GraphOperator {
+            id: node.id.clone(),
+            type_name: node.type_name.clone(),
+            inputs: node
+                .inputs
+                .iter()
+                .map(|edge| self.nodes[edge.from].id.clone())
+                .collect(),
+            parallelism: self.parallelism,
+        };
+        self.nodes.iter().map(operator).collect()
     }
 
     /// Adds a node after its inputs, and gives its index.

@@ -6,6 +6,7 @@ mod exchange;
 mod from_config;
 mod job_graph;
 mod keyed_stream;
+mod new_job;
 mod outline;
 mod plan;
 

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnType, OperatorId};
 use crate::snapshot::Manifest;
 use crate::state::StateDescriptor;
-use crate::state::rows::{DecodedValue, RowValue, StateCodec, ValueCodec};
+use crate::state::rows::{Cell, DecodedValue, RowValue, StateCodec, ValueCodec};
 
 /// Shows the keys and values of one keyed state, and reads them back.
 #[derive(Clone, Debug)]
@@ -153,6 +153,39 @@ impl RowFormat {
         self.codec.encode_value(stored, expires_unix_millis)
     }
 
+    /// A key whose cells are those of a table with [`RowFormat::key_names`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when there is another number of cells.
+    pub fn key_of_cells(&self, cells: &[Cell]) -> Result<Value> {
+        match &self.aggregate {
+            Some(aggregate) => value_of_columns(&aggregate.key, cells),
+            None => self.codec.key().value_of_cells(cells),
+        }
+    }
+
+    /// A map key whose cells are those of a table with [`RowFormat::map_key_names`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when there is another number of cells.
+    pub fn map_key_of_cells(&self, cells: &[Cell]) -> Result<Value> {
+        match &self.aggregate {
+            Some(aggregate) => value_of_columns(aggregate.map_key.as_slice(), cells),
+            None => self.map_key_codec()?.value_of_cells(cells),
+        }
+    }
+
+    /// A value whose cells are those of a table with [`RowFormat::value_names`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when there is another number of cells.
+    pub fn value_of_cells(&self, cells: &[Cell]) -> Result<Value> {
+        match &self.aggregate {
+            Some(aggregate) => value_of_columns(&aggregate.value_columns(), cells),
+            None => self.codec.value().value_of_cells(cells),
+        }
+    }
+
     /// The bytes of a key that a person typed: JSON, or a bare text where the key is one. A key of one column can be typed
     /// without the name of the column.
     ///
@@ -241,6 +274,26 @@ fn store_columns(
             .append_to_key(&mut bytes);
     }
     codec.encode(&Value::from(bytes))
+}
+
+/// The object that these cells show, one for each column.
+fn value_of_columns(columns: &[(String, ColumnType)], cells: &[Cell]) -> Result<Value> {
+    if columns.len() != cells.len() {
+        let message = format!("{} cells are not {} columns", cells.len(), columns.len());
+        return Err(Error::new(ErrorKind::Data, message));
+    }
+    let fields = columns
+        .iter()
+        .zip(cells)
+        .map(|((name, column_type), cell)| {
+            let value = match column_type {
+                // A text that looks like a number is a text all the same.
+                ColumnType::String => cell.to_text_value(),
+                _ => cell.to_json_value(),
+            };
+            (name.clone(), value)
+        });
+    Ok(Value::Object(fields.collect()))
 }
 
 /// A key of columns that a person typed.

@@ -1,5 +1,6 @@
 //! What a subtask has done off its worker: syncing, uploading and committing, one job after the other.
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::coordinator::AcknowledgementFigures;
@@ -12,6 +13,7 @@ use super::captured::CapturedInput;
 use super::chain::StateSize;
 use super::executor::{Executor, SharedExecutor};
 use super::message::{Report, ReportBody, Reporter};
+use super::panic::catch_panic_of;
 use super::subtask_event::SealedSubtask;
 
 /// How many jobs of one subtask can wait. Each checkpoint makes two, and few checkpoints are ever under way, so a full
@@ -55,20 +57,35 @@ enum Failure {
 }
 
 impl Background {
-    /// Does one job after the other, until the subtask is gone and all are done.
+    /// Does one job after the other, until the subtask is gone and all are done, or one of them panics.
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<BackgroundJob>) {
         while let Some(job) = jobs.recv().await {
-            let body = match job {
-                BackgroundJob::Snapshot(sealed) => self.snapshot(sealed).await,
-                BackgroundJob::Commit(checkpoint, work) => match self.commit(work).await {
-                    Ok(()) => ReportBody::Committed(checkpoint),
-                    Err((operator, error)) => ReportBody::Failed(operator, error),
-                },
+            let done = catch_panic_of(self.perform(job).map(Ok::<_, Error>)).await;
+            let (body, has_panicked) = match done {
+                Ok(body) => (body, false),
+                Err(error) => (
+                    ReportBody::Failed(self.subtask.operator.clone(), error),
+                    true,
+                ),
             };
             (self.reporter)(Report {
                 subtask: self.subtask.clone(),
                 body,
             });
+            if has_panicked {
+                // What it has left half done is of no use any more.
+                return;
+            }
+        }
+    }
+
+    async fn perform(&mut self, job: BackgroundJob) -> ReportBody {
+        match job {
+            BackgroundJob::Snapshot(sealed) => self.snapshot(sealed).await,
+            BackgroundJob::Commit(checkpoint, work) => match self.commit(work).await {
+                Ok(()) => ReportBody::Committed(checkpoint),
+                Err((operator, error)) => ReportBody::Failed(operator, error),
+            },
         }
     }
 

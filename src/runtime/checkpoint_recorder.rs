@@ -51,22 +51,23 @@ impl CheckpointRecorder {
         }
     }
 
-    /// A checkpoint has been triggered, to be acknowledged by so many subtasks.
+    /// A checkpoint has been triggered, to be acknowledged by so many subtasks. The finished ones among them take no part,
+    /// which counts as an acknowledgement.
     pub(super) fn triggered(
         &mut self,
         checkpoint: CheckpointId,
         kind: CheckpointKind,
         subtasks: usize,
+        finished: &[SubtaskId],
     ) {
         let now = self.clock.unix_millis();
         let is_savepoint = kind == CheckpointKind::Savepoint;
-        self.status.checkpoints().triggered(
-            checkpoint,
-            kind.to_string(),
-            is_savepoint,
-            subtasks,
-            now,
-        );
+        let mut statistics = self.status.checkpoints();
+        statistics.triggered(checkpoint, kind.to_string(), is_savepoint, subtasks, now);
+        for subtask in finished {
+            statistics.acknowledged(checkpoint, SubtaskReport::finished(subtask.clone(), now));
+        }
+        drop(statistics);
         count_in_job(Metric::CheckpointsTriggered, 1);
         self.report_in_progress();
     }

@@ -11,21 +11,24 @@ use tracing::warn;
 
 use crate::coordinator::FailureReason;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{CheckpointId, SharedClock, SubtaskId};
+use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
 use crate::snapshot::{
-    CheckpointStore, FORMAT_VERSION, GraphOperator, Manifest, OperatorEntry, Removal, Retention,
-    STATE_ENCODING, SnapshotKind, StartedFrom, WrittenSavepoint,
+    CheckpointStore, FORMAT_VERSION, GraphOperator, Manifest, Removal, Retention, STATE_ENCODING,
+    SnapshotKind, StartedFrom, SubtaskEntry, WrittenSavepoint, collect_operators,
 };
 use crate::storage::ObjectName;
 
 use super::background::SubtaskAck;
 use super::executor::{Begun, SharedExecutor, begin};
+use super::panic::catch_panic_of;
 
 /// What all manifests of a run have in common.
 pub(super) struct JobIdentity {
     pub(super) job: String,
     pub(super) max_parallelism: u16,
     pub(super) graph: Vec<GraphOperator>,
+    /// The operators of each chain, by the chain's id.
+    pub(super) chains: BTreeMap<OperatorId, Vec<OperatorId>>,
     pub(super) started_from: Option<StartedFrom>,
 }
 
@@ -74,6 +77,8 @@ pub(super) struct WriteOrder {
     /// Whether it is a savepoint alone, and no checkpoint of the job.
     pub(super) is_savepoint: bool,
     pub(super) acknowledged: Vec<(SubtaskId, Box<SubtaskAck>)>,
+    /// The subtasks that have finished for good, and took no part.
+    pub(super) finished: Vec<SubtaskId>,
     pub(super) triggered_unix_millis: i64,
     /// The savepoint to write, if there is to be one.
     pub(super) savepoint: Option<SavepointOrder>,
@@ -108,8 +113,11 @@ impl Committer {
         }
     }
 
-    /// Marks the id as used, while the subtasks are already at work.
-    pub(super) fn begin(&mut self, checkpoint: CheckpointId) {
+    /// Marks the id as used, while the subtasks are already at work. Those that have finished for good take no part.
+    pub(super) fn begin(&mut self, checkpoint: CheckpointId, finished: &[SubtaskId]) {
+        for subtask in finished {
+            self.retention.left(subtask);
+        }
         let store = self.store.clone();
         let begun = begin(
             &*self.executor,
@@ -138,7 +146,7 @@ impl Committer {
     ) {
         let store = self.store.clone();
         drop(begin(&*self.executor, async move {
-            done(store.prepare_savepoints(&directory).await);
+            done(catch_panic_of(store.prepare_savepoints(&directory)).await);
         }));
     }
 
@@ -152,16 +160,18 @@ impl Committer {
             checkpoint,
             is_savepoint,
             acknowledged,
+            finished,
             triggered_unix_millis,
             savepoint,
         } = order;
-        let manifest = self.manifest(checkpoint, acknowledged, triggered_unix_millis);
+        let manifest = self.manifest(checkpoint, acknowledged, &finished, triggered_unix_millis);
         let begun = self.begun.remove(&checkpoint);
         let store = self.store.clone();
         let is_under_way = |writing: &mut Begun<()>| writing.try_recv() == Err(TryRecvError::Empty);
         self.writing.retain_mut(is_under_way);
         self.writing.push(begin(&*self.executor, async move {
-            done(write(&store, &manifest, is_savepoint, savepoint, begun).await);
+            let written = write(&store, &manifest, is_savepoint, savepoint, begun);
+            done(catch_panic_of(written).await);
         }));
     }
 
@@ -196,14 +206,23 @@ impl Committer {
         let before = self.cleaning.take();
         self.cleaning = Some(begin(&*self.executor, async move {
             let left = match before {
-                // If it panicked, the next start sweeps up what it left.
+                // If it was dropped, the next start sweeps up what it left.
                 Some(before) => before.await.unwrap_or_default(),
                 None => Removal::default(),
             };
-            if let Some(started) = superseded {
-                store.dispose_claimed(&started).await;
-            }
-            let left = store.remove(left.followed_by(removal)).await;
+            let removal = left.followed_by(removal);
+            let kept = removal.clone();
+            let removed = async {
+                if let Some(started) = superseded {
+                    store.dispose_claimed(&started).await;
+                }
+                Ok::<_, Error>(store.remove(removal).await)
+            };
+            let left = catch_panic_of(removed).await.unwrap_or_else(|error| {
+                let reason = error.full_message();
+                warn!(reason, "superseded checkpoints could not be deleted");
+                kept
+            });
             cleaned();
             left
         }));
@@ -223,17 +242,21 @@ impl Committer {
         &self,
         checkpoint: CheckpointId,
         acknowledged: Vec<(SubtaskId, Box<SubtaskAck>)>,
+        finished_for_good: &[SubtaskId],
         triggered_unix_millis: i64,
     ) -> Manifest {
         let finished = acknowledged.iter().all(|(_, part)| part.finished);
         let mut uploaded_bytes = 0;
-        let mut operators: BTreeMap<_, OperatorEntry> = BTreeMap::new();
-        // They come in the order of the subtasks, so each operator's entries do too.
+        let mut entries = Vec::new();
         for (_, part) in acknowledged {
             uploaded_bytes += part.snapshot.uploaded_bytes;
-            for (operator, entry) in part.snapshot.operators {
-                operators.entry(operator).or_default().subtasks.push(entry);
-            }
+            entries.extend(part.snapshot.operators);
+        }
+        for subtask in finished_for_good {
+            let operators = self.identity.chains.get(&subtask.operator);
+            let operators = operators.into_iter().flatten().cloned();
+            let entry = SubtaskEntry::finished_for_good(subtask.index);
+            entries.extend(operators.map(|operator| (operator, entry.clone())));
         }
         Manifest {
             format_version: FORMAT_VERSION,
@@ -249,7 +272,7 @@ impl Committer {
             uploaded_bytes,
             started_from: self.identity.started_from.clone(),
             graph: self.identity.graph.clone(),
-            operators,
+            operators: collect_operators(entries),
         }
     }
 }

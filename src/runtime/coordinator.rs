@@ -25,6 +25,8 @@ use super::task_sampler::TaskSampler;
 
 mod manifests;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 type Command = CheckpointCommand<Box<SubtaskAck>>;
 
@@ -41,6 +43,8 @@ pub(crate) struct Coordinator {
     next_id: CheckpointId,
     /// Every subtask of the job, and whether it is open.
     subtasks: BTreeMap<SubtaskId, bool>,
+    /// Those that have finished for good, as of the last trigger: they take part in no checkpoint any more.
+    finished: BTreeSet<SubtaskId>,
     ended: BTreeSet<SubtaskId>,
     requests: OpenRequests,
     /// What the request for a stop is called, and whether the input is to end first.
@@ -48,6 +52,13 @@ pub(crate) struct Coordinator {
     /// Is told what came of work in the store.
     store_reporter: StoreReporter,
     effects: Vec<Effect>,
+}
+
+/// The subtasks of a job.
+pub(super) struct JobSubtasks {
+    pub(super) all: Vec<SubtaskId>,
+    /// Those of them that had finished for good in the checkpoint that the job goes on from.
+    pub(super) finished: BTreeSet<SubtaskId>,
 }
 
 /// What the owner of a [`Coordinator`] has to do.
@@ -79,12 +90,13 @@ impl Coordinator {
     pub(super) fn new(
         settings: CheckpointSettings,
         committer: Committer,
-        subtasks: impl Iterator<Item = SubtaskId>,
+        subtasks: JobSubtasks,
         next_id: CheckpointId,
         clock: SharedClock,
         status: Arc<JobStatus>,
         store_reporter: StoreReporter,
     ) -> Self {
+        let JobSubtasks { all, finished } = subtasks;
         Self {
             checkpoints: CheckpointCoordinator::new(settings),
             life: JobLife::new(),
@@ -94,7 +106,8 @@ impl Coordinator {
             clock,
             status,
             next_id,
-            subtasks: subtasks.map(|subtask| (subtask, false)).collect(),
+            subtasks: all.into_iter().map(|subtask| (subtask, false)).collect(),
+            finished,
             ended: BTreeSet::new(),
             requests: OpenRequests::default(),
             stop: None,
@@ -125,7 +138,10 @@ impl Coordinator {
             self.status.set_phase(JobPhase::Running);
             self.tell_all(Control::Start);
             let subtasks = self.subtasks.keys().cloned().collect();
-            let commands = self.checkpoints.started(subtasks, self.next_id, self.now());
+            let finished = self.finished.clone();
+            let commands = self
+                .checkpoints
+                .started(subtasks, finished, self.next_id, self.now());
             self.carry_out(commands);
         }
         self.take_effects()
@@ -220,13 +236,21 @@ impl Coordinator {
         self.effects.push(Effect::TellAll(message));
     }
 
+    /// Tells every subtask that still takes part in checkpoints.
+    fn tell_taking_part(&mut self, message: Control) {
+        let subtasks = self.subtasks.keys();
+        let taking_part = subtasks.filter(|subtask| !self.finished.contains(subtask));
+        let effects = taking_part.map(|subtask| Effect::Tell(subtask.clone(), message));
+        self.effects.extend(effects);
+    }
+
     fn acknowledged(
         &mut self,
         checkpoint: CheckpointId,
         subtask: &SubtaskId,
         acknowledgement: Box<SubtaskAck>,
     ) {
-        if self.checkpoints.history().has_failed(checkpoint) {
+        if self.status.checkpoints().has_failed(checkpoint) {
             warn!(%checkpoint, %subtask, "late acknowledgement of a checkpoint that has failed");
         }
         self.recorder
@@ -277,13 +301,18 @@ impl Coordinator {
     fn carry_out(&mut self, commands: Vec<Command>) {
         for command in commands {
             match command {
-                CheckpointCommand::Trigger { checkpoint, kind } => {
-                    debug!(%checkpoint, %kind, "triggered");
+                CheckpointCommand::Trigger {
+                    checkpoint,
+                    kind,
+                    finished,
+                } => {
+                    debug!(%checkpoint, %kind, finished = finished.len(), "triggered");
                     self.next_id = checkpoint.next();
-                    self.committer.begin(checkpoint);
+                    self.committer.begin(checkpoint, &finished);
                     self.recorder
-                        .triggered(checkpoint, kind, self.subtasks.len());
-                    self.tell_all(Control::Trigger {
+                        .triggered(checkpoint, kind, self.subtasks.len(), &finished);
+                    self.finished = finished.into_iter().collect();
+                    self.tell_taking_part(Control::Trigger {
                         barrier: self.checkpoints.barrier(checkpoint, kind, self.now()),
                         stop: kind == CheckpointKind::Stop,
                     });
@@ -292,10 +321,11 @@ impl Coordinator {
                     checkpoint,
                     kind,
                     acknowledged,
+                    finished,
                     triggered_at,
-                } => self.write_manifest(checkpoint, kind, acknowledged, triggered_at),
+                } => self.write_manifest(checkpoint, kind, acknowledged, finished, triggered_at),
                 CheckpointCommand::NotifyComplete(checkpoint) => {
-                    self.tell_all(Control::Complete(checkpoint));
+                    self.tell_taking_part(Control::Complete(checkpoint));
                 }
                 CheckpointCommand::NotifyAborted {
                     checkpoint,
@@ -308,14 +338,17 @@ impl Coordinator {
                 // What it describes is still in its subtask's chain, and the retention knows of it.
                 CheckpointCommand::Discard(_) => {}
                 CheckpointCommand::WakeAt(at) => self.effects.push(Effect::WakeAt(at)),
-                CheckpointCommand::FailJob(failure) => {
-                    let error = Error::new(
-                        ErrorKind::Environment,
-                        format!(
+                CheckpointCommand::FailJob { kind, failure } => {
+                    let message = match kind {
+                        CheckpointKind::Stop => format!(
+                            "the job could not be stopped with a checkpoint, and its sources have stopped already: \
+                             {failure}"
+                        ),
+                        _ => format!(
                             "more checkpoints failed than tolerable_failures allows, the last one with {failure}"
                         ),
-                    );
-                    self.failed(None, None, error);
+                    };
+                    self.failed(None, None, Error::new(ErrorKind::Environment, message));
                 }
                 CheckpointCommand::Finished => {
                     let commands = self.life.finished();
@@ -330,7 +363,7 @@ impl Coordinator {
     }
 
     fn aborted(&mut self, checkpoint: CheckpointId, failure: &CheckpointFailure) {
-        if failure.reason == FailureReason::CoordinatorShutdown {
+        if failure.reason.is_of_the_end() {
             debug!(%checkpoint, %failure, "checkpoint given up");
         } else {
             warn!(%checkpoint, %failure, "checkpoint failed");
@@ -338,7 +371,7 @@ impl Coordinator {
         self.status.checkpoint_failed();
         self.recorder.failed(checkpoint, failure);
         self.committer.aborted(checkpoint);
-        self.tell_all(Control::Abort(checkpoint));
+        self.tell_taking_part(Control::Abort(checkpoint));
     }
 
     /// Carries out what the job's life asks for.
@@ -365,11 +398,26 @@ impl Coordinator {
                     }
                 }
                 JobCommand::CancelAll => {
-                    let commands = self.checkpoints.shut_down(self.now());
+                    let failure = self.ending();
+                    let commands = self.checkpoints.shut_down(&failure, self.now());
                     self.carry_out(commands);
                     self.tell_all(Control::Cancel);
                 }
                 JobCommand::End(state) => self.end(state),
+            }
+        }
+    }
+
+    /// Why checkpoints fail that are pending while the job comes to its end.
+    fn ending(&self) -> CheckpointFailure {
+        match self.life.failure() {
+            None => FailureReason::CoordinatorShutdown.into(),
+            Some(failure) => {
+                let reason = match &failure.subtask {
+                    Some(_) => FailureReason::TaskFailure,
+                    None => FailureReason::JobFailover,
+                };
+                CheckpointFailure::new(reason, failure.to_string())
             }
         }
     }

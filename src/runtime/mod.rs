@@ -35,6 +35,7 @@ mod message;
 mod open_requests;
 mod output;
 mod panic;
+mod past;
 mod portion;
 mod replay;
 mod request;

@@ -1,16 +1,29 @@
-//! What becomes of a panic in an operator.
+//! What becomes of a panic, in an operator or in the background.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use futures_util::FutureExt;
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// Makes an error of a panic in `call`. Whatever `call` has left half done must not be looked at any more.
 pub(super) fn catch_panic<R>(call: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        let message = format!("panicked: {}", panic_message(panic.as_ref()));
-        Err(Error::new(ErrorKind::Operator, message))
-    })
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(panicked(ErrorKind::Operator, panic.as_ref())))
+}
+
+/// Makes an error of a panic in work of the engine's own, done in the background. Nobody would hear of it otherwise, and
+/// whoever waits for the work would wait for ever.
+pub(super) async fn catch_panic_of<R, E: From<Error>>(
+    work: impl Future<Output = Result<R, E>>,
+) -> Result<R, E> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.unwrap_or_else(|panic| Err(panicked(ErrorKind::Bug, panic.as_ref()).into()))
+}
+
+fn panicked(kind: ErrorKind, panic: &(dyn Any + Send)) -> Error {
+    Error::new(kind, format!("panicked: {}", panic_message(panic)))
 }
 
 /// What a panic said, as far as it said it in words.
@@ -34,6 +47,15 @@ mod tests {
         let error = catch_panic(call).unwrap_err();
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.kind(), ErrorKind::Operator);
+    }
+
+    #[test]
+    fn a_panic_in_the_background_is_an_error_too() {
+        let work = async { panic!("at {}", 7) };
+        let done: Option<Result<()>> = catch_panic_of(work).now_or_never();
+        let error = done.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "panicked: at 7");
+        assert_eq!(error.kind(), ErrorKind::Bug);
     }
 
     #[test]

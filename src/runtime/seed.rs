@@ -22,6 +22,7 @@ use super::executor::SharedExecutor;
 use super::inputs::Inputs;
 use super::message::{Report, ReportBody, Reporter};
 use super::panic::catch_panic;
+use super::past::Past;
 use super::replay::replay;
 use super::setting::Setting;
 use super::slot::{Instance, Slot};
@@ -49,6 +50,8 @@ pub(super) struct SubtaskSeed {
 /// What a subtask consists of.
 pub(super) struct SubtaskParts {
     pub(super) id: SubtaskId,
+    /// How far it had come in the checkpoint that it is restored from.
+    pub(super) past: Past,
     pub(super) operators: Vec<OperatorSeed>,
     pub(super) wiring: SubtaskWiring,
     /// The folder of the subtask's working segments.
@@ -123,6 +126,7 @@ impl SubtaskParts {
     pub(super) fn assemble(self, setting: &Setting) -> Result<Subtask, (OperatorId, Error)> {
         let Self {
             id,
+            past,
             mut operators,
             mut wiring,
             directory,
@@ -141,10 +145,6 @@ impl SubtaskParts {
             replay(in_flight, is_rescaled, inputs, id.index, setting.targets)
                 .map_err(|error| (operator.id.clone(), error))?;
         }
-        // Chained operators have the same inputs, so they have finished together or not at all.
-        let finished_before = operators
-            .iter()
-            .all(|operator| operator.restored.as_ref().is_some_and(|plan| plan.finished));
         let mut slots = Vec::with_capacity(operators.len());
         for operator in operators {
             let operator_id = operator.id.clone();
@@ -167,7 +167,7 @@ impl SubtaskParts {
             Chain::new(slots),
             head,
             SubtaskWiring::make_outputs(wiring.outputs, setting),
-            finished_before,
+            past,
         ))
     }
 }

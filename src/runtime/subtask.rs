@@ -11,6 +11,7 @@ use super::chain::{Chain, StateFigures};
 use super::figures::{StateReport, SubtaskFigures};
 use super::inputs::Inputs;
 use super::output::Outputs;
+use super::past::Past;
 use super::portion::Portion;
 use super::setting::Setting;
 use super::subtask_event::SubtaskEvent;
@@ -46,8 +47,8 @@ pub(super) struct Subtask {
     head: Head,
     outputs: Outputs,
     phase: Phase,
-    /// Whether a checkpoint that the job resumes from found this subtask finished.
-    finished_before: bool,
+    /// How far it had come in the checkpoint that the job goes on from.
+    past: Past,
     /// Whether a portion of the end was done.
     finish_begun: bool,
     /// Snapshots that are due because all input has ended, and wait until the chain has finished.
@@ -105,7 +106,7 @@ impl Subtask {
         chain: Chain,
         head: Head,
         outputs: Outputs,
-        finished_before: bool,
+        past: Past,
     ) -> Self {
         Self {
             id,
@@ -114,7 +115,7 @@ impl Subtask {
             head,
             outputs,
             phase: Phase::Running,
-            finished_before,
+            past,
             finish_begun: false,
             snapshots_after_finish: Vec::new(),
             snapshots_after_watermark: Vec::new(),
@@ -142,12 +143,16 @@ impl Subtask {
         self.outputs.is_waiting()
     }
 
-    /// Opens the operators: state is restored, sinks commit what the restored checkpoint holds as pending.
+    /// Opens the operators: state is restored, sinks commit what the restored checkpoint holds as pending. Those of a subtask
+    /// that had finished for good have no more to do, and are left alone.
     ///
     /// # Errors
     /// When an operator cannot be opened.
     pub(super) fn open(&mut self) -> Result<()> {
-        self.chain.open(self.id.index, &self.setting)
+        match self.past {
+            Past::FinishedForGood => Ok(()),
+            _ => self.chain.open(self.id.index, &self.setting),
+        }
     }
 
     /// What must hold between any two calls.
@@ -342,13 +347,15 @@ impl Subtask {
     /// its time may lie far behind the end of the job.
     fn obeys_clock(&self) -> bool {
         let stopped = matches!(self.head, Head::Source { stopped: true });
-        self.phase == Phase::Running && !self.finished_before && !stopped
+        self.phase == Phase::Running && !self.past.has_finished() && !stopped
     }
 
     /// What the subtask needs if it has nothing to do now, and perhaps has when something is due by the clock.
     fn until_due(&self, progress: Progress) -> Progress {
-        let next = self.chain.next_processing_time();
-        let Some(next_unix_millis) = next.filter(|_| self.obeys_clock()) else {
+        if !self.obeys_clock() {
+            return progress;
+        }
+        let Some(next_unix_millis) = self.chain.next_processing_time() else {
             return progress;
         };
         let now_unix_millis = self.setting.clock.unix_millis();
@@ -367,7 +374,7 @@ impl Subtask {
         if matches!(self.head, Head::Source { stopped: true }) {
             return Ok(Turn::Nothing(Progress::Waiting));
         }
-        if self.finished_before {
+        if self.past.has_finished() {
             self.phase = Phase::Finishing;
             return Ok(Turn::Did(0));
         }
@@ -444,7 +451,7 @@ impl Subtask {
                     self.outputs.broadcast_cancel(checkpoint)?;
                 }
                 // A chain that had finished before the restore has seen the end of event time already.
-                GateCommand::AdvanceWatermark(_) if self.finished_before => {}
+                GateCommand::AdvanceWatermark(_) if self.past.has_finished() => {}
                 GateCommand::AdvanceWatermark(watermark) => {
                     self.chain
                         .take(Emission::Watermark(watermark), &mut self.outputs)?;
@@ -468,7 +475,7 @@ impl Subtask {
     /// One portion of the end. A subtask that had finished before the restore has emitted its end already.
     fn finish(&mut self) -> Result<()> {
         self.finish_begun = true;
-        if !self.finished_before && !self.chain.finish(&mut self.outputs)? {
+        if !self.past.has_finished() && !self.chain.finish(&mut self.outputs)? {
             return Ok(());
         }
         self.outputs.broadcast_end()?;

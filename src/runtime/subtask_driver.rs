@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{OperatorId, SharedClock};
@@ -181,12 +182,13 @@ impl SubtaskDriver {
     }
 
     fn enqueue(&self, job: BackgroundJob) -> Result<()> {
-        self.background.try_send(job).map_err(|_| {
-            // Dropping sealed state would break the chain of deltas, so this cannot be passed over.
-            Error::new(
+        // Dropping sealed state would break the chain of deltas, so this cannot be passed over.
+        self.background.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => Error::new(
                 ErrorKind::Environment,
                 "the checkpoint storage is so slow that too many snapshots wait for it",
-            )
+            ),
+            TrySendError::Closed(_) => Error::new(ErrorKind::Bug, "its background is gone"),
         })
     }
 

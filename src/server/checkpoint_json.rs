@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{CheckpointMode, CheckpointSection};
+use crate::config::{CheckpointMode, CheckpointSection, OnCancel};
 use crate::graph::JobOutline;
 use crate::telemetry::statistics::{
     CheckpointReport, CheckpointState, CheckpointStatistics, Distribution, RestoreReport,
@@ -155,7 +155,10 @@ pub(super) fn config(section: &CheckpointSection) -> Value {
         "timeout": millis(section.timeout),
         "min_pause": millis(section.min_pause),
         "max_concurrent": section.max_concurrent,
-        "externalization": { "enabled": true, "delete_on_cancellation": false },
+        "externalization": {
+            "enabled": true,
+            "delete_on_cancellation": section.on_cancel == OnCancel::Delete,
+        },
         "state_backend": "floodmark",
         "checkpoint_storage": section.storage,
         "unaligned_checkpoints": section.unaligned,

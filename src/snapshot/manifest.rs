@@ -196,6 +196,27 @@ impl Manifest {
 }
 
 impl SubtaskEntry {
+    /// What is recorded of a subtask that has finished for good: all that it did is committed, and nothing is kept of it.
+    pub fn finished_for_good(index: usize) -> Self {
+        Self {
+            index,
+            finished: true,
+            items: Vec::new(),
+            operator_state: Vec::new(),
+            in_flight: Vec::new(),
+            local: None,
+            keyed: Vec::new(),
+        }
+    }
+
+    /// Whether there is no state in it.
+    pub fn is_stateless(&self) -> bool {
+        self.items.is_empty()
+            && self.operator_state.is_empty()
+            && self.in_flight.is_empty()
+            && self.keyed.is_empty()
+    }
+
     /// All pieces that the subtask refers to.
     pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
         let keyed = self
@@ -295,6 +316,7 @@ mod tests {
                 name: "rules".to_owned(),
                 descriptor: OperatorStateDescriptor {
                     kind: OperatorStateKind::UnionList,
+                    version: 1,
                     key_schema: None,
                     value_schema: "u64 (8 bytes, alignment 8)".to_owned(),
                 },

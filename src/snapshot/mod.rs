@@ -85,6 +85,9 @@
 //! | `parts` | `key_groups` (`end` excluded), `base` (a piece or null), `deltas` (pieces, oldest first) |
 //! | a piece | `object`, `offset`, `length`, `checksum` of a section |
 //!
+//! A subtask that is `finished` had worked off all its input. One that holds nothing besides, in an operator of which all
+//! subtasks are so, has finished for good: its output was committed before, and a restore does not run it again.
+//!
 //! Parts are applied in their order, of each part the base and then the deltas: a record replaces an earlier one of the
 //! same key. Of a part only the records count whose key group is in its `key_groups`.
 //!
@@ -110,6 +113,7 @@ mod copy;
 mod crash_tests;
 mod damage;
 mod deferred;
+mod discard;
 #[cfg(test)]
 mod fencing_tests;
 mod history_file;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::in_flight::RestoredInFlight;
-use super::manifest::{KeyedEntry, OperatorEntry, Part};
+use super::manifest::{KeyedEntry, OperatorEntry, Part, SubtaskEntry};
 use super::recovery::LoadedCheckpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{KeyGroupRange, OperatorId};
@@ -14,8 +14,6 @@ use crate::state::{LocalBarrier, RestoredPart, RestoredParts, RestoredSections, 
 /// What one operator subtask is given back.
 #[derive(Clone, Debug)]
 pub struct RestorePlan {
-    /// Whether the operator had worked off all its input in all its subtasks.
-    pub finished: bool,
     /// The items of every subtask that the operator had, in the order of the subtasks.
     pub items: Vec<Vec<Value>>,
     /// The operator states with their bytes, for the operator state backend, which takes its own part of them.
@@ -38,7 +36,8 @@ impl LoadedCheckpoint {
     /// the job then.
     ///
     /// A subtask takes the parts of all former subtasks whose key groups it now owns. The parts of different former
-    /// subtasks do not overlap; those of one stay in their order.
+    /// subtasks do not overlap; those of one stay in their order. With `input_ended` all input of the operator had ended:
+    /// then a former subtask that had finished leaves no keyed state to others, as nothing is left to be made of it.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when `max_parallelism` is not the one of the checkpoint: keys would fall into
@@ -49,6 +48,7 @@ impl LoadedCheckpoint {
         index: usize,
         parallelism: usize,
         max_parallelism: u16,
+        input_ended: bool,
     ) -> Result<Option<RestorePlan>> {
         self.check_max_parallelism(max_parallelism)?;
         let Some(entry) = self.manifest().operators.get(operator) else {
@@ -56,7 +56,10 @@ impl LoadedCheckpoint {
         };
         let range = KeyGroupRange::of_subtask(index, parallelism, max_parallelism);
         let mut inherited: BTreeMap<&str, KeyedEntry> = BTreeMap::new();
-        for state in entry.subtasks.iter().flat_map(|subtask| &subtask.keyed) {
+        let is_rescaled = entry.subtasks.len() != parallelism;
+        let is_over = |subtask: &SubtaskEntry| is_rescaled && input_ended && subtask.finished;
+        let subtasks = entry.subtasks.iter().filter(|subtask| !is_over(subtask));
+        for state in subtasks.flat_map(|subtask| &subtask.keyed) {
             let own = inherited.entry(&state.name).or_insert_with(|| KeyedEntry {
                 name: state.name.clone(),
                 descriptor: state.descriptor.clone(),
@@ -71,7 +74,6 @@ impl LoadedCheckpoint {
         }
         let inherited: Vec<KeyedEntry> = inherited.into_values().collect();
         Ok(Some(RestorePlan {
-            finished: entry.subtasks.iter().all(|subtask| subtask.finished),
             items: entry
                 .subtasks
                 .iter()
@@ -83,7 +85,7 @@ impl LoadedCheckpoint {
             local: entry
                 .subtasks
                 .get(index)
-                .filter(|_| entry.subtasks.len() == parallelism)
+                .filter(|_| !is_rescaled)
                 .and_then(|subtask| subtask.local),
             states: inherited.iter().map(|state| self.restored(state)).collect(),
             inherited,

@@ -110,6 +110,11 @@ impl Retention {
         self.chains.insert(subtask, objects);
     }
 
+    /// A subtask has finished for good: it will refer to nothing again.
+    pub fn left(&mut self, subtask: &SubtaskId) {
+        self.chains.remove(subtask);
+    }
+
     /// A checkpoint was given up. What was acknowledged for it stays held until it is superseded: its manifest may be
     /// on disk all the same, when only the last step of the commit failed.
     pub fn aborted(&mut self, checkpoint: CheckpointId) {

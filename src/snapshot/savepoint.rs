@@ -88,7 +88,6 @@ impl CheckpointStore {
             warn!(%error, folder, "what is left of a savepoint could not be deleted");
         }
         let (bytes, manifest_bytes) = filled?;
-        blobs.sync_folder(&target.paths.folder()).await?;
         blobs.sync_folder(&directory_path).await?;
         self.forget_note(checkpoint).await?;
         Ok(WrittenSavepoint {
@@ -100,31 +99,11 @@ impl CheckpointStore {
 
     /// Writes a savepoint into its folder. Gives how many bytes were copied, and how many its manifest has.
     async fn fill(&self, manifest: &Manifest, target: &SnapshotObjects) -> Result<(u64, u64)> {
-        let blobs = &target.blobs;
         let source = self.objects_of(manifest.checkpoint);
-        let Copied {
-            mut manifest,
-            bytes,
-        } = source
+        let Copied { manifest, bytes } = source
             .copy(manifest, target, |object, _| object.in_savepoint())
             .await?;
-        manifest.kind = SnapshotKind::Savepoint;
-        manifest.uploaded_bytes = bytes;
-        let content = manifest_file::encode(&manifest)?;
-        let manifest_bytes = content.len() as u64;
-        // The order counts: no manifest may survive a power cut that its objects do not.
-        blobs.sync_folder(&target.paths.folder()).await?;
-        let (path, pending) = (target.paths.manifest(), target.paths.pending_manifest());
-        // The order counts here as well: whoever takes the job over first says so, then deletes the pending manifest, and
-        // then looks whether the savepoint is complete.
-        blobs.put(&pending, &[vec![content]]).await?;
-        self.ensure_owner().await?;
-        let named = blobs.name_if_absent(&path, &pending).await;
-        if named.is_err() {
-            // The new owner may have deleted it just now, and then that is the reason.
-            self.ensure_owner().await?;
-        }
-        named?;
+        let manifest_bytes = complete_savepoint(manifest, bytes, target, Some(self)).await?;
         Ok((bytes, manifest_bytes))
     }
 
@@ -218,8 +197,46 @@ impl CheckpointStore {
     }
 }
 
+/// Writes the manifest of a savepoint whose objects, of so many bytes, are written; gives the manifest's bytes. Of a job
+/// that runs it is written by the `owner` of that.
+///
+/// # Errors
+/// [`ErrorKind::Environment`] when the store refuses, [`ErrorKind::Conflict`] when the owner has lost the job.
+pub(super) async fn complete_savepoint(
+    mut manifest: Manifest,
+    bytes: u64,
+    target: &SnapshotObjects,
+    owner: Option<&CheckpointStore>,
+) -> Result<u64> {
+    manifest.kind = SnapshotKind::Savepoint;
+    manifest.uploaded_bytes = bytes;
+    let content = manifest_file::encode(&manifest)?;
+    let manifest_bytes = content.len() as u64;
+    let SnapshotObjects { blobs, paths } = target;
+    // The order counts: no manifest may survive a power cut that its objects do not.
+    blobs.sync_folder(&paths.folder()).await?;
+    let (path, pending) = (paths.manifest(), paths.pending_manifest());
+    // The order counts here as well: whoever takes the job over first says so, then deletes the pending manifest, and then
+    // looks whether the savepoint is complete.
+    blobs.put(&pending, &[vec![content]]).await?;
+    if let Some(owner) = owner {
+        owner.ensure_owner().await?;
+    }
+    let named = blobs.name_if_absent(&path, &pending).await;
+    if let (Err(_), Some(owner)) = (&named, owner) {
+        // The new owner may have deleted it just now, and then that is the reason.
+        owner.ensure_owner().await?;
+    }
+    named?;
+    blobs.sync_folder(&paths.folder()).await?;
+    Ok(manifest_bytes)
+}
+
 /// Deletes the folder of a savepoint that is not complete, and all files in it.
-async fn remove_folder(blobs: &BlobStore, paths: &SnapshotPaths) -> Result<(), StorageError> {
+pub(super) async fn remove_folder(
+    blobs: &BlobStore,
+    paths: &SnapshotPaths,
+) -> Result<(), StorageError> {
     let folder = paths.folder();
     for file in blobs.list(&folder).await? {
         blobs.delete(&paths.file(&file.name)).await?;

@@ -257,6 +257,13 @@ impl CheckpointStore {
     }
 
     async fn try_remove_folder(&self, checkpoint: CheckpointId) -> Result<()> {
+        self.empty_folder(checkpoint).await?;
+        let folder = self.paths.checkpoint_folder(checkpoint);
+        Ok(self.blobs.delete_folder(&folder).await?)
+    }
+
+    /// Deletes all that is in a checkpoint's folder, which must have no manifest any more.
+    pub(super) async fn empty_folder(&self, checkpoint: CheckpointId) -> Result<()> {
         let folder = self.paths.checkpoint_folder(checkpoint);
         self.clear_savepoint(checkpoint).await?;
         let objects = self.blobs.list(&folder).await?;
@@ -268,7 +275,7 @@ impl CheckpointStore {
             let path = self.paths.file(&folder, &object.name);
             self.blobs.delete(&path).await?;
         }
-        Ok(self.blobs.delete_folder(&folder).await?)
+        Ok(())
     }
 
     /// The ids of all checkpoints that have a folder, in order.

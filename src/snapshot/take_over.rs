@@ -67,6 +67,9 @@ impl FromStr for ClaimMode {
 pub struct StartedFrom {
     /// The snapshot's folder, as an absolute path.
     pub path: String,
+    /// What it is. Manifests from before this was noted are taken to mean a savepoint.
+    #[serde(default = "StartedFrom::kind_unless_noted")]
+    pub kind: SnapshotKind,
     /// The id that it had in the job that took it.
     pub checkpoint: CheckpointId,
     /// When it was completed, in milliseconds since the Unix epoch: by that and its id it is known again.
@@ -78,6 +81,10 @@ pub struct StartedFrom {
 }
 
 impl StartedFrom {
+    fn kind_unless_noted() -> SnapshotKind {
+        SnapshotKind::Savepoint
+    }
+
     /// Whether the job was started from this snapshot.
     pub fn is(&self, manifest: &Manifest) -> bool {
         self.checkpoint == manifest.checkpoint
@@ -126,6 +133,7 @@ impl CheckpointStore {
             uploaded_bytes: bytes,
             started_from: Some(StartedFrom {
                 path: source.folder().display().to_string(),
+                kind: taken.kind,
                 checkpoint: taken.checkpoint,
                 completed_unix_millis: taken.completed_unix_millis,
                 taken_over_as: id,

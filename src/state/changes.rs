@@ -1,9 +1,10 @@
 //! What was touched since the last barriers, on its way into deltas.
 //!
-//! The table knows which records were touched in the epoch at hand. At a barrier nothing is copied: that epoch becomes
+//! Of a marked epoch the table knows which records were touched. At a barrier nothing is copied: that epoch becomes
 //! the *pending* one, and its records are gathered from the table into its delta in slices, between batches. A record
 //! that is touched again before its turn comes is written to the pending delta first, as it was at the barrier. What
-//! is deleted is written down at once; so in each delta the deletions come first.
+//! is deleted is written down at once, and values are logged only while nothing is; so in each delta the deletions come
+//! first. A record can be there several times: the last one counts.
 
 use super::log::RecordLog;
 use super::piece::{Footer, PieceKind};
@@ -13,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The deltas of the epoch at hand and of the one before it.
 pub(super) struct Changes {
-    /// The deletions of the epoch at hand.
+    /// The deletions of the epoch at hand, and what is logged of it.
     current: DeltaLog,
     pending: Option<Pending>,
 }
@@ -59,6 +60,22 @@ impl Changes {
         self.current.log.append(bytes)
     }
 
+    /// Where a value is logged: a record of `bytes`.
+    #[inline(always)]
+    pub(super) fn append(&mut self, bytes: usize) -> Result<&mut [u8]> {
+        self.current.append(bytes)
+    }
+
+    /// What is written of the epoch at hand.
+    pub(super) fn current_bytes(&self) -> u64 {
+        self.current.log.len()
+    }
+
+    /// Forgets what is written of the epoch at hand: its barrier is to give all there is.
+    pub(super) fn drop_current(&mut self) {
+        self.current = self.empty();
+    }
+
     /// The delta that is being gathered, if there is one.
     #[inline]
     pub(super) fn pending(&mut self) -> Option<&mut DeltaLog> {
@@ -70,7 +87,8 @@ impl Changes {
     /// # Errors
     /// [`ErrorKind::Bug`] when the epoch before is still pending.
     pub(super) fn end_epoch(&mut self, base: Option<SealedBase>) -> Result<()> {
-        let delta = self.next_epoch();
+        let next = self.empty();
+        let delta = std::mem::replace(&mut self.current, next);
         self.set_pending(Pending {
             delta,
             base,
@@ -83,18 +101,19 @@ impl Changes {
     /// # Errors
     /// As for [`Changes::end_epoch`].
     pub(super) fn end_epoch_with_all(&mut self, epoch: Epoch) -> Result<()> {
-        self.next_epoch();
-        let delta = self.next_epoch();
+        self.drop_current();
         self.set_pending(Pending {
-            delta,
+            delta: self.empty(),
             base: None,
             all_of: Some(epoch),
         })
     }
 
-    fn next_epoch(&mut self) -> DeltaLog {
-        let log = self.another_log();
-        std::mem::replace(&mut self.current, DeltaLog { log, deletions: 0 })
+    fn empty(&self) -> DeltaLog {
+        DeltaLog {
+            log: self.another_log(),
+            deletions: 0,
+        }
     }
 
     fn set_pending(&mut self, pending: Pending) -> Result<()> {

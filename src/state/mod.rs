@@ -1,4 +1,4 @@
-//! Keyed state: archived values that are changed where they lie, and a delta log that is the snapshot.
+//! Keyed state: archived values that are changed where they lie, and deltas and bases that are the snapshot.
 //!
 //! What belongs to no key is operator state: see [`operator_state`].
 //!
@@ -67,6 +67,13 @@
 //! out. A sub-table remembers the last round that has been in it, and what is split off takes that along, so that no record
 //! is written twice.
 //!
+//! **Without marks.** In a state of more than 1 MiB touches need not be marked while nothing is being gathered. Where they
+//! fell on most records, the next epoch notes none: the barrier would give all there is anyway, and does, if there was a
+//! single one. Where hardly any record was touched twice, and none was deleted, each value of a fixed record is appended to
+//! the delta when it is written, which takes less than going to find it again; a deletion, or more than half of the state's
+//! size, ends that, and the barrier gives all there is. Every 64 epochs one is marked, to see whether it is still so. With
+//! local recovery all epochs are marked.
+//!
 //! **Local recovery.** With [`LocalRecovery`], the segments lie in files, a *ledger* says who owns which region, and before a
 //! record is first touched in an epoch, what it was is noted in an *undo log*, which never leaves the machine. When the
 //! process is killed, the next one maps the segments, finds the sub-tables and blocks by their headers, verifies them, and
@@ -100,7 +107,9 @@
 //! version the state was registered. What differs from what is registered now is read by a migration of the user's
 //! ([`StateSpec::with_migration`]) or not at all. A migration puts each stored record into the new state, so that the first
 //! delta holds all of it; an empty base goes with that delta, and says that nothing before it counts. A value with a
-//! time-to-live is migrated and keeps its end. The parts of a map or a list are of Floodmark's own making, and are never
+//! time-to-live is migrated and keeps its end. A state that has got a time-to-live since, or has lost it, is read by a
+//! migration of Floodmark's own; of one that has lost it, values whose time is over are left out, and the index of a map and
+//! the bounds of a list brought in step. The parts of a map or a list are of Floodmark's own making, and are never
 //! migrated. A state that is migrated is read from the checkpoint, even if the segments of a killed process are there.
 //!
 //! # Memory
@@ -135,7 +144,8 @@
 //!
 //! # The format of bases and deltas
 //!
-//! All numbers are little-endian. A piece is its records, deletions first, and a footer. The footer:
+//! All numbers are little-endian. A piece is its records, deletions first, and a footer. In a delta the same key can come
+//! several times: the last record counts. The footer:
 //!
 //! | offset | size | content |
 //! |---|---|---|

@@ -26,7 +26,7 @@ pub(super) fn check(name: &str) -> Result<()> {
 }
 
 /// The name of a part of the state `name`.
-pub(super) fn of_part(name: &str, part: &str) -> String {
+pub(crate) fn of_part(name: &str, part: &str) -> String {
     format!("{name}{SEPARATOR}{part}")
 }
 

@@ -1,5 +1,6 @@
 //! Where a snapshot lies that somebody names by its path.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::location::StoreLocation;
@@ -30,6 +31,25 @@ impl SnapshotLocation {
             ErrorKind::Configuration,
             format!("there is no snapshot at {}: {}", path.display(), why(path)),
         ))
+    }
+
+    /// A place for a new snapshot, at a path or `file://` address where nothing is yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when something is there, or the text is no path that a folder can have.
+    pub fn of_new(text: &str, working_directory: &Path) -> Result<Self> {
+        let location = StoreLocation::parse(text, working_directory)?;
+        let folder = location.root().to_path_buf();
+        let wrong = |reason: &str| {
+            let message = format!("{}: {reason}: name a new folder", folder.display());
+            Err(Error::new(ErrorKind::Configuration, message))
+        };
+        let name = folder.file_name().and_then(OsStr::to_str);
+        match name {
+            _ if folder.exists() => wrong("it is there already"),
+            Some(name) if name.trim() == name => Ok(Self { folder }),
+            _ => wrong("a folder of a store cannot have this name"),
+        }
     }
 
     /// The folder of the snapshot at `text`, whether there is one or not.

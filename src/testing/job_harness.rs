@@ -19,6 +19,9 @@ use crate::runtime::{Asked, Deed, JobRun, SteppedAttempt};
 use crate::snapshot::CheckpointStore;
 use crate::storage::SimulatedDisk;
 
+#[cfg(test)]
+mod mode_tests;
+
 /// How many rows a step of a subtask works off at most: few, so that many orders are possible.
 const STEP_ROWS_MAX: usize = 64;
 
@@ -138,6 +141,11 @@ impl JobHarness {
             self.graph.parallelism = before;
         }
         validated
+    }
+
+    /// Sets the settings from the next start on, for a job that is to go on in another mode, for example.
+    pub fn set_settings(&mut self, settings: EngineSettings) {
+        self.settings = settings;
     }
 
     /// Goes back to a checkpoint that was complete at some time, and on from there: what came later is as if it had never

@@ -43,6 +43,8 @@
 //! The module is behind the feature `testing`, which is on unless a dependent says `default-features = false`.
 
 mod fault_point;
+#[cfg(test)]
+mod finished_tests;
 mod job_harness;
 mod operator_harness;
 mod rows;

@@ -27,6 +27,7 @@ pub(super) fn stepped_run(
         claim: None,
         restart: settings.restart.clone(),
         retained_max: section.retain,
+        on_cancel: section.on_cancel,
         fresh: settings.fresh,
         start_from: None,
         allow_non_restored_state: settings.allow_non_restored_state,
@@ -38,7 +39,6 @@ pub(super) fn stepped_run(
             max_concurrent: section.max_concurrent,
             overtaking_after: section.unaligned.then_some(section.aligned_timeout),
             tolerable_failures: section.tolerable_failures,
-            ..CheckpointSettings::default()
         },
         mode: section.mode,
         limits: LinkLimits {

@@ -117,6 +117,52 @@ fn a_job_is_stopped_with_a_savepoint_or_cancelled() {
     process.wait().expect_code(0);
 }
 
+/// A cancelled job loses its checkpoints if it says so, but no savepoint; one that is stopped does not.
+#[test]
+fn a_cancelled_job_whose_checkpoints_are_to_be_deleted_starts_from_the_beginning() {
+    let deleting = Sums {
+        checkpoint: "on_cancel = 'delete'\nretain = 3",
+        existing: "replace",
+        ..job()
+    };
+    let folder = JobFolder::with_job(&deleting.toml());
+    let (process, http) = start(&folder);
+    let config = http.get("/jobs/sums/checkpoints/config");
+    let delete = json!({ "enabled": true, "delete_on_cancellation": true });
+    assert_eq!(config["externalization"], delete);
+    for _ in 0..2 {
+        printed(&folder, &["checkpoint", "job.toml"]);
+    }
+    printed(&folder, &["savepoint", "job.toml", "backups"]);
+    printed(&folder, &["stop", "job.toml"]);
+    process.wait().expect_code(0);
+
+    let (process, _) = start(&folder);
+    printed(&folder, &["cancel", "job.toml"]);
+    let ended = process.wait();
+    let log = ended.expect_code(130);
+    let deleted = "the checkpoints of the cancelled job are deleted (on_cancel), the next run starts from the beginning";
+    assert!(log.contains(deleted), "{log}");
+    assert!(log.contains("resumed from a checkpoint"), "{log}");
+    assert_eq!(fs::read_dir(folder.path("backups")).unwrap().count(), 1);
+    let history = printed_json(
+        &folder,
+        &["checkpoints", "list", "job.toml", "--history", "--json"],
+    );
+    let history = history.as_array().unwrap();
+    let checkpoints = history.iter().filter(|row| row["is_savepoint"] == false);
+    assert_eq!(checkpoints.clone().count(), 3, "{history:?}");
+    for checkpoint in checkpoints {
+        assert_eq!(checkpoint["discarded"], true, "{checkpoint}");
+    }
+
+    let (process, _) = start(&folder);
+    let taken = printed_json(&folder, &["checkpoint", "job.toml", "--json"]);
+    assert_eq!(taken["checkpointId"], 5, "no id is used again");
+    let stderr = process.kill().stderr;
+    assert!(!stderr.contains("resumed from a checkpoint"), "{stderr}");
+}
+
 #[test]
 fn rest_answers_in_the_words_of_flink() {
     let folder = JobFolder::with_job(&job().toml());
@@ -147,6 +193,8 @@ fn rest_answers_in_the_words_of_flink() {
         Value::Null
     );
     let config = http.get("/jobs/sums/checkpoints/config");
+    let retain = json!({ "enabled": true, "delete_on_cancellation": false });
+    assert_eq!(config["externalization"], retain);
     assert_eq!(config["mode"], "exactly_once");
 
     let begun = http.send(

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod back_pressure;
 mod bad_rows;
 mod command_line;
 mod control;
@@ -23,6 +24,7 @@ mod restarts;
 mod resume;
 mod savepoints;
 mod state_figures;
+mod state_write;
 mod support;
 mod time_to_live;
 mod timers;

@@ -197,6 +197,30 @@ fn a_moved_savepoint_is_restored_elsewhere_at_another_parallelism_and_in_another
     }
 }
 
+/// A job that was started from a savepoint once said that it had been restored from a checkpoint of its own.
+#[test]
+fn a_restore_is_told_with_what_the_job_was_started_from() {
+    let job = Job::new(None);
+    let moved = moved_savepoint(&job);
+    let restored = |handle: JobHandle| {
+        let status = handle.status();
+        let taken = handle.checkpoint().wait().unwrap().path;
+        cancel(handle);
+        let statistics = status.checkpoints();
+        let restored = statistics.latest_restored().unwrap();
+        let path = PathBuf::from(&restored.path);
+        ((restored.is_savepoint, path), PathBuf::from(taken))
+    };
+    let elsewhere = Job::from(&moved);
+    let (told, first) = restored(elsewhere.start(1_200));
+    assert_eq!(told, (true, moved));
+    let (told, second) = restored(elsewhere.start(1_400));
+    assert_eq!(told, (false, first));
+    let from_checkpoint = Job::from(&second);
+    let (told, _) = restored(from_checkpoint.start(1_600));
+    assert_eq!(told, (false, second));
+}
+
 #[test]
 fn an_intermediate_savepoint_commits_nothing_and_the_job_goes_on() {
     for job in of_both_kinds() {

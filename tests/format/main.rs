@@ -10,13 +10,14 @@ mod folder;
 mod kinds;
 mod rows;
 mod states;
+mod writes;
 
 use std::fs;
 
 use floodmark::model::{CheckpointId, KeyGroupRange, OperatorId};
 use floodmark::snapshot::{
-    FORMAT_VERSION, Manifest, STATE_ENCODING, SnapshotKind, SnapshotWriter, SubtaskSnapshot,
-    collect_operators,
+    FORMAT_VERSION, LoadedCheckpoint, Manifest, STATE_ENCODING, SnapshotKind, SnapshotWriter,
+    SubtaskSnapshot, collect_operators,
 };
 
 use folder::{Folder, block_on, files, kept, write_files};
@@ -98,6 +99,18 @@ fn manifest(checkpoint: u64, snapshots: Vec<SubtaskSnapshot>) -> Manifest {
     }
 }
 
+/// The states of all subtasks, as they are restored at a parallelism.
+fn restore(loaded: &LoadedCheckpoint, folder: &Folder, parallelism: usize) -> Vec<States> {
+    let restored = (0..parallelism).map(|index| {
+        let operator = OperatorId::new(OPERATOR);
+        let plan = loaded.restore_plan(&operator, index, parallelism, MAX_PARALLELISM, false);
+        let own = KeyGroupRange::of_subtask(index, parallelism, MAX_PARALLELISM);
+        let states = plan.unwrap().unwrap().states;
+        States::open(&folder.segments(index), own, states)
+    });
+    restored.collect()
+}
+
 #[test]
 #[ignore = "makes the fixture anew, which a test must not do"]
 fn make_the_format_fixture() {
@@ -139,12 +152,8 @@ fn a_checkpoint_of_format_version_1_is_restored_record_by_record() {
     }
     for parallelism in [1, 2, 5] {
         let mut content = Content::default();
-        for index in 0..parallelism {
-            let operator = OperatorId::new(OPERATOR);
-            let plan = loaded.restore_plan(&operator, index, parallelism, MAX_PARALLELISM);
-            let own = KeyGroupRange::of_subtask(index, parallelism, MAX_PARALLELISM);
-            let states = plan.unwrap().unwrap().states;
-            States::open(&folder.segments(index), own, states).collect(&mut content);
+        for states in restore(&loaded, &folder, parallelism) {
+            states.collect(&mut content);
         }
         assert_eq!(content, expected, "parallelism {parallelism}");
     }

@@ -9,13 +9,13 @@ impl<A> CheckpointCoordinator<A> {
     /// # Errors
     /// Names the invariant that is broken.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
+        self.plan.check_invariants()?;
         let is_writing = |pending: &PendingCheckpoint<A>| pending.is_writing();
         let checkpoints = || {
             let pending = self.pending.iter();
             pending.filter(|(_, pending)| !pending.is_savepoint())
         };
         let writing = checkpoints().filter(|(_, pending)| is_writing(pending));
-        let last_completed = self.history.last_completed();
         let oldest = checkpoints().next();
         let newest = self.pending.last_key_value();
         if checkpoints().count() > self.settings.pending_max() {
@@ -26,9 +26,10 @@ impl<A> CheckpointCoordinator<A> {
             Err("two manifests are being written")
         } else if newest.is_some_and(|(&id, _)| id >= self.next_id) {
             Err("a pending id would be used again")
-        } else if last_completed
+        } else if self
+            .last_completed
             .zip(oldest)
-            .is_some_and(|(completed, (&id, _))| id <= completed.checkpoint)
+            .is_some_and(|(completed, (&id, _))| id <= completed)
         {
             Err("a checkpoint is pending although a newer one has completed")
         } else if matches!(self.phase, Phase::Committing { .. }) && checkpoints().count() > 0 {

@@ -10,6 +10,12 @@ struct World {
     coordinator: CheckpointCoordinator<u64>,
     subtasks: Vec<SubtaskId>,
     finished: BTreeSet<SubtaskId>,
+    /// Who takes part in no checkpoint any more, as of the last trigger.
+    left: Vec<SubtaskId>,
+    /// The newest checkpoint that each subtask has committed.
+    committed: BTreeMap<SubtaskId, CheckpointId>,
+    /// The first checkpoint that was triggered after each subtask had finished.
+    first_after_end: BTreeMap<SubtaskId, CheckpointId>,
     /// Acknowledgements and declines under way; they may come late, twice, or never.
     messages: Vec<(CheckpointId, SubtaskId)>,
     manifests: Vec<CheckpointId>,
@@ -43,7 +49,6 @@ impl World {
             max_concurrent: random.usize(1..4),
             overtaking_after: random.bool().then_some(Duration::ZERO),
             tolerable_failures: random.choice([0, 3, u32::MAX]).unwrap_or_default(),
-            history_max: random.usize(0..5),
         };
         let count = random.usize(1..5);
         Self {
@@ -51,9 +56,12 @@ impl World {
             now: Duration::ZERO,
             coordinator: CheckpointCoordinator::new(settings),
             subtasks: (0..count)
-                .map(|index| SubtaskId::new("sum".into(), index))
+                .map(|index| SubtaskId::new(["out", "sum"][index / 2].into(), index % 2))
                 .collect(),
             finished: BTreeSet::new(),
+            left: Vec::new(),
+            committed: BTreeMap::new(),
+            first_after_end: BTreeMap::new(),
             messages: Vec::new(),
             manifests: Vec::new(),
             commits: Vec::new(),
@@ -74,9 +82,12 @@ impl World {
 
     fn play(mut self) {
         let next_id = CheckpointId(self.random.u64(1..100));
-        let commands = self
-            .coordinator
-            .started(self.subtasks.clone(), next_id, self.now);
+        let commands = self.coordinator.started(
+            self.subtasks.iter().cloned().collect(),
+            BTreeSet::new(),
+            next_id,
+            self.now,
+        );
         self.carry_out(commands);
         for _ in 0..self.random.usize(0..200) {
             self.step();
@@ -128,7 +139,8 @@ impl World {
                 self.carry_out(commands);
             }
             3 if self.random.u8(0..100) == 0 => {
-                let commands = self.coordinator.shut_down(self.now);
+                let reason = FailureReason::TaskFailure.into();
+                let commands = self.coordinator.shut_down(&reason, self.now);
                 self.end.get_or_insert(CheckpointCommand::Stopped);
                 self.carry_out(commands);
             }
@@ -258,7 +270,7 @@ impl World {
                 self.cleaning += 1;
                 self.coordinator.cleaning_begun();
             }
-            self.coordinator.manifest_committed(checkpoint, 1, self.now)
+            self.coordinator.manifest_committed(checkpoint, self.now)
         };
         self.carry_out(commands);
     }
@@ -269,6 +281,8 @@ impl World {
         }
         let index = self.random.usize(0..self.commits.len());
         let (checkpoint, subtask) = self.commits.swap_remove(index);
+        let newest = self.committed.entry(subtask.clone()).or_default();
+        *newest = checkpoint.max(*newest);
         let commands = self.coordinator.committed(checkpoint, &subtask, self.now);
         self.carry_out(commands);
     }
@@ -277,20 +291,28 @@ impl World {
         assert_eq!(self.coordinator.check_invariants(), Ok(()), "{self}");
         for command in commands {
             match command {
-                CheckpointCommand::Trigger { checkpoint, kind } => self.triggered(checkpoint, kind),
+                CheckpointCommand::Trigger {
+                    checkpoint,
+                    kind,
+                    finished,
+                } => {
+                    self.leave(checkpoint, finished);
+                    self.triggered(checkpoint, kind);
+                }
                 CheckpointCommand::WriteManifest {
                     checkpoint,
                     acknowledged,
+                    finished,
                     ..
-                } => self.writes(checkpoint, acknowledged),
+                } => self.writes(checkpoint, acknowledged, finished),
                 CheckpointCommand::NotifyComplete(checkpoint) => {
                     assert!(self.durable.contains(&checkpoint), "{checkpoint}, {self}");
                     assert!(self.open.remove(&checkpoint).is_some(), "{self}");
                     assert!(self.completed.last() < Some(&checkpoint), "{self}");
                     self.completed.push(checkpoint);
-                    let subtasks = self.subtasks.iter().cloned();
+                    let subtasks = self.taking_part();
                     self.commits
-                        .extend(subtasks.map(|subtask| (checkpoint, subtask)));
+                        .extend(subtasks.into_iter().map(|subtask| (checkpoint, subtask)));
                 }
                 CheckpointCommand::NotifyAborted { checkpoint, .. } => {
                     assert!(self.open.remove(&checkpoint).is_some(), "{self}");
@@ -353,12 +375,45 @@ impl World {
             "{kind} while {} removals are under way, {self}",
             self.cleaning
         );
-        let subtasks = self.subtasks.iter().cloned();
+        let subtasks = self.taking_part().into_iter();
         self.messages
             .extend(subtasks.map(|subtask| (checkpoint, subtask)));
     }
 
-    fn writes(&mut self, checkpoint: CheckpointId, acknowledged: Vec<(SubtaskId, u64)>) {
+    fn taking_part(&self) -> Vec<SubtaskId> {
+        let subtasks = self.subtasks.iter();
+        let taking_part = subtasks.filter(|subtask| !self.left.contains(subtask));
+        taking_part.cloned().collect()
+    }
+
+    /// Whoever takes no part any more has finished, and so has its whole chain, with all that it did committed.
+    fn leave(&mut self, checkpoint: CheckpointId, finished: Vec<SubtaskId>) {
+        for subtask in &self.finished {
+            let first = self.first_after_end.entry(subtask.clone());
+            first.or_insert(checkpoint);
+        }
+        for subtask in &finished {
+            let has_committed = |subtask: &SubtaskId| {
+                let first = self.first_after_end.get(subtask);
+                first.is_some_and(|first| Some(first) <= self.committed.get(subtask))
+            };
+            let subtasks = self.subtasks.iter();
+            let mut chain = subtasks.filter(|other| other.operator == subtask.operator);
+            assert!(chain.all(has_committed), "{subtask} has left, {self}");
+        }
+        assert!(
+            self.left.iter().all(|left| finished.contains(left)),
+            "{self}"
+        );
+        self.left = finished;
+    }
+
+    fn writes(
+        &mut self,
+        checkpoint: CheckpointId,
+        acknowledged: Vec<(SubtaskId, u64)>,
+        finished: Vec<SubtaskId>,
+    ) {
         let of_one_kind = |other: &CheckpointId| {
             let kinds = [self.open.get(other), self.open.get(&checkpoint)];
             let is_savepoint = kinds.map(|kind| kind == Some(&CheckpointKind::Savepoint));
@@ -367,7 +422,12 @@ impl World {
         let is_busy = self.manifests.iter().any(of_one_kind);
         assert!(!is_busy, "two manifests at once, {self}");
         let from = acknowledged.iter().map(|(subtask, _)| subtask);
-        assert!(from.eq(&self.subtasks), "{acknowledged:?}, {self}");
+        let mut from: Vec<_> = from.chain(&finished).cloned().collect();
+        from.sort_unstable();
+        assert_eq!(
+            from, self.subtasks,
+            "{acknowledged:?}, {finished:?}, {self}"
+        );
         for (_, state) in acknowledged {
             self.used(state);
         }
@@ -386,7 +446,7 @@ impl World {
         if end == CheckpointCommand::Finished {
             assert_eq!(self.finished.len(), self.subtasks.len(), "{self}");
         }
-        if !matches!(end, CheckpointCommand::FailJob(_)) {
+        if !matches!(end, CheckpointCommand::FailJob { .. }) {
             assert!(self.open.is_empty(), "{end:?} with {:?}, {self}", self.open);
             let last = self.completed.last();
             let waits = |(checkpoint, _): &(CheckpointId, _)| Some(checkpoint) == last;

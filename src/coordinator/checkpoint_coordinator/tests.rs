@@ -4,6 +4,7 @@ use CheckpointCommand::{
     WriteManifest,
 };
 
+mod finished;
 mod requests;
 mod savepoints;
 
@@ -37,6 +38,17 @@ fn settings() -> CheckpointSettings {
     }
 }
 
+/// Starts a coordinator of one subtask at time zero.
+fn start(coordinator: &mut CheckpointCoordinator<&'static str>, next_id: u64) -> Vec<Command> {
+    let subtasks = [subtask(0)].into();
+    coordinator.started(
+        subtasks,
+        BTreeSet::new(),
+        CheckpointId(next_id),
+        Duration::ZERO,
+    )
+}
+
 fn without_interval() -> CheckpointSettings {
     CheckpointSettings {
         interval: None,
@@ -48,6 +60,7 @@ fn trigger(id: u64, kind: CheckpointKind) -> Command {
     Trigger {
         checkpoint: CheckpointId(id),
         kind,
+        finished: Vec::new(),
     }
 }
 
@@ -62,8 +75,11 @@ fn aborted(id: u64, reason: FailureReason) -> Command {
     }
 }
 
-fn fail_job(reason: FailureReason) -> Command {
-    FailJob(reason.into())
+fn fail_job(kind: CheckpointKind, reason: FailureReason) -> Command {
+    FailJob {
+        kind,
+        failure: reason.into(),
+    }
 }
 
 use CheckpointKind::{Final, Periodic, Requested, Savepoint, Stop};
@@ -72,8 +88,8 @@ impl Run {
     /// Started at time zero; the first checkpoint will be 1.
     fn new(settings: CheckpointSettings) -> Self {
         let mut coordinator = CheckpointCoordinator::new(settings);
-        let subtasks = vec![subtask(0), subtask(1)];
-        coordinator.started(subtasks, CheckpointId(1), Duration::ZERO);
+        let subtasks = [subtask(0), subtask(1)].into();
+        coordinator.started(subtasks, BTreeSet::new(), CheckpointId(1), Duration::ZERO);
         Self {
             coordinator,
             now: Duration::ZERO,
@@ -95,7 +111,7 @@ impl Run {
                     self.answers.push((request.0, result));
                     continue;
                 }
-                NotifyAborted { failure, .. } | FailJob(failure) => {
+                NotifyAborted { failure, .. } | FailJob { failure, .. } => {
                     self.causes.extend(failure.cause.take());
                 }
                 _ => {}
@@ -143,8 +159,8 @@ impl Run {
         self.seen(commands)
     }
 
-    fn shut_down(&mut self) -> Vec<Command> {
-        let commands = self.coordinator.shut_down(self.now);
+    fn shut_down(&mut self, reason: FailureReason) -> Vec<Command> {
+        let commands = self.coordinator.shut_down(&reason.into(), self.now);
         self.seen(commands)
     }
 
@@ -173,7 +189,7 @@ impl Run {
 
     fn manifest(&mut self, id: u64) -> Vec<Command> {
         let id = CheckpointId(id);
-        let commands = self.coordinator.manifest_committed(id, 10, self.now);
+        let commands = self.coordinator.manifest_committed(id, self.now);
         self.seen(commands)
     }
 
@@ -194,6 +210,7 @@ impl Run {
             checkpoint: CheckpointId(id),
             kind,
             acknowledged: vec![(subtask(0), "a"), (subtask(1), "b")],
+            finished: Vec::new(),
             triggered_at: millis(triggered_at),
         }
     }
@@ -227,13 +244,12 @@ fn nothing_is_complete_before_its_manifest_is_asked_for() {
     assert_eq!(run.manifest(1), []);
     assert_eq!(run.manifest_fails(1), []);
     assert_eq!(run.manifest(7), []);
-    assert_eq!(run.coordinator.history().completed_count(), 0);
 }
 
 #[test]
 fn the_next_tick_is_asked_for_once() {
     let mut coordinator = CheckpointCoordinator::<&str>::new(settings());
-    let commands = coordinator.started(vec![subtask(0)], CheckpointId(1), Duration::ZERO);
+    let commands = start(&mut coordinator, 1);
     assert_eq!(commands, [WakeAt(millis(100))]);
     assert_eq!(
         coordinator.requested(RequestId(1), RequestKind::Checkpoint, millis(50))[1..],
@@ -256,7 +272,7 @@ fn the_next_tick_is_the_earlier_of_the_next_trigger_and_the_next_expiry() {
             max_concurrent: 2,
             ..settings()
         });
-        let mut commands = coordinator.started(vec![subtask(0)], CheckpointId(1), Duration::ZERO);
+        let mut commands = start(&mut coordinator, 1);
         commands.extend(coordinator.requested(RequestId(1), RequestKind::Checkpoint, millis(50)));
         let last = commands
             .into_iter()
@@ -336,7 +352,7 @@ fn the_job_fails_when_more_checkpoints_fail_in_a_row_than_it_tolerates() {
             assert_eq!(run.decline(id, reason), [aborted(id, reason)]);
         }
         run.request();
-        let last = [aborted(fails_at, reason), fail_job(reason)];
+        let last = [aborted(fails_at, reason), fail_job(Requested, reason)];
         assert_eq!(run.decline(fails_at, reason), last, "{tolerable_failures}");
         assert_eq!(run.request(), [], "nothing is triggered any more");
     }
@@ -352,7 +368,7 @@ fn a_manifest_that_cannot_be_written_is_a_counted_failure() {
     let reason = FailureReason::FinalizeFailure;
     assert_eq!(
         run.manifest_fails(1),
-        [aborted(1, reason), fail_job(reason)]
+        [aborted(1, reason), fail_job(Requested, reason)]
     );
 }
 
@@ -450,7 +466,7 @@ fn a_final_checkpoint_that_fails_is_taken_again_while_failures_are_tolerated() {
     );
     assert_eq!(
         run.decline(2, reason),
-        [aborted(2, reason), fail_job(reason)]
+        [aborted(2, reason), fail_job(Final, reason)]
     );
 }
 
@@ -475,7 +491,7 @@ fn a_stop_checkpoint_that_fails_fails_the_job_whatever_is_tolerated() {
     });
     assert_eq!(run.stop(), [trigger(1, Stop)]);
     let reason = FailureReason::Expired;
-    assert_eq!(run.at(1_000), [aborted(1, reason), fail_job(reason)]);
+    assert_eq!(run.at(1_000), [aborted(1, reason), fail_job(Stop, reason)]);
 }
 
 #[test]
@@ -498,11 +514,36 @@ fn a_shut_down_aborts_what_is_pending_but_not_a_manifest_under_way() {
     run.request();
     run.acknowledge_both(1);
     run.acknowledge(2, 0, "a");
-    let reason = FailureReason::CoordinatorShutdown;
-    assert_eq!(run.shut_down(), [aborted(2, reason), Discard("a")]);
+    let reason = FailureReason::TaskFailure;
+    assert_eq!(run.shut_down(reason), [aborted(2, reason), Discard("a")]);
     assert_eq!(run.acknowledge(2, 1, "b"), [Discard("b")]);
     assert_eq!(run.manifest(1), [], "nobody is there to commit it");
-    assert_eq!(run.coordinator.history().completed_count(), 1);
+}
+
+#[test]
+fn what_waits_when_the_job_fails_is_answered_with_the_reason() {
+    let mut run = Run::new(CheckpointSettings {
+        max_concurrent: 2,
+        ..without_interval()
+    });
+    run.request();
+    run.request();
+    run.request();
+    let (expired, failover) = (FailureReason::Expired, FailureReason::JobFailover);
+    assert_eq!(
+        run.decline(1, expired),
+        [
+            aborted(1, expired),
+            fail_job(Requested, expired),
+            aborted(2, failover)
+        ]
+    );
+    let answers = [(1, Err(expired)), (3, Err(failover)), (2, Err(failover))];
+    assert_eq!(run.answers(), answers);
+    assert_eq!(run.causes, ["checkpoint 1 failed: CHECKPOINT_EXPIRED"]);
+    let refused = (4, Err(FailureReason::CoordinatorShutdown));
+    run.request();
+    assert_eq!(run.answers(), [refused]);
 }
 
 #[test]
@@ -511,6 +552,6 @@ fn what_is_requested_before_the_start_is_triggered_at_the_start() {
     let requested = coordinator.requested(RequestId(1), RequestKind::Checkpoint, Duration::ZERO);
     assert_eq!(requested, []);
     assert_eq!(coordinator.tick(millis(1)), []);
-    let commands = coordinator.started(vec![subtask(0)], CheckpointId(8), millis(2));
+    let commands = start(&mut coordinator, 8);
     assert_eq!(commands[0], trigger(8, Requested));
 }

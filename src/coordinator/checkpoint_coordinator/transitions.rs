@@ -21,6 +21,8 @@ impl<A> CheckpointCoordinator<A> {
         while let Some(kind) = self.kind_due(now) {
             self.trigger(kind, now);
         }
+        // One that nobody has to acknowledge.
+        self.write_acknowledged();
         self.end_when_committed();
         self.ask_for_tick();
         debug_assert_eq!(self.check_invariants(), Ok(()));
@@ -55,10 +57,6 @@ impl<A> CheckpointCoordinator<A> {
         is_free && self.is_clean()
     }
 
-    fn has_finished(&self) -> bool {
-        self.finished.len() == self.subtasks.len()
-    }
-
     /// The most urgent checkpoint to trigger now. The final one waits until all subtasks have finished, so that it
     /// covers all they did; one that was already pending then does not count.
     fn kind_due(&self, now: Duration) -> Option<CheckpointKind> {
@@ -68,7 +66,7 @@ impl<A> CheckpointCoordinator<A> {
             Some(CheckpointKind::Savepoint)
         } else if !self.has_room() {
             None
-        } else if self.has_finished() {
+        } else if self.plan.has_finished() {
             Some(CheckpointKind::Final)
         } else if self.stop.is_some_and(|stop| !stop.drain) {
             Some(CheckpointKind::Stop)
@@ -95,23 +93,24 @@ impl<A> CheckpointCoordinator<A> {
             // Whoever asked for the stop is answered when it is over.
             CheckpointKind::Final | CheckpointKind::Stop => None,
         };
-        self.pending
-            .insert(checkpoint, PendingCheckpoint::new(kind, request, now));
-        self.history
-            .trigger(checkpoint, kind, self.subtasks.len(), now);
-        self.commands
-            .push(CheckpointCommand::Trigger { checkpoint, kind });
+        let (asked, finished) = (self.plan.taking_part(), self.plan.left());
+        let pending = PendingCheckpoint::new(kind, request, asked, finished.clone(), now);
+        self.pending.insert(checkpoint, pending);
+        self.commands.push(CheckpointCommand::Trigger {
+            checkpoint,
+            kind,
+            finished,
+        });
     }
 
     /// Has the manifest of a savepoint written at once, and those of checkpoints one after the other.
     fn write_acknowledged(&mut self) {
-        let subtasks = self.subtasks.len();
         let is_writing =
             |pending: &PendingCheckpoint<A>| !pending.is_savepoint() && pending.is_writing();
         let mut is_busy = self.pending.values().any(is_writing);
         for (&checkpoint, pending) in &mut self.pending {
             let is_due = !pending.is_writing()
-                && pending.is_acknowledged_by(subtasks)
+                && pending.is_acknowledged()
                 && (pending.is_savepoint() || !is_busy);
             if is_due {
                 is_busy |= !pending.is_savepoint();
@@ -119,6 +118,7 @@ impl<A> CheckpointCoordinator<A> {
                     checkpoint,
                     kind: pending.kind,
                     acknowledged: pending.start_writing(),
+                    finished: pending.finished.clone(),
                     triggered_at: pending.triggered_at,
                 });
             }
@@ -136,7 +136,7 @@ impl<A> CheckpointCoordinator<A> {
     pub(super) fn complete(
         &mut self,
         checkpoint: CheckpointId,
-        kind: CheckpointKind,
+        completed: &PendingCheckpoint<A>,
         now: Duration,
     ) {
         self.commands
@@ -150,15 +150,16 @@ impl<A> CheckpointCoordinator<A> {
         for subsumed in subsumed {
             self.abort(subsumed, FailureReason::Subsumed.into(), now);
         }
-        if kind.is_last() {
+        if completed.kind.is_last() {
             self.phase = Phase::Committing {
                 checkpoint,
-                kind,
-                remaining: self.subtasks.clone(),
+                kind: completed.kind,
+                remaining: completed.asked.clone(),
             };
-            self.refuse_requests();
+            let ended = FailureReason::CoordinatorShutdown.into();
+            self.refuse_requests(&ended);
             // A savepoint that has all it needs is written to its end, another never will be.
-            self.abort_waiting(now);
+            self.abort_waiting(&ended, now);
         }
     }
 
@@ -202,7 +203,6 @@ impl<A> CheckpointCoordinator<A> {
         now: Duration,
     ) {
         let kind = pending.kind;
-        self.history.fail(checkpoint, failure.clone(), now);
         self.commands.push(CheckpointCommand::NotifyAborted {
             checkpoint,
             failure: failure.clone(),
@@ -222,20 +222,23 @@ impl<A> CheckpointCoordinator<A> {
                 self.answer(request, Err(failure.clone()));
                 self.stop = None;
             }
-            self.commands.push(CheckpointCommand::FailJob(failure));
-            self.close(now);
+            let cause = format!("checkpoint {checkpoint} failed: {failure}");
+            self.commands
+                .push(CheckpointCommand::FailJob { kind, failure });
+            let failover = CheckpointFailure::new(FailureReason::JobFailover, cause);
+            self.close(&failover, now);
         }
     }
 
-    pub(super) fn close(&mut self, now: Duration) {
+    pub(super) fn close(&mut self, failure: &CheckpointFailure, now: Duration) {
         if self.phase != Phase::Closed
             && let Some(request) = self.stop.and_then(|stop| stop.request)
         {
-            self.answer(request, Err(FailureReason::CoordinatorShutdown.into()));
+            self.answer(request, Err(failure.clone()));
         }
         self.phase = Phase::Closed;
-        self.refuse_requests();
-        self.abort_waiting(now);
+        self.refuse_requests(failure);
+        self.abort_waiting(failure, now);
     }
 
     pub(super) fn answer(
@@ -248,21 +251,21 @@ impl<A> CheckpointCoordinator<A> {
     }
 
     /// No checkpoint will be triggered any more.
-    fn refuse_requests(&mut self) {
+    fn refuse_requests(&mut self, failure: &CheckpointFailure) {
         for request in self.requests.take_all() {
-            self.answer(request, Err(FailureReason::CoordinatorShutdown.into()));
+            self.answer(request, Err(failure.clone()));
         }
     }
 
     /// Gives up what is not being written: nothing more will be acknowledged.
-    fn abort_waiting(&mut self, now: Duration) {
+    fn abort_waiting(&mut self, failure: &CheckpointFailure, now: Duration) {
         let pending = self.pending.iter();
         let waiting: Vec<_> = pending
             .filter(|(_, pending)| !pending.is_writing())
             .map(|(&checkpoint, _)| checkpoint)
             .collect();
         for checkpoint in waiting {
-            self.abort(checkpoint, FailureReason::CoordinatorShutdown.into(), now);
+            self.abort(checkpoint, failure.clone(), now);
         }
     }
 
@@ -274,12 +277,7 @@ impl<A> CheckpointCoordinator<A> {
 
     /// What is said of `pending` when it expires: which subtasks it waited for in vain.
     pub(super) fn expired(&self, pending: &PendingCheckpoint<A>) -> CheckpointFailure {
-        let missing: Vec<String> = self
-            .subtasks
-            .iter()
-            .filter(|subtask| !pending.has_acknowledged(subtask))
-            .map(ToString::to_string)
-            .collect();
+        let missing: Vec<String> = pending.missing().map(ToString::to_string).collect();
         let named = missing[..missing.len().min(MISSING_NAMED_MAX)].join(", ");
         let more = match missing.len().saturating_sub(MISSING_NAMED_MAX) {
             0 => String::new(),

@@ -70,12 +70,18 @@ impl AggregateRows {
         })
     }
 
-    /// The names of a value's columns.
-    pub(in crate::operator) fn value_names(&self) -> Vec<String> {
+    /// The names and the types of a value's columns.
+    pub(in crate::operator) fn value_columns(&self) -> Vec<(String, ColumnType)> {
         self.aggregates
             .iter()
-            .flat_map(|aggregate| aggregate.names(self.texts))
+            .flat_map(|aggregate| aggregate.columns(self.texts))
             .collect()
+    }
+
+    /// The names of a value's columns.
+    pub(in crate::operator) fn value_names(&self) -> Vec<String> {
+        let columns = self.value_columns().into_iter();
+        columns.map(|(name, _)| name).collect()
     }
 
     /// The columns of a value, of which `stored` is what the archive holds: two numbers for each aggregate, or a text.
@@ -102,7 +108,8 @@ impl AggregateRows {
         let mut columns = Vec::new();
         for (aggregate, pair) in self.aggregates.iter().zip(stored.chunks_exact(2)) {
             let values = aggregate.show(number(&pair[0])?, number(&pair[1])?);
-            columns.extend(aggregate.names(false).into_iter().zip(values));
+            let names = aggregate.columns(false).into_iter().map(|(name, _)| name);
+            columns.extend(names.zip(values));
         }
         Ok(RowValue::Record(columns))
     }
@@ -160,13 +167,18 @@ impl ShownAggregate {
     }
 
     /// The columns that it has: its result, and what else its state consists of.
-    fn names(&self, text: bool) -> Vec<String> {
-        let name = |suffix: &str| format!("{}{suffix}", self.call);
+    fn columns(&self, text: bool) -> Vec<(String, ColumnType)> {
+        let column = |suffix: &str, column_type| (format!("{}{suffix}", self.call), column_type);
+        let count = column(COUNT_SUFFIX, ColumnType::Int64);
         match self.function {
-            _ if text => vec![name("")],
-            Function::Count => vec![name("")],
-            Function::Avg => vec![name(""), name(SUM_SUFFIX), name(COUNT_SUFFIX)],
-            _ => vec![name(""), name(COUNT_SUFFIX)],
+            _ if text => vec![column("", self.output)],
+            Function::Count => vec![column("", ColumnType::Int64)],
+            Function::Avg => vec![
+                column("", ColumnType::Float64),
+                column(SUM_SUFFIX, self.sum_type()),
+                count,
+            ],
+            _ => vec![column("", self.output), count],
         }
     }
 

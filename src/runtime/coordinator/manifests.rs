@@ -25,6 +25,7 @@ impl Coordinator {
         checkpoint: CheckpointId,
         kind: CheckpointKind,
         acknowledged: Vec<(SubtaskId, Box<SubtaskAck>)>,
+        finished: Vec<SubtaskId>,
         triggered_at: Duration,
     ) {
         let took = self.now().saturating_sub(triggered_at);
@@ -48,6 +49,7 @@ impl Coordinator {
             checkpoint,
             is_savepoint: kind == CheckpointKind::Savepoint,
             acknowledged,
+            finished,
             triggered_unix_millis,
             savepoint: directory.map(|directory| SavepointOrder {
                 directory,
@@ -70,10 +72,8 @@ impl Coordinator {
         let commands = match written.result {
             Ok(committed) => {
                 let duration = self.now().saturating_sub(written.triggered_at);
-                let bytes = committed.bytes;
                 self.completed(checkpoint, written.kind, duration, committed);
-                self.checkpoints
-                    .manifest_committed(checkpoint, bytes, self.now())
+                self.checkpoints.manifest_committed(checkpoint, self.now())
             }
             Err(WriteFailure { reason, error }) => {
                 let cause = error.full_message();

@@ -7,12 +7,13 @@ use crate::error::Result;
 use crate::graph::PhysicalPlan;
 use crate::model::{KeyGroupRange, SubtaskId};
 use crate::runtime::committer::{Committer, JobIdentity};
-use crate::runtime::coordinator::Coordinator;
+use crate::runtime::coordinator::{Coordinator, JobSubtasks};
 use crate::runtime::executor::SharedExecutor;
 use crate::runtime::message::{Reporter, StoreReporter};
+use crate::runtime::past::ChainPasts;
 use crate::runtime::seed::{OperatorSeed, SharedParts, SubtaskParts, SubtaskSeed};
 use crate::runtime::wiring::lay_links;
-use crate::snapshot::{GraphOperator, Recovery, Retention, SnapshotWriter};
+use crate::snapshot::{LoadedCheckpoint, Recovery, Retention, SnapshotWriter};
 
 impl JobRun {
     /// The coordinator of an attempt that goes on from `recovery`. `store_reporter` is told what comes of work in the
@@ -25,27 +26,19 @@ impl JobRun {
         store_reporter: StoreReporter,
     ) -> Coordinator {
         let nodes = self.graph.nodes();
-        let graph = nodes.iter().map(|node| GraphOperator {
-            id: node.id.clone(),
-            type_name: node.type_name.clone(),
-            inputs: node
-                .inputs
-                .iter()
-                .map(|edge| nodes[edge.from].id.clone())
-                .collect(),
-            parallelism: self.graph.parallelism,
-        });
+        let manifest = recovery.checkpoint.as_ref().map(LoadedCheckpoint::manifest);
+        let id = |node: &usize| nodes[*node].id.clone();
+        let chains = plan.chains.iter();
+        let chains = chains.map(|chain| (chain.id.clone(), chain.nodes.iter().map(id).collect()));
         let committer = Committer::new(
             self.store.clone(),
             Retention::new(self.retained_max, recovery.found.clone()),
             JobIdentity {
                 job: self.graph.name.clone(),
                 max_parallelism: self.graph.max_parallelism,
-                graph: graph.collect(),
-                started_from: recovery
-                    .checkpoint
-                    .as_ref()
-                    .and_then(|loaded| loaded.manifest().started_from.clone()),
+                graph: self.graph.snapshot_operators(),
+                chains: chains.collect(),
+                started_from: manifest.and_then(|manifest| manifest.started_from.clone()),
             },
             Arc::clone(executor),
             self.clock.clone(),
@@ -54,7 +47,10 @@ impl JobRun {
         Coordinator::new(
             self.checkpoints.clone(),
             committer,
-            self.subtask_ids(plan),
+            JobSubtasks {
+                all: self.subtask_ids(plan).collect(),
+                finished: ChainPasts::new(&self.graph, plan, manifest).finished_for_good(),
+            },
             recovery.next_id(),
             self.clock.clone(),
             self.status.clone(),
@@ -89,18 +85,27 @@ impl JobRun {
             executor: Arc::clone(executor),
             reporter,
         };
+        let manifest = recovery.checkpoint.as_ref().map(LoadedCheckpoint::manifest);
+        let pasts = ChainPasts::new(&self.graph, plan, manifest);
+        pasts.check()?;
         let mut seeds = Vec::new();
         let wiring = lay_links(&self.graph, plan, self.limits);
-        for (chain, wiring) in plan.chains.iter().zip(wiring) {
+        let chains = plan.chains.iter().zip(pasts.pasts());
+        for ((chain, pasts_of_chain), wiring) in chains.zip(wiring) {
+            let input_ended = pasts.has_input_ended(chain);
             for (index, wiring) in wiring.into_iter().enumerate() {
                 let id = SubtaskId::new(chain.id.clone(), index);
                 let key_groups = KeyGroupRange::of_subtask(index, parallelism, max_parallelism);
                 let operators = chain.nodes.iter().map(|node| {
                     let node = &self.graph.nodes()[*node];
                     let restored = match &recovery.checkpoint {
-                        Some(loaded) => {
-                            loaded.restore_plan(&node.id, index, parallelism, max_parallelism)?
-                        }
+                        Some(loaded) => loaded.restore_plan(
+                            &node.id,
+                            index,
+                            parallelism,
+                            max_parallelism,
+                            input_ended,
+                        )?,
                         None => None,
                     };
                     Ok(OperatorSeed {
@@ -115,6 +120,7 @@ impl JobRun {
                 seeds.push(SubtaskSeed {
                     parts: SubtaskParts {
                         id,
+                        past: pasts_of_chain[index],
                         operators,
                         wiring,
                         directory: self.directory.clone(),

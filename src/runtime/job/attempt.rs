@@ -84,8 +84,11 @@ impl<'run> Attempt<'run> {
         let executor: SharedExecutor =
             Arc::new(BackgroundThreads(self.background.handle().clone()));
         let coordinator = self.start_coordinator(&recovery, &executor, end_sender);
-        let seeds = match self.seeds(&recovery, &executor, &coordinator) {
-            Ok(seeds) => seeds,
+        let seeds = self.seeds(&recovery, &executor, &coordinator);
+        let parallelism = self.run.graph.parallelism;
+        let made = seeds.and_then(|seeds| Ok((seeds, start_workers(parallelism)?)));
+        let (seeds, workers) = match made {
+            Ok(made) => made,
             Err(error) => {
                 // An actor that is dropped before it has started is started by that, when nothing runs any more.
                 let _ = coordinator.send(EndRequested).await;
@@ -94,9 +97,6 @@ impl<'run> Attempt<'run> {
         };
         // The loaded bytes are needed by the subtasks alone from here on.
         drop(recovery);
-        let workers: Vec<Arbiter> = (0..self.run.graph.parallelism)
-            .map(|_| Arbiter::new())
-            .collect();
         for seed in seeds {
             let coordinator = coordinator.clone();
             workers[seed.parts.id.index].spawn_fn(move || seed.grow(coordinator));
@@ -104,11 +104,7 @@ impl<'run> Attempt<'run> {
         relay.attach(coordinator.clone());
         started();
         let end = end.await;
-        for worker in workers {
-            worker.stop();
-            // A worker that panicked has reported through its subtasks.
-            let _ = worker.join();
-        }
+        stop_workers(workers);
         // Everything in here belonged to the subtasks, which are gone; what a crash leaves is emptied by the next run.
         if let Some(directory) = &self.run.directory {
             let _ = std::fs::remove_dir_all(directory);
@@ -167,6 +163,33 @@ impl<'run> Attempt<'run> {
         let coordinator = coordinator.clone();
         let reporter = Arc::new(move |report| coordinator.do_send(report));
         self.run.seeds(&self.plan, recovery, executor, reporter)
+    }
+}
+
+/// One worker thread for each subtask of an operator.
+///
+/// # Errors
+/// [`ErrorKind::Environment`] when the system has no more threads to give; none is left then.
+fn start_workers(parallelism: usize) -> Result<Vec<Arbiter>> {
+    let mut workers = Vec::with_capacity(parallelism);
+    for _ in 0..parallelism {
+        match Arbiter::try_new() {
+            Ok(worker) => workers.push(worker),
+            Err(error) => {
+                stop_workers(workers);
+                return Err(Error::io("start the worker threads", error));
+            }
+        }
+    }
+    Ok(workers)
+}
+
+/// Waits until all of them have ended, and what lived on them is gone.
+fn stop_workers(workers: Vec<Arbiter>) {
+    for worker in workers {
+        worker.stop();
+        // A panic outside of a subtask ends that subtask's actor, which reports its end.
+        let _ = worker.join();
     }
 }
 

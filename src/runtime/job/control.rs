@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix::Addr;
 
+use crate::coordinator::FailureReason;
 use crate::error::{Error, ErrorKind};
 use crate::runtime::coordinator_actor::CoordinatorActor;
 use crate::runtime::request::{
@@ -47,7 +48,8 @@ impl JobControl {
         ticket
     }
 
-    /// Asks the job to end at once; it can be resumed from its newest checkpoint.
+    /// Asks the job to end at once; it can be resumed from its newest checkpoint, unless [`crate::config::OnCancel`] says
+    /// otherwise.
     pub fn cancel(&self) {
         self.0.pass_on(Request::Cancel);
     }
@@ -67,11 +69,14 @@ struct RelayState {
     coordinator: Option<Addr<CoordinatorActor>>,
     /// Whether the end was requested while there was no coordinator to tell.
     end_requested: bool,
+    /// Whether anybody has asked for the end at once.
+    cancel_requested: bool,
 }
 
 impl Relay {
     fn pass_on(&self, request: Request) {
         let mut state = self.lock();
+        state.cancel_requested |= matches!(request, Request::Cancel);
         if let Some(coordinator) = &state.coordinator {
             return coordinator.do_send(request);
         }
@@ -117,6 +122,11 @@ impl Relay {
         state.end_requested
     }
 
+    /// Whether the job was to be cancelled, and not only to stop.
+    pub(super) fn cancel_requested(&self) -> bool {
+        self.lock().cancel_requested
+    }
+
     /// Nothing in here is ever half changed, so a panic elsewhere is no reason to stop.
     fn lock(&self) -> MutexGuard<'_, RelayState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -124,10 +134,8 @@ impl Relay {
 }
 
 fn nothing_runs() -> Error {
-    Error::new(
-        ErrorKind::Environment,
-        "NOT_ALL_REQUIRED_TASKS_RUNNING: the job has failed, and waits to be started again",
-    )
+    let message = "the job has failed, and waits to be started again";
+    Error::new(ErrorKind::Environment, message).context(FailureReason::NotAllTasksRunning)
 }
 
 #[cfg(test)]
@@ -139,8 +147,9 @@ mod tests {
 
     #[test]
     fn a_request_to_end_ends_the_wait_between_two_attempts() {
-        let stop = |control: &JobControl| drop(control.stop(StopRequest::default()));
-        for ask in [stop, |control: &JobControl| control.cancel()] {
+        let stop: fn(&JobControl) = |control| drop(control.stop(StopRequest::default()));
+        let cancel: fn(&JobControl) = JobControl::cancel;
+        for (ask, is_cancellation) in [(stop, false), (cancel, true)] {
             let relay = Arc::new(Relay::default());
             assert!(!relay.wait(Duration::ZERO));
             let error = JobControl::over(&relay).checkpoint().wait().unwrap_err();
@@ -160,6 +169,7 @@ mod tests {
                 assert!(waiting.join().unwrap());
             });
             assert!(relay.wait(LONG), "the next wait does not begin");
+            assert_eq!(relay.cancel_requested(), is_cancellation);
         }
     }
 }

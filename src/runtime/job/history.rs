@@ -34,10 +34,17 @@ impl JobRun {
     /// The job goes on from the snapshot with this manifest, in this folder, which took so long to be read.
     pub(super) fn note_restore(&self, manifest: &Manifest, folder: String, took: Duration) {
         let now_unix_millis = self.clock.unix_millis();
+        // A snapshot that was just taken over is what the job was really started from.
+        let taken_over = manifest.started_from.as_ref();
+        let taken_over = taken_over.filter(|started| started.taken_over_as == manifest.checkpoint);
+        let (kind, path) = match taken_over {
+            Some(started) => (started.kind, started.path.clone()),
+            None => (manifest.kind, folder),
+        };
         self.status.checkpoints().restored(RestoreReport {
             checkpoint: manifest.checkpoint,
-            is_savepoint: manifest.kind == SnapshotKind::Savepoint,
-            path: folder,
+            is_savepoint: kind == SnapshotKind::Savepoint,
+            path,
             restored_unix_millis: now_unix_millis,
         });
         for (metric, value) in [

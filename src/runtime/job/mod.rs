@@ -4,10 +4,14 @@
 //! Nothing outlives its attempt: the actors, the workers and the background threads are ended before the next begins,
 //! and state is read from the store again. So an attempt starts where another process would, and what is shown about a
 //! killed process holds for it as well.
+//!
+//! Working segments go with their attempt, even with local recovery: dropping the state that failed removes its files, and
+//! what made it fail may stand in them. A killed process has dropped nothing, and was not at fault.
 
 mod assembly;
 mod attempt;
 mod background_runtime;
+mod cancellation;
 mod claim;
 mod control;
 mod history;

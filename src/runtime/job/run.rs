@@ -13,7 +13,7 @@ use super::control::{JobControl, Relay};
 use super::outcome::JobOutcome;
 use super::recovery::UsedIds;
 use crate::channel::LinkLimits;
-use crate::config::{CheckpointMode, RestartSection};
+use crate::config::{CheckpointMode, OnCancel, RestartSection};
 use crate::coordinator::{
     AttemptFailure, CheckpointSettings, RestartDecision, RestartStrategy, Restarts,
 };
@@ -38,6 +38,8 @@ pub(crate) struct JobRun {
     pub claim: Option<JobClaim>,
     /// How many checkpoints are kept.
     pub retained_max: usize,
+    /// What becomes of them when the job is cancelled.
+    pub on_cancel: OnCancel,
     /// Whether the checkpoints of earlier runs are passed over.
     pub fresh: bool,
     /// The snapshot that the job is to be started from.
@@ -73,7 +75,12 @@ impl JobRun {
     pub(crate) fn run(mut self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
         let outcome = match self.claim() {
             Ok(lock) => {
-                let outcome = self.attempt_until_it_ends(started);
+                let relay = Arc::new(Relay::default());
+                let outcome = self.attempt_until_it_ends(&relay, started);
+                // A job can also be cancelled because it was to stop and had nothing to save yet.
+                if matches!(outcome, JobOutcome::Cancelled) && relay.cancel_requested() {
+                    self.heed_cancellation();
+                }
                 // The next run may start as soon as this one is heard to have ended.
                 drop(lock);
                 outcome
@@ -84,21 +91,24 @@ impl JobRun {
         outcome
     }
 
-    fn attempt_until_it_ends(&mut self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
+    fn attempt_until_it_ends(
+        &mut self,
+        relay: &Arc<Relay>,
+        started: &SyncSender<Result<JobControl>>,
+    ) -> JobOutcome {
         self.warn_of_aligned_exchanges();
         let takes_checkpoints = self.checkpoints.interval.is_some();
         let strategy = RestartStrategy::new(self.restart.clone(), takes_checkpoints);
         let mut restarts = Restarts::new(strategy, self.restart.stop_on_repeat);
-        let relay = Arc::new(Relay::default());
         let mut used = UsedIds::default();
         let mut is_started = false;
         loop {
             let ended = Attempt::new(self).and_then(|attempt| {
-                attempt.perform(&mut used, &relay, || {
+                attempt.perform(&mut used, relay, || {
                     if !is_started {
                         is_started = true;
                         // When the starter has gone there is nobody to tell.
-                        let _ = started.send(Ok(JobControl::over(&relay)));
+                        let _ = started.send(Ok(JobControl::over(relay)));
                     }
                 })
             });

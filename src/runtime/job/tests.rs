@@ -9,18 +9,20 @@ use std::time::Duration;
 use super::background_runtime::BackgroundRuntime;
 use super::{JobOutcome, JobRun};
 use crate::channel::LinkLimits;
-use crate::config::{CheckpointMode, RestartSection};
+use crate::config::{CheckpointMode, OnCancel, RestartSection, RestartStrategyKind};
 use crate::connectors::{MemoryOutput, MemorySink};
 use crate::coordinator::CheckpointSettings;
 use crate::error::Result;
 use crate::graph::{JobGraph, StreamBuilder};
-use crate::model::{Batch, CheckpointId, SystemClock};
+use crate::model::{Batch, CheckpointId, SharedClock, SystemClock};
 use crate::operator::{
     BackgroundWork, OperatorContext, OperatorSnapshot, Output, Source, SourceStatus,
 };
 use crate::snapshot::CheckpointStore;
 use crate::storage::{ObjectName, SimulatedDisk, StoragePaths};
 use crate::telemetry::JobStatus;
+
+mod panics;
 
 /// How many sights can wait for the test, far more than a run has.
 const SIGHTS_MAX: usize = 1 << 16;
@@ -83,6 +85,10 @@ struct Counting {
 
 impl Counting {
     fn start(disk: &SimulatedDisk, fresh: bool) -> Self {
+        Self::start_with(disk, fresh, SystemClock::shared())
+    }
+
+    fn start_with(disk: &SimulatedDisk, fresh: bool, clock: SharedClock) -> Self {
         let (sender, sights) = sync_channel(SIGHTS_MAX);
         let is_over = Arc::new(AtomicBool::new(false));
         let output = MemoryOutput::default();
@@ -94,6 +100,7 @@ impl Counting {
             store: CheckpointStore::on(disk),
             claim: None,
             retained_max: 1,
+            on_cancel: OnCancel::default(),
             fresh,
             start_from: None,
             allow_non_restored_state: false,
@@ -103,14 +110,15 @@ impl Counting {
                 tolerable_failures: u32::MAX,
                 ..CheckpointSettings::default()
             },
-            restart: RestartSection::default(),
+            // What fails here is not to be hidden by another attempt.
+            restart: RestartSection::of(RestartStrategyKind::None),
             mode: CheckpointMode::ExactlyOnce,
             limits: LinkLimits {
                 rows_max: 100,
                 elements_max: 10,
             },
             directory: Some(folder.path().to_path_buf()),
-            clock: SystemClock::shared(),
+            clock,
             status: Arc::clone(&status),
             nonce: 1,
         };

@@ -46,14 +46,14 @@ impl Subtask {
             // readers wait for its end.
             Head::Source { .. } => {
                 self.phase == Phase::Finishing
-                    || (self.finished_before && self.phase == Phase::Running)
+                    || (self.past.has_finished() && self.phase == Phase::Running)
             }
             Head::Links(inputs) => inputs.gate.has_ended() && self.phase != Phase::Finished,
         };
         let is_under_way = self.chain.is_watermark_under_way();
         if is_ending {
             // The end waits for room in the links, and a barrier that overtakes must not.
-            let is_unbroken = !self.finish_begun && !self.finished_before && !is_under_way;
+            let is_unbroken = !self.finish_begun && !self.past.has_finished() && !is_under_way;
             if !(is_unbroken && due.barrier.overtakes(self.setting.clock.elapsed())) {
                 self.snapshots_after_finish.push(due);
                 return Ok(());
@@ -88,7 +88,7 @@ impl Subtask {
             sealed: SealedSubtask {
                 checkpoint: barrier.checkpoint,
                 // The barrier can overtake the end of those before, which had finished as well.
-                finished: has_ended || self.finished_before,
+                finished: has_ended || self.past.has_finished(),
                 sync_duration: Duration::ZERO,
                 alignment: alignment.unwrap_or_default(),
                 state_size: self.chain.state_size(),

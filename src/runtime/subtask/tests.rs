@@ -12,6 +12,7 @@ use crate::config::CheckpointMode;
 use crate::connectors::{GeneratorSource, MemoryOutput, MemorySink};
 use crate::graph::{ExchangeTargets, JobGraph, PhysicalPlan, StreamBuilder};
 use crate::model::{CheckpointId, KeyGroupRange, ManualClock, OperatorId, SharedClock, SubtaskId};
+use crate::runtime::past::Past;
 use crate::runtime::seed::{OperatorSeed, SubtaskParts};
 use crate::runtime::setting::Setting;
 use crate::runtime::slot::OperatorPart;
@@ -257,7 +258,14 @@ impl Run {
                             .map(|checkpoint| plan_of(checkpoint, &chain.id, &node.id, index)),
                     }
                 });
+                let last = restored
+                    .as_ref()
+                    .and_then(|checkpoint| checkpoint[&id].last());
                 let parts = SubtaskParts {
+                    past: match last.is_some_and(|sealed| sealed.finished) {
+                        true => Past::Finished,
+                        false => Past::AtWork,
+                    },
                     operators: operators.collect(),
                     wiring,
                     directory: Some(folder.path().join(id.to_string())),
@@ -455,9 +463,6 @@ fn plan_of(
         in_flight,
         parallelism: subtasks.len(),
         local: None,
-        finished: subtasks
-            .iter()
-            .all(|(_, sealed)| sealed.last().unwrap().finished),
         items: subtasks
             .iter()
             .map(|(_, sealed)| last_items(sealed))

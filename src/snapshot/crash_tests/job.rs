@@ -208,7 +208,7 @@ fn restore(
     let mut numbers = Numbers::new();
     let operator = "sum".into();
     if let Some(loaded) = &recovery.checkpoint {
-        let plan = loaded.restore_plan(&operator, index, parallelism, MAX_PARALLELISM)?;
+        let plan = loaded.restore_plan(&operator, index, parallelism, MAX_PARALLELISM, false)?;
         if let Some(plan) = plan {
             writer.inherit(&operator, &plan.inherited);
             numbers = decode(&plan.states);

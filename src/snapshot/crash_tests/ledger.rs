@@ -69,7 +69,7 @@ impl Ledger {
     /// A checkpoint holds what the job held at its barrier.
     pub(super) fn check_content(&self, loaded: &LoadedCheckpoint) {
         let checkpoint = loaded.manifest().checkpoint;
-        let plan = loaded.restore_plan(&"sum".into(), 0, 1, MAX_PARALLELISM);
+        let plan = loaded.restore_plan(&"sum".into(), 0, 1, MAX_PARALLELISM, false);
         let states = plan.unwrap().map(|plan| plan.states).unwrap_or_default();
         let expected = self.committing.get(&checkpoint);
         assert_eq!(

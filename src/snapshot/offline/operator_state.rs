@@ -35,7 +35,7 @@ pub async fn operator_state_rows<'a>(
         let Some(found) = states.find(|found| found.name == state) else {
             continue;
         };
-        let section = read_section(snapshot, &found.piece).await?;
+        let section = read_section(&snapshot.objects, &found.piece).await?;
         let codec = OperatorStateCodec::new(&found.descriptor);
         let context = |error: Error| {
             let place = format!("state \"{state}\" of {operator}[{}]", subtask.index);

@@ -1,12 +1,14 @@
 //! Reads the rows of a keyed state: what is left when every delta has been laid over its base.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{KeyGroup, OperatorId, hash_key};
 use crate::snapshot::damage::Damage;
-use crate::snapshot::manifest::{KeyedEntry, Part, Piece};
+use crate::snapshot::manifest::{KeyedEntry, Manifest, Part, Piece};
+use crate::snapshot::objects::SnapshotObjects;
 use crate::snapshot::snapshot_at::SnapshotAt;
 use crate::state::rows::{StateCodec, StoredRecord};
 use crate::state::{StateDescriptor, StateKind, state_name};
@@ -17,7 +19,9 @@ const RECORD_OVERHEAD_BYTES: u64 = 112;
 /// Reads one keyed state of a snapshot, of all subtasks of its operator.
 #[derive(Clone, Debug)]
 pub struct KeyedStateReader<'a> {
-    snapshot: &'a SnapshotAt,
+    objects: &'a SnapshotObjects,
+    folder: &'a Path,
+    max_parallelism: u16,
     operator: OperatorId,
     state: String,
     descriptor: &'a StateDescriptor,
@@ -82,33 +86,26 @@ impl<'a> KeyedStateReader<'a> {
     /// [`ErrorKind::Configuration`] when there is none, with those that there are; [`ErrorKind::Corrupt`] when subtasks
     /// say different things about it.
     pub fn find(snapshot: &'a SnapshotAt, operator: &str, state: &str) -> Result<Self> {
-        let manifest = snapshot.manifest();
+        let (objects, folder) = (&snapshot.objects, snapshot.folder());
+        Self::find_in(objects, folder, snapshot.manifest(), operator, state)
+    }
+
+    /// The same in a manifest whose objects are `objects`; `folder` is what messages call the snapshot.
+    pub(super) fn find_in(
+        objects: &'a SnapshotObjects,
+        folder: &'a Path,
+        manifest: &'a Manifest,
+        operator: &str,
+        state: &str,
+    ) -> Result<Self> {
         let operator = OperatorId::new(operator);
-        let Some(entry) = manifest.operators.get(&operator) else {
-            let names: Vec<&str> = manifest.operators.keys().map(OperatorId::as_str).collect();
-            return Err(missing(format!("operator \"{operator}\""), &names));
-        };
-        let keyed = || entry.subtasks.iter().flat_map(|subtask| &subtask.keyed);
-        let found: Vec<&KeyedEntry> = keyed().filter(|found| found.name == state).collect();
-        let Some(first) = found.first() else {
-            let mut names: Vec<&str> = keyed()
-                .map(|state| state_name::of_user(&state.name))
-                .collect();
-            names.sort_unstable();
-            names.dedup();
-            let what = format!("keyed state \"{state}\" of operator \"{operator}\"");
-            return Err(missing(what, &names));
-        };
-        if found
-            .iter()
-            .any(|other| other.descriptor != first.descriptor)
-        {
-            let message = format!("subtasks of {operator} disagree on the types of state {state}");
-            return Err(Error::new(ErrorKind::Corrupt, message));
-        }
+        let found = entries_of(manifest, &operator, state)?;
+        let first = found[0];
         let context = |error: Error| error.context(format!("state \"{state}\" of \"{operator}\""));
         Ok(Self {
-            snapshot,
+            objects,
+            folder,
+            max_parallelism: manifest.max_parallelism,
             codec: StateCodec::new(&first.descriptor).map_err(context)?,
             descriptor: &first.descriptor,
             parts: found.iter().flat_map(|state| &state.parts).collect(),
@@ -169,8 +166,7 @@ impl<'a> KeyedStateReader<'a> {
     pub(super) async fn memory_bytes(&self) -> Result<u64> {
         let mut bytes = 0_u64;
         for (_, piece, is_base) in self.pieces() {
-            let objects = &self.snapshot.objects;
-            let opened = objects.open_records(piece, &self.codec, is_base).await;
+            let opened = self.objects.open_records(piece, &self.codec, is_base).await;
             let counts = opened
                 .map_err(|damage| self.damaged(&damage))?
                 .expected_counts();
@@ -182,19 +178,39 @@ impl<'a> KeyedStateReader<'a> {
 
     /// The records of a share. Parts that cannot have its key are not read.
     pub(super) async fn records(&self, share: Share<'_>) -> Result<Records> {
-        let max_parallelism = self.snapshot.manifest().max_parallelism;
-        let group_of = |key: &[u8]| KeyGroup::of_hash(hash_key(key), max_parallelism);
-        let wanted_group = share.key.map(group_of);
+        let wanted = share.key.map(|key| self.group_of(hash_key(key)));
+        let has = |part: &Part| wanted.is_none_or(|group| part.key_groups.contains(group));
+        self.records_where(has, |key, hash| share.has(key, hash))
+            .await
+    }
+
+    /// The records of these keys. Parts that cannot have any of them are not read.
+    pub(super) async fn records_of(&self, keys: &BTreeSet<&[u8]>) -> Result<Records> {
+        let groups = keys.iter().map(|key| self.group_of(hash_key(key)));
+        let groups: BTreeSet<KeyGroup> = groups.collect();
+        let has = |part: &Part| groups.iter().any(|group| part.key_groups.contains(*group));
+        self.records_where(has, |key, _| keys.contains(key)).await
+    }
+
+    fn group_of(&self, hash: u64) -> KeyGroup {
+        KeyGroup::of_hash(hash, self.max_parallelism)
+    }
+
+    /// The records of the keys that `is_wanted`, given a key and its hash, of the parts that can have one.
+    async fn records_where(
+        &self,
+        can_have: impl Fn(&Part) -> bool,
+        is_wanted: impl Fn(&[u8], u64) -> bool,
+    ) -> Result<Records> {
         let mut records = Records::new();
         for (part, piece, is_base) in self.pieces() {
-            if wanted_group.is_some_and(|group| !part.key_groups.contains(group)) {
+            if !can_have(part) {
                 continue;
             }
             let apply = |record: StoredRecord<'_>| {
                 let (key, map_key) = self.codec.split_key(record.key)?;
                 let hash = hash_key(key);
-                let group = KeyGroup::of_hash(hash, max_parallelism);
-                if !share.has(key, hash) || !part.key_groups.contains(group) {
+                if !is_wanted(key, hash) || !part.key_groups.contains(self.group_of(hash)) {
                     return Ok(());
                 }
                 let place = (key.to_vec(), map_key.map(<[u8]>::to_vec));
@@ -204,8 +220,8 @@ impl<'a> KeyedStateReader<'a> {
                 };
                 Ok(())
             };
-            let objects = &self.snapshot.objects;
-            let streamed = objects
+            let streamed = self
+                .objects
                 .stream_records(piece, &self.codec, is_base, &mut |_| {}, apply)
                 .await;
             streamed.map_err(|damage| self.damaged(&damage))?;
@@ -259,7 +275,7 @@ impl<'a> KeyedStateReader<'a> {
     fn context(&self, error: Error) -> Error {
         error.context(format!(
             "{}: state \"{}\" of \"{}\"",
-            self.snapshot.folder().display(),
+            self.folder.display(),
             self.state,
             self.operator
         ))
@@ -276,6 +292,37 @@ impl Share<'_> {
             }
         }
     }
+}
+
+/// What all subtasks say of a keyed state: at least one entry, and the same descriptor in all.
+///
+/// # Errors
+/// As for [`KeyedStateReader::find`].
+pub(super) fn entries_of<'a>(
+    manifest: &'a Manifest,
+    operator: &OperatorId,
+    state: &str,
+) -> Result<Vec<&'a KeyedEntry>> {
+    let Some(entry) = manifest.operators.get(operator) else {
+        let names: Vec<&str> = manifest.operators.keys().map(OperatorId::as_str).collect();
+        return Err(missing(format!("operator \"{operator}\""), &names));
+    };
+    let keyed = || entry.subtasks.iter().flat_map(|subtask| &subtask.keyed);
+    let found: Vec<&KeyedEntry> = keyed().filter(|found| found.name == state).collect();
+    let Some(first) = found.first() else {
+        let names: BTreeSet<&str> = keyed()
+            .map(|state| state_name::of_user(&state.name))
+            .collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let what = format!("keyed state \"{state}\" of operator \"{operator}\"");
+        return Err(missing(what, &names));
+    };
+    let differs = |other: &&KeyedEntry| other.descriptor != first.descriptor;
+    if found.iter().any(differs) {
+        let message = format!("subtasks of {operator} disagree on the types of state {state}");
+        return Err(Error::new(ErrorKind::Corrupt, message));
+    }
+    Ok(found)
 }
 
 fn missing(what: String, names: &[&str]) -> Error {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::OperatorId;
 use crate::snapshot::manifest::{KeyedEntry, Piece};
+use crate::snapshot::objects::SnapshotObjects;
 use crate::snapshot::snapshot_at::SnapshotAt;
 use crate::state::rows::{OperatorStateCodec, StateCodec};
 use crate::state::state_name;
@@ -22,8 +23,8 @@ pub struct StateSummary {
     pub state: String,
     /// The kind, for example `map`; that of an operator state has two words, as in `operator list`.
     pub kind: String,
-    /// The version of its layout; nothing for an operator state, which has none.
-    pub version: Option<u32>,
+    /// The version of its layout.
+    pub version: u32,
     /// How its keys are laid out.
     pub key_schema: Option<String>,
     /// How what tells the records of one key apart is laid out.
@@ -55,12 +56,13 @@ pub async fn state_summaries(snapshot: &SnapshotAt) -> Result<Vec<StateSummary>>
                 summary.add(snapshot, state, &mut seen).await?;
             }
             for state in &subtask.operator_state {
-                let section = read_section(snapshot, &state.piece).await?;
+                let section = read_section(&snapshot.objects, &state.piece).await?;
                 let codec = OperatorStateCodec::new(&state.descriptor);
                 let summary = summaries
                     .entry((operator, &state.name, true))
                     .or_insert_with(|| StateSummary {
                         kind: format!("operator {}", state.descriptor.kind.as_str()),
+                        version: state.descriptor.version,
                         key_schema: state.descriptor.key_schema.clone(),
                         value_schema: state.descriptor.value_schema.clone(),
                         ..StateSummary::of_keyed(operator, &state.name)
@@ -74,13 +76,13 @@ pub async fn state_summaries(snapshot: &SnapshotAt) -> Result<Vec<StateSummary>>
 }
 
 /// The bytes of an operator state, which is small.
-pub(super) async fn read_section(snapshot: &SnapshotAt, piece: &Piece) -> Result<Vec<u8>> {
+pub(super) async fn read_section(objects: &SnapshotObjects, piece: &Piece) -> Result<Vec<u8>> {
     let mut section = Vec::new();
     let take = |_, chunk: &Bytes| {
         section.extend_from_slice(chunk);
         Ok(())
     };
-    let streamed = snapshot.objects.stream(piece, &mut |_| {}, take).await;
+    let streamed = objects.stream(piece, &mut |_| {}, take).await;
     streamed.map_err(|damage| Error::new(ErrorKind::Corrupt, damage.to_string()))?;
     Ok(section)
 }
@@ -94,7 +96,7 @@ impl StateSummary {
             operator: operator.clone(),
             state: name.to_owned(),
             kind: String::new(),
-            version: None,
+            version: 0,
             key_schema: None,
             map_key_schema: None,
             value_schema: String::new(),
@@ -114,7 +116,7 @@ impl StateSummary {
         let descriptor = &state.descriptor;
         if !is_part {
             self.kind = descriptor.kind.as_str().to_owned();
-            self.version = Some(descriptor.version);
+            self.version = descriptor.version;
             self.key_schema = Some(descriptor.key_schema.clone());
             self.map_key_schema = descriptor.map_key_schema.clone();
             self.value_schema = descriptor.value_schema.clone();

@@ -48,7 +48,7 @@ async fn take(
 
 /// The bytes of both states, one after the other.
 fn content(loaded: &LoadedCheckpoint) -> String {
-    let plan = loaded.restore_plan(&"sum".into(), 0, 1, MAX_PARALLELISM);
+    let plan = loaded.restore_plan(&"sum".into(), 0, 1, MAX_PARALLELISM, false);
     let states = plan.unwrap().unwrap().states;
     let parts = states.iter().flat_map(|state| state.parts.fetch().unwrap());
     let pieces = parts.flat_map(|part| part.base.into_iter().chain(part.deltas));

@@ -5,13 +5,13 @@ use crate::model::{CheckpointId, KeyGroupRange, OperatorId};
 use crate::snapshot::test_support::{
     MAX_PARALLELISM, StoreFixture, block_on, sealed_operator, sealed_state,
 };
-use crate::snapshot::{LoadedCheckpoint, RestorePlan};
+use crate::snapshot::{LoadedCheckpoint, OperatorEntry, RestorePlan};
 
 /// The key groups of a part and its bytes.
 type Part = (KeyGroupRange, String);
 
 fn plan(loaded: &LoadedCheckpoint, index: usize, parallelism: usize) -> RestorePlan {
-    let plan = loaded.restore_plan(&"sum".into(), index, parallelism, MAX_PARALLELISM);
+    let plan = loaded.restore_plan(&"sum".into(), index, parallelism, MAX_PARALLELISM, false);
     plan.unwrap().unwrap()
 }
 
@@ -105,13 +105,38 @@ fn parts_stay_apart_and_in_order_across_changes_of_parallelism() {
 }
 
 #[test]
+fn a_subtask_that_had_finished_leaves_no_keyed_state_to_others_once_all_input_has_ended() {
+    let fixture = StoreFixture::new();
+    let mut manifest = run(&fixture, 1, 2).manifest().clone();
+    let finish = |entry: &mut OperatorEntry| entry.subtasks[1].finished = true;
+    manifest.operators.values_mut().for_each(finish);
+    let loaded = block_on(fixture.store.load(&manifest)).unwrap();
+    let found = |parallelism, input_ended| {
+        let last = parallelism - 1;
+        let plan = loaded.restore_plan(
+            &"sum".into(),
+            last,
+            parallelism,
+            MAX_PARALLELISM,
+            input_ended,
+        );
+        parts(&plan.unwrap().unwrap())
+    };
+    assert_eq!(found(1, true), [part(0, 64, "1.0 ")]);
+    assert_eq!(
+        found(1, false),
+        [part(0, 64, "1.0 "), part(64, 128, "1.1 ")]
+    );
+    assert_eq!(found(2, true), [part(64, 128, "1.1 ")], "it is its own");
+}
+
+#[test]
 fn items_come_from_every_former_subtask_in_order() {
     let fixture = StoreFixture::new();
     let loaded = run(&fixture, 1, 3);
     let plan = plan(&loaded, 0, 1);
     assert_eq!(plan.items.len(), 3);
-    assert!(!plan.finished);
-    let unknown = loaded.restore_plan(&"new".into(), 0, 1, MAX_PARALLELISM);
+    let unknown = loaded.restore_plan(&"new".into(), 0, 1, MAX_PARALLELISM, false);
     assert!(unknown.unwrap().is_none());
 }
 
@@ -119,7 +144,9 @@ fn items_come_from_every_former_subtask_in_order() {
 fn another_max_parallelism_is_refused() {
     let fixture = StoreFixture::new();
     let loaded = run(&fixture, 1, 1);
-    let error = loaded.restore_plan(&"sum".into(), 0, 1, 64).unwrap_err();
+    let error = loaded
+        .restore_plan(&"sum".into(), 0, 1, 64, false)
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().contains("set it to 128"), "{error}");
 }

@@ -72,6 +72,17 @@ fn what_an_aborted_checkpoint_stored_stays_while_a_chain_needs_it() {
 }
 
 #[test]
+fn what_a_finished_subtask_had_stored_goes_with_the_last_checkpoint_that_needs_it() {
+    let mut retention = Retention::new(1, []);
+    retention.acknowledged(CheckpointId(1), subtask(1), objects(&[10]));
+    retention.acknowledged(CheckpointId(1), subtask(0), objects(&[1]));
+    let all = objects(&[1, 10]);
+    assert!(retention.completed(CheckpointId(1), all).is_empty());
+    retention.left(&subtask(1));
+    assert_eq!(complete(&mut retention, 2, &[1]), removal(&[1], &[10]));
+}
+
+#[test]
 fn a_checkpoint_in_progress_holds_what_was_acknowledged_for_it() {
     let mut retention = Retention::new(1, []);
     let both = [subtask(0), subtask(1)];

@@ -149,6 +149,7 @@ fn is_disposed_of_after(steps: usize) -> bool {
         let written = store.write_savepoint(&manifest, directory).await.unwrap();
         let started = StartedFrom {
             path: written.folder.display().to_string(),
+            kind: SnapshotKind::Savepoint,
             checkpoint: manifest.checkpoint,
             completed_unix_millis: manifest.completed_unix_millis,
             taken_over_as: CheckpointId(6),

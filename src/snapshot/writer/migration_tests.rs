@@ -161,7 +161,7 @@ impl Model {
     ) -> Subtask<V> {
         let operator = OPERATOR.into();
         let plan = |loaded: &LoadedCheckpoint| -> RestorePlan {
-            let plan = loaded.restore_plan(&operator, index, parallelism, MAX_PARALLELISM);
+            let plan = loaded.restore_plan(&operator, index, parallelism, MAX_PARALLELISM, false);
             plan.unwrap().unwrap()
         };
         let subtask = SubtaskId::new(operator.clone(), index);

@@ -15,7 +15,7 @@ const HEADER_BYTES: usize = 16;
 const LENGTH_BYTES: usize = 4;
 
 /// Makes a section.
-pub(super) struct SectionWriter {
+pub(in crate::state) struct SectionWriter {
     bytes: Vec<u8>,
     /// Where a value is archived, aligned, before it is appended; kept for its capacity.
     scratch: AlignedVec,
@@ -32,7 +32,7 @@ pub(in crate::state) struct SectionReader<'a> {
 
 impl SectionWriter {
     /// A section of so many items or entries.
-    pub(super) fn new(kind: OperatorStateKind, count: usize) -> Self {
+    pub(in crate::state) fn new(kind: OperatorStateKind, count: usize) -> Self {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -51,16 +51,19 @@ impl SectionWriter {
     pub(super) fn push<T: StateValue>(&mut self, value: &T) -> Result<()> {
         self.scratch.clear();
         archive::append(value, &mut self.scratch)?;
-        let length = u32::try_from(self.scratch.len()).map_err(|source| {
-            Error::new(ErrorKind::Data, "a value takes 4 GiB or more").with_source(source)
-        })?;
-        self.bytes.extend_from_slice(&length.to_le_bytes());
-        self.bytes.extend_from_slice(&self.scratch);
-        Ok(())
+        append_archive(&mut self.bytes, &self.scratch)
+    }
+
+    /// Appends a value that is archived already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when it takes 4 GiB or more.
+    pub(in crate::state) fn push_archive(&mut self, archive: &[u8]) -> Result<()> {
+        append_archive(&mut self.bytes, archive)
     }
 
     /// The section.
-    pub(super) fn finish(self) -> Bytes {
+    pub(in crate::state) fn finish(self) -> Bytes {
         self.bytes.into()
     }
 }
@@ -146,6 +149,15 @@ impl<'a> SectionReader<'a> {
         self.rest = rest;
         Ok(value)
     }
+}
+
+fn append_archive(bytes: &mut Vec<u8>, archive: &[u8]) -> Result<()> {
+    let length = u32::try_from(archive.len()).map_err(|source| {
+        Error::new(ErrorKind::Data, "a value takes 4 GiB or more").with_source(source)
+    })?;
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(archive);
+    Ok(())
 }
 
 fn kind_number(kind: OperatorStateKind) -> u8 {

@@ -207,7 +207,7 @@ impl Encoder<'_> {
     }
 
     /// The order that Rust derives for a type, of values that are of it.
-    fn compare(&self, id: TypeId, left: &Value, right: &Value) -> Ordering {
+    pub(super) fn compare(&self, id: TypeId, left: &Value, right: &Value) -> Ordering {
         match self.schema.type_of(id) {
             SchemaType::Unit | SchemaType::Structure(Fields::Unit) => Ordering::Equal,
             SchemaType::Bool => left.as_bool().cmp(&right.as_bool()),

@@ -1,9 +1,12 @@
 //! What the keys and the values of one state look like, as far as its descriptor says it.
 
+use std::cmp::Ordering;
+
 use serde_json::Value;
 
+use super::cell::Cell;
 use super::decode::{decode, decode_expiring};
-use super::encode::{encode, encode_expiring, unexpected, wrong};
+use super::encode::{Encoder, encode, encode_expiring, unexpected, wrong};
 use super::row_value::RowValue;
 use super::value_schema::{ValueSchema, split_size};
 use crate::error::{Error, ErrorKind, Result};
@@ -104,6 +107,21 @@ impl StateCodec {
         let key = size(&self.key)?.checked_add(map_key);
         let key = key.ok_or_else(|| corrupt("the schema of the key is too large"))?;
         Ok((key, size(&self.value)?))
+    }
+
+    /// Checks that a stored key and value have the sizes that all have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when they have not; [`ErrorKind::Corrupt`] when the sizes are not known.
+    pub(super) fn check_fixed(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        if self.fixed_sizes()? == (key.len(), value.len()) {
+            return Ok(());
+        }
+        Err(wrong(format!(
+            "a key of {} bytes and a value of {} are not of the size that all records of the state have",
+            key.len(),
+            value.len()
+        )))
     }
 
     /// The format of the records.
@@ -263,6 +281,48 @@ impl ValueCodec {
                 self.text
             ))),
             _ => Ok(bytes),
+        }
+    }
+
+    /// The order that Rust derives for two values of this schema, as JSON; equal where nothing is known of them.
+    pub(super) fn compare(&self, left: &Value, right: &Value) -> Ordering {
+        match &self.schema {
+            Some(schema) => Encoder::new(schema).compare(schema.root(), left, right),
+            None => Ordering::Equal,
+        }
+    }
+
+    /// The value that is shown in these cells: in one for each field of a struct with names, and else in one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when there is another number of them.
+    pub fn value_of_cells(&self, cells: &[Cell]) -> Result<Value> {
+        let fields = self.schema.as_ref().and_then(|schema| {
+            let fields = schema.named_fields()?;
+            Some((schema, fields))
+        });
+        match (fields, cells) {
+            (Some((schema, fields)), cells) if fields.len() == cells.len() => {
+                let fields = fields.iter().zip(cells).map(|((name, id), cell)| {
+                    let value = cell.to_value_of(schema, *id);
+                    (name.clone(), value)
+                });
+                Ok(Value::Object(fields.collect()))
+            }
+            (None, [cell]) => Ok(self.value_of_cell(cell)),
+            _ => Err(wrong(format!(
+                "{} cells are not the columns of {}",
+                cells.len(),
+                self.text
+            ))),
+        }
+    }
+
+    /// The value that a cell shows which holds all of it, be it a struct or not.
+    pub fn value_of_cell(&self, cell: &Cell) -> Value {
+        match &self.schema {
+            Some(schema) => cell.to_value_of(schema, schema.shown()),
+            None => cell.to_json_value(),
         }
     }
 

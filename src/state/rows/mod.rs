@@ -3,7 +3,7 @@
 //!
 //! A [`StateCodec`] is made of a [`StateDescriptor`](super::StateDescriptor). It turns the stored bytes of keys and values
 //! into [`RowValue`]s, which print as JSON, and JSON back into the very bytes that the engine would store. A
-//! [`PieceReader`] takes a base or a delta apart as its bytes arrive. Nothing here trusts what it reads: a schema that lies
+//! [`PieceReader`] takes a base or a delta apart as its bytes arrive; [`delta_of`] makes one. Nothing here trusts what it reads: a schema that lies
 //! about the bytes, or bytes that are damaged, give an error.
 //!
 //! A schema whose words are not Floodmark's own, or whose size is not that of its parts, says nothing about the bytes.
@@ -25,12 +25,14 @@
 
 mod btree;
 mod btree_encode;
+mod cell;
 mod codec;
 mod decode;
 mod encode;
 mod layout;
 mod operator_state;
 mod piece_reader;
+mod piece_writer;
 mod row_value;
 mod schema_parser;
 mod value_schema;
@@ -38,7 +40,9 @@ mod value_schema;
 #[cfg(test)]
 mod tests;
 
+pub use cell::Cell;
 pub use codec::{DecodedValue, StateCodec, ValueCodec};
-pub use operator_state::{OperatorStateCodec, OperatorStateItem};
+pub use operator_state::{OperatorStateCodec, OperatorStateItem, StoredItem};
 pub use piece_reader::{PieceCounts, PieceReader, StoredRecord};
+pub use piece_writer::{DeltaRecords, delta_of};
 pub use row_value::RowValue;

@@ -46,12 +46,19 @@ impl RowValue {
     }
 
     /// The value as a cell of a table: a text as it is, nothing for [`RowValue::Null`], everything else as JSON.
+    /// [`super::Cell`] is the way back.
     pub fn to_cell(&self) -> String {
         match self {
             Self::Null => String::new(),
             Self::Text(text) => text.clone(),
             other => other.to_json(),
         }
+    }
+
+    /// The value as JSON, taken apart.
+    pub fn to_value(&self) -> serde_json::Value {
+        // As for `to_json`: no value fails to be JSON.
+        serde_json::to_value(self).unwrap_or_default()
     }
 
     /// The value as JSON in one line.

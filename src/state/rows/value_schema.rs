@@ -92,37 +92,60 @@ impl ValueSchema {
 
     /// The names of the fields when it is a struct with names.
     pub(super) fn field_names(&self) -> Option<Vec<&str>> {
+        let fields = self.named_fields()?;
+        Some(fields.iter().map(|(name, _)| name.as_str()).collect())
+    }
+
+    /// The fields when it is a struct with names.
+    pub(super) fn named_fields(&self) -> Option<&[(String, TypeId)]> {
         match self.shown_type() {
-            SchemaType::Structure(Fields::Named(named)) => {
-                Some(named.iter().map(|(name, _)| name.as_str()).collect())
-            }
+            SchemaType::Structure(Fields::Named(named)) => Some(named),
             _ => None,
         }
     }
 
-    /// The type of the whole, or of what lies behind its end.
-    fn shown_type(&self) -> &SchemaType {
+    /// The whole, or what lies behind its end.
+    pub(super) fn shown(&self) -> TypeId {
         match self.type_of(self.root) {
-            SchemaType::Expiring(value) => self.type_of(*value),
-            other => other,
+            SchemaType::Expiring(value) => *value,
+            _ => self.root,
         }
+    }
+
+    fn shown_type(&self) -> &SchemaType {
+        self.type_of(self.shown())
     }
 
     /// Whether a value of this type can be `null` in JSON.
     pub(super) fn is_nullable(&self, id: TypeId) -> bool {
-        // A box leads on; a type that leads to itself through boxes alone has no value.
+        matches!(
+            self.type_of(self.unwrapped(id)),
+            SchemaType::Unit | SchemaType::Optional(_) | SchemaType::Structure(Fields::Unit)
+        )
+    }
+
+    /// Whether a cell of a table shows its values as they are: texts, which may look like JSON, and integers, which may
+    /// have more digits than a number of JSON.
+    pub(super) fn is_plain(&self, id: TypeId) -> bool {
+        match self.type_of(self.unwrapped(id)) {
+            SchemaType::Text | SchemaType::Char | SchemaType::Integer { .. } => true,
+            SchemaType::Optional(inner) => !self.is_nullable(*inner) && self.is_plain(*inner),
+            _ => false,
+        }
+    }
+
+    /// What JSON shows of a type: that in a box, and the only field of a struct without names.
+    fn unwrapped(&self, id: TypeId) -> TypeId {
+        // A type that leads to itself in this way alone has no value.
         let mut id = id;
-        for _ in 0..=self.types.len() {
+        for _ in 0..self.types.len() {
             id = match self.type_of(id) {
-                SchemaType::Unit
-                | SchemaType::Optional(_)
-                | SchemaType::Structure(Fields::Unit) => return true,
                 SchemaType::Boxed(inner) => *inner,
                 SchemaType::Structure(Fields::Tuple(items)) if items.len() == 1 => items[0],
-                _ => return false,
+                _ => return id,
             };
         }
-        false
+        id
     }
 }
 

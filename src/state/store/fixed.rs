@@ -6,18 +6,18 @@ use std::mem;
 use rkyv::Archived;
 use rkyv::seal::Seal;
 
+use super::epochs::Epochs;
 use super::{Ownership, SealedParts, StoreSetup};
 use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::archive::{self, RecordKey, StateValue};
-use crate::state::base::{BaseProgress, BaseSchedule};
-use crate::state::changes::Changes;
+use crate::state::base::BaseProgress;
 use crate::state::descriptor::RecordFormat;
 use crate::state::ledger::Owner;
 use crate::state::piece::{FixedPiece, FixedShape, Footer, PieceKind};
 use crate::state::sealed::Epoch;
 use crate::state::table::{Cursor, Home, Slot, Table};
-use crate::state::undo::{UndoKind, UndoLog};
+use crate::state::undo::UndoKind;
 
 /// So many keys of a batch are looked up at once: enough to keep all of a core's line-fill buffers busy, few enough to
 /// stay in its first-level cache.
@@ -27,10 +27,7 @@ pub(super) const STAGE_KEYS: usize = 32;
 pub(in crate::state) struct FixedStore<R: RecordKey, V: StateValue> {
     ownership: Ownership,
     pub(super) table: Table<R::Fixed, Archived<V>>,
-    changes: Changes,
-    base: BaseSchedule,
-    /// Nothing when no later process is to take the state up.
-    pub(super) undo: Option<UndoLog>,
+    pub(super) epochs: Epochs,
     /// Kept between batches for its memory.
     staged: Vec<Wanted<R, V>>,
 }
@@ -72,9 +69,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
                 incremental,
                 undo.is_some(),
             ),
-            changes: Changes::new(log),
-            base: BaseSchedule::default(),
-            undo,
+            epochs: Epochs::new(log, undo, incremental, true),
             staged: Vec::with_capacity(STAGE_KEYS),
         }
     }
@@ -127,12 +122,13 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
             Some((home, slot)) => {
                 self.touch(home, slot)?;
                 *self.table.record_mut(slot).1 = value;
+                self.log(slot)
             }
             None => {
-                self.insert(&wanted, &value)?;
+                let slot = self.insert(&wanted, &value)?;
+                self.log(slot)
             }
         }
-        Ok(())
     }
 
     pub(super) fn remove(&mut self, key: R::Native<'_>) -> Result<bool> {
@@ -141,8 +137,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
             return Ok(false);
         };
         self.touch(home, slot)?;
-        if self.table.notes_touches() {
-            let record = self.changes.append_deletion(Self::SHAPE.stride())?;
+        if let Some(record) = self.epochs.append_deletion(Self::SHAPE.stride())? {
             let (key, value) = self.table.record(slot);
             Self::write(record, key, value);
         }
@@ -185,6 +180,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
                     None => self.insert(wanted, &archive::to_fixed(&initial(index)))?,
                 };
                 update(index, Seal::new(self.table.record_mut(slot).1));
+                self.log(slot)?;
             }
             first += staged.len();
         }
@@ -203,33 +199,16 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
 
     /// The barrier.
     pub(super) fn end_epoch(&mut self, epoch: Epoch) -> Result<()> {
-        if !self.table.notes_touches() {
-            self.base.begin(epoch, self.changes.another_log());
+        if self.epochs.begin_whole_base(epoch) {
             while self.copy_base_slice(usize::MAX, epoch)?.running {}
         }
-        let gives_all =
-            self.table.is_mostly_touched() && BaseSchedule::is_worth_an_object(self.live_bytes());
-        self.table.end_epoch(gives_all);
-        if let Some(undo) = &mut self.undo {
-            undo.end_epoch();
-        }
-        if gives_all {
-            self.base.superseded();
-            return self.changes.end_epoch_with_all(epoch);
-        }
-        self.changes.end_epoch(self.base.on_barrier())
-    }
-
-    /// Nothing before the barrier that ended `epoch` will be taken back.
-    pub(super) fn release(&mut self, epoch: Epoch) {
-        if let Some(undo) = &mut self.undo {
-            undo.release(epoch.0);
-        }
+        let live_bytes = self.live_bytes();
+        self.epochs.end_epoch(&mut self.table, live_bytes, epoch)
     }
 
     /// Gathers about `bytes_max` of what the last barrier is to give; gives it when all is gathered.
     pub(super) fn gather(&mut self, bytes_max: usize) -> Result<Option<SealedParts>> {
-        let Some(delta) = self.changes.pending() else {
+        let Some(delta) = self.epochs.pending() else {
             return Ok(None);
         };
         let stride = Self::SHAPE.stride();
@@ -249,11 +228,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
                 Ok(filling.records)
             })?;
         }
-        let sealed = self.changes.seal(Self::footer)?;
-        if let Some((delta, _)) = &sealed {
-            self.base.on_delta(delta.len());
-        }
-        Ok(sealed)
+        self.epochs.seal(&mut self.table, Self::footer)
     }
 
     /// Copies about `bytes_max` of a base, if one is due.
@@ -262,12 +237,8 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         bytes_max: usize,
         epoch: Epoch,
     ) -> Result<BaseProgress> {
-        let base_bytes = self.live_bytes();
-        let changes = &self.changes;
-        let Some(base) = self
-            .base
-            .running(epoch, base_bytes, || changes.another_log())
-        else {
+        let live_bytes = self.live_bytes();
+        let Some(base) = self.epochs.running_base(epoch, live_bytes) else {
             return Ok(BaseProgress::default());
         };
         let stride = Self::SHAPE.stride();
@@ -291,7 +262,8 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
             })?;
         }
         if !progress.running {
-            self.base
+            self.epochs
+                .base
                 .finish(|bytes, records| Self::footer(PieceKind::Base, bytes, records, 0))?;
         }
         Ok(progress)
@@ -345,9 +317,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
                 }
             }
         }
-        if self.table.notes_touches() {
-            self.base.on_delta(stored.len() as u64);
-        }
+        self.epochs.on_restored(stored.len() as u64);
         Ok(())
     }
 
@@ -378,14 +348,6 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         self.table.bytes_in_use()
     }
 
-    pub(super) fn delta_bytes(&self) -> u64 {
-        self.changes.len()
-    }
-
-    pub(super) fn base_bytes(&self) -> u64 {
-        self.base.bytes()
-    }
-
     #[inline(always)]
     pub(super) fn locate(&self, key: R::Fixed) -> Result<Wanted<R, V>> {
         let hashes = R::fixed_hashes(&key);
@@ -413,7 +375,8 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
 
     #[inline(never)]
     fn insert(&mut self, wanted: &Wanted<R, V>, value: &Archived<V>) -> Result<FixedSlot<R, V>> {
-        if let Some(undo) = &mut self.undo {
+        self.epochs.count_touch();
+        if let Some(undo) = &mut self.epochs.undo {
             undo.append(UndoKind::Created, Self::SHAPE.stride(), |record| {
                 Self::write(record, &wanted.key, value);
                 Ok(())
@@ -428,13 +391,14 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
     /// To be called before a record is changed.
     #[inline(always)]
     fn touch(&mut self, home: FixedHome<R, V>, slot: FixedSlot<R, V>) -> Result<()> {
+        self.epochs.count_touch();
         if self.table.is_touched(slot) {
             return Ok(());
         }
         if self.table.is_pending(home, slot) {
             self.write_pending(slot)?;
         }
-        if let Some(undo) = &mut self.undo {
+        if let Some(undo) = &mut self.epochs.undo {
             let (key, value) = self.table.record(slot);
             undo.append(UndoKind::Changed, Self::SHAPE.stride(), |record| {
                 Self::write(record, key, value);
@@ -445,9 +409,20 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
         Ok(())
     }
 
+    /// To be called when a record was written.
+    #[inline(always)]
+    fn log(&mut self, slot: FixedSlot<R, V>) -> Result<()> {
+        if self.epochs.logs() {
+            let (key, value) = self.table.record(slot);
+            let record = self.epochs.append_value(Self::SHAPE.stride())?;
+            Self::write(record, key, value);
+        }
+        Ok(())
+    }
+
     #[inline(never)]
     fn write_pending(&mut self, slot: FixedSlot<R, V>) -> Result<()> {
-        if let Some(delta) = self.changes.pending() {
+        if let Some(delta) = self.epochs.pending() {
             let (key, value) = self.table.record(slot);
             Self::write(delta.append(Self::SHAPE.stride())?, key, value);
         }

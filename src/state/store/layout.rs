@@ -120,7 +120,7 @@ impl<R: RecordKey, V: StateValue> Store<R, V> {
 
     /// Nothing before the barrier that ended `epoch` will be taken back.
     pub(in crate::state) fn release(&mut self, epoch: Epoch) {
-        either!(self, store => store.release(epoch));
+        either!(self, store => store.epochs.release(epoch));
     }
 
     /// Applies what one subtask had written.
@@ -161,12 +161,12 @@ impl<R: RecordKey, V: StateValue> Store<R, V> {
 
     /// What the current epoch's delta takes.
     pub(in crate::state) fn delta_bytes(&self) -> u64 {
-        either!(self, store => store.delta_bytes())
+        either!(self, store => store.epochs.delta_bytes())
     }
 
     /// What a base that is not yet given away takes.
     pub(in crate::state) fn base_bytes(&self) -> u64 {
-        either!(self, store => store.base_bytes())
+        either!(self, store => store.epochs.base.bytes())
     }
 
     fn restore_piece(

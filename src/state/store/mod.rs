@@ -1,7 +1,9 @@
 //! Stores: table, delta and base of one state put together, in one of two layouts.
 
+mod epochs;
 mod fixed;
 mod layout;
+mod noting;
 mod ownership;
 mod resume;
 mod setup;

@@ -33,7 +33,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
             })?;
         }
         self.table.end_resume(|_| {})?;
-        if let Some(undo) = &mut self.undo {
+        if let Some(undo) = &mut self.epochs.undo {
             undo.reuse(left.undo);
         }
         Ok(())
@@ -102,7 +102,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         let heap = &mut self.heap;
         self.table
             .end_resume(|block| heap.settle(BlockRef::from_bits(*block)))?;
-        if let Some(undo) = &mut self.undo {
+        if let Some(undo) = &mut self.epochs.undo {
             undo.reuse(left.undo);
         }
         Ok(())

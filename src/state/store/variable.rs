@@ -8,13 +8,13 @@ use rkyv::Archived;
 use rkyv::seal::Seal;
 use rkyv::util::AlignedVec;
 
+use super::epochs::Epochs;
 use super::{Ownership, SealedParts, StoreSetup};
 use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange};
 use crate::state::archive::{self, RecordKey, StateValue};
 use crate::state::arena::BlockRef;
-use crate::state::base::{BaseProgress, BaseSchedule};
-use crate::state::changes::Changes;
+use crate::state::base::BaseProgress;
 use crate::state::descriptor::RecordFormat;
 use crate::state::heap::Heap;
 use crate::state::ledger::Owner;
@@ -23,7 +23,7 @@ use crate::state::piece::{
 };
 use crate::state::sealed::Epoch;
 use crate::state::table::{Cursor, Home, Slot, Table};
-use crate::state::undo::{UndoKind, UndoLog};
+use crate::state::undo::UndoKind;
 
 /// So many keys of a batch are looked up at once.
 const STAGE_KEYS: usize = 32;
@@ -34,10 +34,7 @@ pub(in crate::state) struct VariableStore<R: RecordKey, V: StateValue> {
     /// From the hash to the bits of a [`BlockRef`].
     pub(super) table: Table<u64, u64>,
     pub(super) heap: Heap<R, V>,
-    changes: Changes,
-    base: BaseSchedule,
-    /// Nothing when no later process is to take the state up.
-    pub(super) undo: Option<UndoLog>,
+    pub(super) epochs: Epochs,
     /// What a base would take.
     pub(super) live_bytes: u64,
     /// Archives of keys and values on their way in. Kept for its memory.
@@ -80,9 +77,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
                 undo.is_some(),
             ),
             heap: Heap::new(segments, Owner::Heap(number), undo.is_some()),
-            changes: Changes::new(log),
-            base: BaseSchedule::default(),
-            undo,
+            epochs: Epochs::new(log, undo, incremental, false),
             live_bytes: 0,
             buffer: AlignedVec::new(),
         }
@@ -131,9 +126,8 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         let found = self.find(located, key);
         if let Some(found) = found {
             self.touch(found)?;
-            if self.table.notes_touches() {
-                let bytes = variable_record_bytes(key.len(), 0);
-                let record = self.changes.append_deletion(bytes)?;
+            let bytes = variable_record_bytes(key.len(), 0);
+            if let Some(record) = self.epochs.append_deletion(bytes)? {
                 write_variable_record(record, key, None)?;
             }
             self.remove_found(found);
@@ -201,33 +195,16 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
 
     /// The barrier.
     pub(super) fn end_epoch(&mut self, epoch: Epoch) -> Result<()> {
-        if !self.table.notes_touches() {
-            self.base.begin(epoch, self.changes.another_log());
+        if self.epochs.begin_whole_base(epoch) {
             while self.copy_base_slice(usize::MAX, epoch)?.running {}
         }
-        let gives_all =
-            self.table.is_mostly_touched() && BaseSchedule::is_worth_an_object(self.live_bytes());
-        self.table.end_epoch(gives_all);
-        if let Some(undo) = &mut self.undo {
-            undo.end_epoch();
-        }
-        if gives_all {
-            self.base.superseded();
-            return self.changes.end_epoch_with_all(epoch);
-        }
-        self.changes.end_epoch(self.base.on_barrier())
-    }
-
-    /// Nothing before the barrier that ended `epoch` will be taken back.
-    pub(super) fn release(&mut self, epoch: Epoch) {
-        if let Some(undo) = &mut self.undo {
-            undo.release(epoch.0);
-        }
+        let live_bytes = self.live_bytes();
+        self.epochs.end_epoch(&mut self.table, live_bytes, epoch)
     }
 
     /// Gathers about `bytes_max` of what the last barrier is to give; gives it when all is gathered.
     pub(super) fn gather(&mut self, bytes_max: usize) -> Result<Option<SealedParts>> {
-        let Some(delta) = self.changes.pending() else {
+        let Some(delta) = self.epochs.pending() else {
             return Ok(None);
         };
         let heap = &mut self.heap;
@@ -243,11 +220,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
                 Ok(())
             })?;
         }
-        let sealed = self.changes.seal(footer)?;
-        if let Some((delta, _)) = &sealed {
-            self.base.on_delta(delta.len());
-        }
-        Ok(sealed)
+        self.epochs.seal(&mut self.table, footer)
     }
 
     /// Copies about `bytes_max` of a base, if one is due.
@@ -256,11 +229,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
         bytes_max: usize,
         epoch: Epoch,
     ) -> Result<BaseProgress> {
-        let changes = &self.changes;
-        let Some(base) = self
-            .base
-            .running(epoch, self.live_bytes, || changes.another_log())
-        else {
+        let Some(base) = self.epochs.running_base(epoch, self.live_bytes) else {
             return Ok(BaseProgress::default());
         };
         let mut progress = BaseProgress {
@@ -276,7 +245,8 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             })?;
         }
         if !progress.running {
-            self.base
+            self.epochs
+                .base
                 .finish(|bytes, records| footer(PieceKind::Base, bytes, records, 0))?;
         }
         Ok(progress)
@@ -317,8 +287,8 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             }
         })?;
         self.buffer = buffer;
-        if kind == PieceKind::Delta && self.table.notes_touches() {
-            self.base.on_delta(piece.len() as u64);
+        if kind == PieceKind::Delta {
+            self.epochs.on_restored(piece.len() as u64);
         }
         Ok(())
     }
@@ -337,14 +307,6 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
 
     pub(super) fn table_bytes(&self) -> u64 {
         self.table.bytes_in_use() + self.heap.bytes_in_use()
-    }
-
-    pub(super) fn delta_bytes(&self) -> u64 {
-        self.changes.len()
-    }
-
-    pub(super) fn base_bytes(&self) -> u64 {
-        self.base.bytes()
     }
 
     pub(super) fn take_buffer(&mut self) -> AlignedVec {
@@ -396,7 +358,8 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
     }
 
     fn insert_bytes(&mut self, located: Located, key: &[u8], value: &[u8]) -> Result<BlockRef> {
-        if let Some(undo) = &mut self.undo {
+        self.epochs.count_touch();
+        if let Some(undo) = &mut self.epochs.undo {
             undo.append(
                 UndoKind::Created,
                 variable_record_bytes(key.len(), 0),
@@ -440,15 +403,16 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
 
     /// To be called before a record is changed.
     fn touch(&mut self, found: Found) -> Result<()> {
+        self.epochs.count_touch();
         if self.table.is_touched(found.slot) {
             return Ok(());
         }
         if self.table.is_pending(found.home, found.slot)
-            && let Some(delta) = self.changes.pending()
+            && let Some(delta) = self.epochs.pending()
         {
             append_block(&self.heap, found.block, |bytes| delta.append(bytes))?;
         }
-        if let Some(undo) = &mut self.undo {
+        if let Some(undo) = &mut self.epochs.undo {
             let (key, value) = (
                 self.heap.key_bytes(found.block),
                 self.heap.value_bytes(found.block),

@@ -58,8 +58,8 @@ pub(in crate::state) struct Table<K, V> {
     gathers_all: bool,
     /// How often all records were gathered.
     pub(super) rounds: u32,
-    /// All ones when no touch needs to be noted.
-    all_noted: u32,
+    /// All ones when no touch needs to be marked.
+    all_marked: u32,
     /// Whether buckets have their checks, for a later process.
     pub(super) checks: bool,
 }
@@ -97,13 +97,13 @@ impl<K, V> Clone for Home<K, V> {
 impl<K, V> Copy for Home<K, V> {}
 
 impl<K, V> Table<K, V> {
-    /// An empty table for these key groups. Unless touches are `noted`, every record always counts as touched, and none
-    /// is ever gathered. With `checks`, each bucket has its check, which asks for touches to be noted.
+    /// An empty table for these key groups. Unless touches are `marked`, every record counts as touched until
+    /// [`Table::start_marking`]. With `checks`, each bucket has its check, which asks for touches to be marked.
     pub(in crate::state) fn new(
         segments: Rc<RefCell<SegmentPool>>,
         owner: Owner,
         key_groups: KeyGroupRange,
-        noted: bool,
+        marked: bool,
         checks: bool,
     ) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl<K, V> Table<K, V> {
             whole: None,
             gathers_all: false,
             rounds: 0,
-            all_noted: if noted { 0 } else { u32::MAX },
+            all_marked: if marked { 0 } else { u32::MAX },
             checks,
         }
     }
@@ -143,10 +143,15 @@ impl<K, V> Table<K, V> {
         self.arena.bytes_in_use()
     }
 
-    /// Whether touches are noted, so that they can be gathered.
-    #[inline(always)]
-    pub(in crate::state) fn notes_touches(&self) -> bool {
-        self.all_noted == 0
+    /// From now on touches are marked, so that they can be gathered.
+    pub(in crate::state) fn start_marking(&mut self) {
+        self.all_marked = 0;
+    }
+
+    /// From now on every record counts as touched: what is done to it is known otherwise. All must be gathered.
+    pub(in crate::state) fn end_marking(&mut self) {
+        debug_assert!(self.is_gathered());
+        self.all_marked = u32::MAX;
     }
 
     /// A number that changes whenever records move: homes and slots found before are no longer valid then.
@@ -275,7 +280,7 @@ impl<K, V> Table<K, V> {
     /// Whether a record was touched in the epoch at hand already, so that a further touch changes nothing.
     #[inline(always)]
     pub(in crate::state) fn is_touched(&self, slot: Slot<K, V>) -> bool {
-        let touched = slot.bucket.flags().touched(self.parity) | self.all_noted;
+        let touched = slot.bucket.flags().touched(self.parity) | self.all_marked;
         touched >> slot.index & 1 == 1
     }
 
@@ -311,6 +316,11 @@ impl<K, V> Table<K, V> {
         }
     }
 
+    /// How many buckets are marked in the epoch at hand; one that was rebuilt meanwhile counts again.
+    pub(in crate::state) fn touched_buckets(&self) -> u64 {
+        self.touched[self.parity.0 as usize].len() as u64
+    }
+
     /// Whether so much was touched in the epoch at hand that gathering all there is takes no more.
     pub(in crate::state) fn is_mostly_touched(&self) -> bool {
         self.touched_more_than(GATHER_ALL_SHARE)
@@ -331,7 +341,7 @@ impl<K, V> Table<K, V> {
 
     fn touched_more_than(&self, share: u64) -> bool {
         let buckets = self.slots / slots_in_bucket::<K, V>() as u64;
-        self.touched[self.parity.0 as usize].len() as u64 > buckets / share
+        self.touched_buckets() > buckets / share
     }
 
     /// Whether all is gathered.

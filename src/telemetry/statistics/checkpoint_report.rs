@@ -111,6 +111,26 @@ pub struct CompletedFigures {
     pub path: String,
 }
 
+impl SubtaskReport {
+    /// Of a subtask that had finished for good when the checkpoint was triggered, and took no part in it.
+    pub fn finished(subtask: SubtaskId, now_unix_millis: i64) -> Self {
+        Self {
+            subtask,
+            acknowledged_unix_millis: now_unix_millis,
+            duration: Duration::ZERO,
+            start_delay: Duration::ZERO,
+            alignment: Duration::ZERO,
+            sync: Duration::ZERO,
+            r#async: Duration::ZERO,
+            bytes: 0,
+            full_bytes: 0,
+            in_flight_bytes: 0,
+            is_unaligned: false,
+            is_finished: true,
+        }
+    }
+}
+
 impl CheckpointReport {
     /// Whether it is still under way.
     pub fn is_in_progress(&self) -> bool {

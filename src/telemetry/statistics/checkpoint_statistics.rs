@@ -96,6 +96,12 @@ impl CheckpointStatistics {
             .find(|report| report.id == checkpoint)
     }
 
+    /// Whether the checkpoint has failed, and not so long ago that nothing is known of it any more.
+    pub fn has_failed(&self, checkpoint: CheckpointId) -> bool {
+        self.report(checkpoint)
+            .is_some_and(|report| report.state == CheckpointState::Failed)
+    }
+
     /// How many checkpoints there were.
     pub fn counts(&self) -> CheckpointCounts {
         self.counts

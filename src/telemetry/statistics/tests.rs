@@ -106,6 +106,8 @@ fn what_a_subtask_says_too_late_is_kept_without_changing_the_outcome() {
     let report = statistics.report(CheckpointId(1)).unwrap();
     assert_eq!((report.subtasks.len(), report.bytes), (1, 0));
     assert_eq!(report.duration, millis(500));
+    assert!(statistics.has_failed(CheckpointId(1)));
+    assert!(!statistics.has_failed(CheckpointId(2)));
     assert_eq!(ids(&statistics), [1]);
 }
 

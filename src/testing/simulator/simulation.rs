@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::coverage::{Coverage, Happening};
 use super::outside::Outside;
 use super::process::Process;
+use super::recipe::Positions;
 use super::scenario::Scenario;
 use super::shelf::Shelf;
 use super::start::Command;
@@ -93,6 +94,8 @@ pub(super) struct Simulation {
     pub(super) taken_over_as: Option<CheckpointId>,
     /// Whether a savepoint may have been half written when nobody knew of it any more.
     pub(super) may_leave_savepoint: bool,
+    /// How far each source was read when that was last known.
+    pub(super) positions: Vec<Positions>,
     /// Whether the input of the job may have been ended early.
     pub(super) is_drained: bool,
 }
@@ -156,6 +159,7 @@ impl Simulation {
             command: None,
             taken_over_as: None,
             may_leave_savepoint: false,
+            positions: Vec::new(),
             is_drained: false,
         };
         match simulation.live() {

@@ -235,6 +235,7 @@ impl Simulation {
                 _ => Ok(None),
             };
         };
+        self.note_positions(manifest)?;
         if before.is_some_and(|before| before != parallelism) {
             self.coverage.note(Happening::Rescaled);
         }

@@ -1,5 +1,6 @@
 //! Seeds that every test run goes through, a run that is replayed, and the way in for `scripts/simulate.sh`.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use super::coverage::Coverage;
@@ -8,6 +9,9 @@ use crate::model::{Clock, SystemClock};
 
 /// How many seeds one test goes through; there are several, so that they run beside each other.
 const SEEDS: u64 = 330;
+
+/// How many characters the progress bar has.
+const BAR_WIDTH: usize = 40;
 
 /// Names the seed when something panics beside the subtasks.
 struct Named(u64);
@@ -114,11 +118,22 @@ fn simulate_as_told() {
     }
     let minutes = number("FLOODMARK_SIMULATE_MINUTES").unwrap_or(1);
     let first = number("FLOODMARK_SIMULATE_FROM").unwrap_or(1_000_000);
+    explore(first, Duration::from_secs(minutes * 60));
+}
+
+/// Goes through seeds for so long, and names those that break a promise.
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what scripts/simulate.sh is to show"
+)]
+fn explore(first: u64, duration: Duration) {
     let clock = SystemClock::new();
+    let is_seen = std::io::stderr().is_terminal();
+    let mut coverage = Coverage::default();
     let mut failed = 0;
     let mut seed = first;
-    let mut coverage = Coverage::default();
-    while clock.elapsed() < Duration::from_secs(minutes * 60) {
+    while clock.elapsed() < duration {
         let _named = Named(seed);
         match Simulation::run(seed, false) {
             Ok(summary) => coverage.add(&summary.coverage),
@@ -128,7 +143,31 @@ fn simulate_as_told() {
             }
         }
         seed += 1;
+        if is_seen {
+            let bar = progress_bar(clock.elapsed(), duration);
+            eprint!("\r{bar} {} seeds, {failed} failed ", seed - first);
+        }
     }
-    println!("{coverage}seeds {first} to {}: {failed} failed", seed - 1);
-    assert_eq!(failed, 0);
+    println!("\n{coverage}seeds {first} to {}: {failed} failed", seed - 1);
+    assert_eq!(failed, 0, "so many seeds break a promise");
+}
+
+/// How much of a time is over.
+fn progress_bar(elapsed: Duration, all: Duration) -> String {
+    let done = (elapsed.as_secs_f64() / all.as_secs_f64()).min(1.0);
+    let full = (done * BAR_WIDTH as f64) as usize;
+    let (full, empty) = ("#".repeat(full), ".".repeat(BAR_WIDTH - full));
+    format!("[{full}{empty}] {:3.0} %", done * 100.0)
+}
+
+#[test]
+fn the_progress_bar_fills_up_and_no_further() {
+    let check = |elapsed: u64, begins: &str, ends: &str| {
+        let bar = progress_bar(Duration::from_secs(elapsed), Duration::from_secs(60));
+        assert!(bar.starts_with(begins) && bar.ends_with(ends), "{bar}");
+        assert_eq!(bar.len(), BAR_WIDTH + 8);
+    };
+    check(0, "[.", "]   0 %");
+    check(30, "[####", "]  50 %");
+    check(61, "[####", "#] 100 %");
 }

@@ -51,7 +51,7 @@ fn a_request_too_many_is_refused_and_those_that_wait_stay() {
     let refused = REQUESTS_MAX as u64 + 2;
     let expected = (refused, Err(FailureReason::TooManyRequests));
     assert_eq!(run.answers(), [expected]);
-    run.shut_down();
+    run.shut_down(SHUT_DOWN);
     let answers = run.answers();
     assert_eq!(answers.len(), REQUESTS_MAX + 1);
     assert!(answers.iter().all(|(_, answer)| *answer == Err(SHUT_DOWN)));
@@ -84,7 +84,7 @@ fn a_stop_is_answered_when_everything_is_committed_and_a_second_one_is_refused()
     assert_eq!(run.answers(), []);
     assert_eq!(run.commit(1, 1), [Stopped]);
     assert_eq!(run.answers(), [(1, Ok(1))]);
-    run.shut_down();
+    run.shut_down(SHUT_DOWN);
     assert_eq!(run.answers(), [], "it is answered once");
 }
 
@@ -114,14 +114,14 @@ fn a_stop_that_fails_says_why() {
     run.acknowledge_both(1);
     assert_eq!(
         run.manifest_fails(1),
-        [aborted(1, reason), fail_job(reason)]
+        [aborted(1, reason), fail_job(Stop, reason)]
     );
     assert_eq!(run.answers(), [(1, Err(reason))]);
-    run.shut_down();
+    run.shut_down(SHUT_DOWN);
     assert_eq!(run.answers(), []);
     let mut run = Run::new(without_interval());
     run.stop_with(false);
-    run.shut_down();
+    run.shut_down(SHUT_DOWN);
     assert_eq!(run.answers(), [(1, Err(SHUT_DOWN))]);
 }
 
@@ -134,7 +134,11 @@ fn a_job_that_fails_with_its_checkpoints_names_the_cause() {
     let commands = run
         .coordinator
         .declined(CheckpointId(1), &subtask(1), failure.clone(), run.now);
-    assert!(commands.contains(&FailJob(failure)), "{commands:?}");
+    let kind = Requested;
+    assert!(
+        commands.contains(&FailJob { kind, failure }),
+        "{commands:?}"
+    );
     let mut run = Run::new(without_interval());
     run.request();
     run.acknowledge(1, 0, "a");

@@ -9,8 +9,6 @@ fn a_savepoint_completes_without_anything_being_committed() {
     assert_eq!(run.acknowledge_both(1), [run.write(1, Savepoint, 0)]);
     assert_eq!(run.manifest(1), []);
     assert_eq!(run.answers(), [(1, Ok(1))]);
-    assert_eq!(run.coordinator.history().last_completed(), None);
-    assert_eq!(run.coordinator.history().completed_count(), 1);
 }
 
 #[test]
@@ -65,7 +63,9 @@ fn a_savepoint_that_fails_outside_of_the_subtasks_does_not_count_against_the_job
         let mut run = Run::new(without_interval());
         run.request_savepoint();
         let commands = fail(&mut run);
-        let has_failed = commands.iter().any(|command| matches!(command, FailJob(_)));
+        let has_failed = commands
+            .iter()
+            .any(|command| matches!(command, FailJob { .. }));
         assert_eq!(has_failed, fails, "{commands:?}");
         assert!(matches!(run.answers()[..], [(1, Err(_))]));
     }
@@ -104,7 +104,7 @@ fn a_failed_job_still_answers_for_a_savepoint_that_was_being_written() {
     let mut run = Run::new(without_interval());
     run.request_savepoint();
     run.acknowledge_both(1);
-    assert_eq!(run.shut_down(), []);
+    assert_eq!(run.shut_down(FailureReason::TaskFailure), []);
     assert_eq!(run.manifest(1), []);
     assert_eq!(run.answers(), [(1, Ok(1))]);
 }

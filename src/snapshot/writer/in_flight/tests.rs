@@ -46,7 +46,7 @@ fn restored(
     index: usize,
     parallelism: usize,
 ) -> Vec<(usize, usize, String)> {
-    let plan = loaded.restore_plan(&"sum".into(), index, parallelism, MAX_PARALLELISM);
+    let plan = loaded.restore_plan(&"sum".into(), index, parallelism, MAX_PARALLELISM, false);
     let in_flight = plan.unwrap().unwrap().in_flight;
     let restored = in_flight.into_iter().map(|part| {
         assert_eq!(

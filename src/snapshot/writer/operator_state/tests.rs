@@ -20,6 +20,7 @@ fn state(name: &str, kind: OperatorStateKind, section: &str) -> SealedOperatorSt
         name: name.into(),
         descriptor: OperatorStateDescriptor {
             kind,
+            version: 1,
             key_schema: None,
             value_schema: "u8".to_owned(),
         },
@@ -55,7 +56,7 @@ async fn take(fixture: &StoreFixture, number: u64, subtasks: Vec<Vec<SealedOpera
 
 /// Each state of the operator `sum`, with what each former subtask had of it.
 fn content(loaded: &LoadedCheckpoint) -> Vec<(String, Vec<Option<String>>)> {
-    let plan = loaded.restore_plan(&"sum".into(), 0, 1, MAX_PARALLELISM);
+    let plan = loaded.restore_plan(&"sum".into(), 0, 1, MAX_PARALLELISM, false);
     let states = plan.unwrap().unwrap().operator_state;
     let text = |section: &Option<Bytes>| {
         let section = section.as_ref()?;
@@ -132,7 +133,7 @@ fn subtasks_that_disagree_on_a_state_are_damage() {
     let union = state("a", OperatorStateKind::UnionList, "a1");
     block_on(take(&fixture, 1, vec![vec![list("a", "a0")], vec![union]]));
     let operator: OperatorId = "sum".into();
-    let plan = newest(&fixture).restore_plan(&operator, 0, 1, MAX_PARALLELISM);
+    let plan = newest(&fixture).restore_plan(&operator, 0, 1, MAX_PARALLELISM, false);
     let error = plan.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("state a"), "{error}");

@@ -119,7 +119,7 @@ impl Recipe {
         expected
     }
 
-    /// How far each source was read in a checkpoint.
+    /// How far each source was read in a checkpoint, as far as that still knows it.
     ///
     /// # Errors
     /// When it does not say so.
@@ -139,15 +139,9 @@ impl Recipe {
                 }
                 positions[item.split] = item.next;
             }
-            Ok(Some(positions))
+            Ok((!positions.is_empty()).then_some(positions))
         };
         (0..self.sources.len()).map(of_source).collect()
-    }
-
-    /// Whether these positions are the end of all input.
-    pub(in super::super) fn is_read_whole(&self, positions: &[Positions]) -> bool {
-        let mut sources = self.sources.iter().zip(positions);
-        sources.all(|(source, positions)| source.is_read_whole(positions))
     }
 }
 

@@ -5,3 +5,4 @@ mod source;
 mod step;
 
 pub(super) use job::Recipe;
+pub(super) use source::Positions;

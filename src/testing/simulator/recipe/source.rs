@@ -26,7 +26,7 @@ pub(super) struct SourceRecipe {
 }
 
 /// How many records of each split of a source were read; of all splits everything without.
-pub(super) type Positions = Option<Vec<u64>>;
+pub(in super::super) type Positions = Option<Vec<u64>>;
 
 impl SourceRecipe {
     pub(super) fn draw(random: &mut Rng) -> Self {
@@ -64,11 +64,6 @@ impl SourceRecipe {
         };
         let read = (0..self.rows).filter(is_read);
         read.map(|index| self.record(index)).collect()
-    }
-
-    /// Whether these positions are the end.
-    pub(super) fn is_read_whole(&self, positions: &Positions) -> bool {
-        self.records(positions).len() as u64 == self.rows
     }
 
     fn record(&self, index: u64) -> Record {
