@@ -303,6 +303,7 @@ mod tests {
                 name: "rules".to_owned(),
                 descriptor: OperatorStateDescriptor {
                     kind: OperatorStateKind::Broadcast,
+                    version: 1,
                     key_schema: Some("u64".to_owned()),
                     value_schema: "u8".to_owned(),
                 },

@@ -39,7 +39,6 @@ fn render(states: &[StateSummary]) -> String {
 }
 
 fn cells(state: &StateSummary) -> Vec<String> {
-    let none = || "-".to_owned();
     let keys = [&state.key_schema, &state.map_key_schema];
     let keys: Vec<&str> = keys
         .into_iter()
@@ -50,13 +49,11 @@ fn cells(state: &StateSummary) -> Vec<String> {
         state.operator.to_string(),
         state.state.clone(),
         state.kind.clone(),
-        state
-            .version
-            .map_or_else(none, |version| version.to_string()),
+        state.version.to_string(),
         state.records.to_string(),
         format_bytes(state.bytes),
         if keys.is_empty() {
-            none()
+            "-".to_owned()
         } else {
             keys.join(", ")
         },
@@ -83,7 +80,7 @@ mod tests {
             operator: OperatorId::new("visits"),
             state: "pages".to_owned(),
             kind: "map".to_owned(),
-            version: Some(2),
+            version: 2,
             key_schema: Some("u64 (8 bytes, alignment 8)".to_owned()),
             map_key_schema: Some("string (8 bytes, alignment 4)".to_owned()),
             value_schema: "struct (u8, u8) (2 bytes, alignment 1)".to_owned(),
@@ -94,7 +91,7 @@ mod tests {
         let operator_state = StateSummary {
             state: "rules".to_owned(),
             kind: "operator list".to_owned(),
-            version: None,
+            version: 3,
             key_schema: None,
             map_key_schema: None,
             ..keyed.clone()
@@ -102,7 +99,7 @@ mod tests {
         let expected = "\
 OPERATOR  STATE  KIND           VERSION  RECORDS   BYTES  KEY          VALUE
 visits    pages  map                  2       12  1.5 kB  u64, string  struct (u8, u8)
-visits    rules  operator list        -       12  1.5 kB  -            struct (u8, u8)";
+visits    rules  operator list        3       12  1.5 kB  -            struct (u8, u8)";
         assert_eq!(render(&[keyed, operator_state]), expected);
     }
 }

@@ -112,8 +112,9 @@ where
         self.reduce_with_state(id, REDUCE_STATE, initial, update)
     }
 
-    /// Like [`Self::reduce`], in a state of one's own: its [`StateSpec`] says what becomes of values that were stored with
-    /// a former type. What [`Self::reduce`] keeps is in the state `reduce`.
+    /// Like [`Self::reduce`], in a state of one's own: its [`StateSpec`] says how long values last, and what becomes of those
+    /// that were stored with a former type. What [`Self::reduce`] keeps is in the state `reduce`, so that a
+    /// `StateSpec::new("reduce").with_time_to_live(…)` takes it up.
     pub fn reduce_with_state<V: StateValue, U: Row>(
         &self,
         id: impl Into<OperatorId>,

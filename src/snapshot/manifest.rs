@@ -316,6 +316,7 @@ mod tests {
                 name: "rules".to_owned(),
                 descriptor: OperatorStateDescriptor {
                     kind: OperatorStateKind::UnionList,
+                    version: 1,
                     key_schema: None,
                     value_schema: "u64 (8 bytes, alignment 8)".to_owned(),
                 },

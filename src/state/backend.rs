@@ -232,6 +232,13 @@ impl KeyedStateBackend {
         all
     }
 
+    /// What was stored under this name and is not registered yet.
+    pub(super) fn restored_descriptor(&self, name: &str) -> Option<&StateDescriptor> {
+        let mut restored = self.restored.iter();
+        let found = restored.find(|state| *state.name == *name)?;
+        Some(&found.descriptor)
+    }
+
     /// Registers one set of records, and loads it if it was restored.
     pub(super) fn register<R: StoredKey, V: StateValue>(
         &mut self,

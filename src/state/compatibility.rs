@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// What can always be done about a state that does not fit.
 const WAYS_OUT: &str = "register it as it was stored, give the new state another name, or start without the checkpoint";
 
-/// Checks what no migration can change: the kind of the state, its keys, and whether it has a time-to-live.
+/// Checks what no migration can change: the kind of the state, and its keys.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`] with what differs; the caller adds which state.
@@ -18,16 +18,6 @@ pub(super) fn check_unchangeable(
         return Err(changed(format!(
             "its kind was stored as {:?} and is registered as {:?}: {WAYS_OUT}",
             stored.kind, registered.kind
-        )));
-    }
-    if stored.time_to_live != registered.time_to_live {
-        let (before, now) = if stored.time_to_live {
-            ("with a time-to-live", "without one")
-        } else {
-            ("without a time-to-live", "with one")
-        };
-        return Err(changed(format!(
-            "it was stored {before} and is registered {now}: {WAYS_OUT}"
         )));
     }
     let keys = [
@@ -55,33 +45,32 @@ pub(super) fn check_unchangeable(
     Ok(())
 }
 
+/// The version of a value's layout, and its schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ValueLayout<'a> {
+    pub(super) version: u32,
+    pub(super) schema: &'a str,
+}
+
 /// Checks that a migration reads the layout that was stored.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`]; the caller adds which state.
-pub(super) fn check_old_schema(stored: &StateDescriptor, old_schema: &str) -> Result<()> {
-    if stored.value_schema == old_schema {
+pub(super) fn check_old_schema(stored: ValueLayout<'_>, old_schema: &str) -> Result<()> {
+    if stored.schema == old_schema {
         return Ok(());
     }
     Err(changed(format!(
         "the migration from version {} reads {old_schema}, but the checkpoint holds that version as {}: let it read \
          what is stored",
-        stored.version, stored.value_schema
+        stored.version, stored.schema
     )))
 }
 
-/// A state that needs a migration and has none.
+/// A keyed state that needs a migration and has none.
 pub(super) fn no_migration(stored: &StateDescriptor, registered: &StateDescriptor) -> Error {
-    let way_out = if stored.version == registered.version {
-        format!(
-            "give it a new version and a migration from version {}",
-            stored.version
-        )
-    } else {
-        format!("add a migration from version {}", stored.version)
-    };
     // The format follows from the schemas, so it is of no interest unless it is all that differs.
-    let layout = |descriptor: &StateDescriptor| {
+    let schema = |descriptor: &StateDescriptor| {
         if stored.value_schema == registered.value_schema
             && stored.record_format != registered.record_format
         {
@@ -93,13 +82,33 @@ pub(super) fn no_migration(stored: &StateDescriptor, registered: &StateDescripto
             descriptor.value_schema.clone()
         }
     };
+    let (stored_schema, registered_schema) = (schema(stored), schema(registered));
+    no_migration_of(
+        ValueLayout {
+            version: stored.version,
+            schema: &stored_schema,
+        },
+        ValueLayout {
+            version: registered.version,
+            schema: &registered_schema,
+        },
+    )
+}
+
+/// Values that need a migration and have none.
+pub(super) fn no_migration_of(stored: ValueLayout<'_>, registered: ValueLayout<'_>) -> Error {
+    let way_out = if stored.version == registered.version {
+        format!(
+            "give it a new version and a migration from version {}",
+            stored.version
+        )
+    } else {
+        format!("add a migration from version {}", stored.version)
+    };
     changed(format!(
         "it was stored with version {} as {} and is registered with version {} as {}: {way_out} \
          (StateSpec::with_version, StateSpec::with_migration), {WAYS_OUT}",
-        stored.version,
-        layout(stored),
-        registered.version,
-        layout(registered),
+        stored.version, stored.schema, registered.version, registered.schema,
     ))
 }
 

@@ -32,6 +32,11 @@ impl<V> Expiring<V> {
         }
     }
 
+    /// The value without its end, unless its time is over.
+    pub(super) fn into_live(self, now_unix_millis: i64) -> Option<V> {
+        (i64::from_le_bytes(self.expires) > now_unix_millis).then_some(self.value)
+    }
+
     /// Another value with the same end.
     ///
     /// # Errors

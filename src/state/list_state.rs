@@ -61,6 +61,26 @@ impl<K: StateKey, V: StateValue> ListState<K, V> {
         Self { records, bounds }
     }
 
+    /// Moves elements up where there are gaps in front of them. It looks at every element.
+    pub(super) fn close_gaps(&self) -> Result<()> {
+        let mut with_gaps = Vec::new();
+        self.bounds.for_each(|key, bounds| {
+            let key: K = archive::deserialise(key)?;
+            for position in bounds[0].to_native()..bounds[1].to_native() {
+                if !self.records.holds((&key, &position.to_le_bytes()))? {
+                    with_gaps.push(key);
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        for key in &with_gaps {
+            let elements = self.get(key)?;
+            self.update(key, &elements)?;
+        }
+        Ok(())
+    }
+
     /// Adds an element at the end of a key's list.
     ///
     /// # Errors

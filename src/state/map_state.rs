@@ -58,6 +58,20 @@ impl<K: StateKey, M: StateKey, V: StateValue> MapState<K, M, V> {
         Self { records, index }
     }
 
+    /// Takes entries out of the index that there is no record of any more. It looks at every entry.
+    pub(super) fn forget_missing(&self) -> Result<()> {
+        let mut missing = Vec::new();
+        self.index.slots.for_each(|key, map_key, _| {
+            let entry: (K, M) = (archive::deserialise(key)?, archive::deserialise(map_key)?);
+            if !self.records.holds((&entry.0, &entry.1))? {
+                missing.push(entry);
+            }
+            Ok(())
+        })?;
+        let mut missing = missing.iter();
+        missing.try_for_each(|(key, map_key)| self.index.remove(key, map_key))
+    }
+
     /// A copy of an entry's value.
     ///
     /// # Errors

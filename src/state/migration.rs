@@ -10,6 +10,7 @@ use super::archive::{
     EntryKey, RecordKey, SingleKey, StateKey, StateValue, is_fixed, split_entry_key,
 };
 use super::descriptor::RecordFormat;
+use super::expiring::Expiring;
 use super::piece::{FixedPiece, FixedShape, PieceKind, corrupt, for_each_variable_record};
 use super::schema::schema_text;
 use super::sealed::RestoredPart;
@@ -26,8 +27,8 @@ pub(super) struct Migration<V> {
     migrate: Migrate<V>,
 }
 
-/// Makes a value out of the archive of an old one.
-type Migrate<V> = Arc<dyn Fn(&[u8]) -> Result<V> + Send + Sync>;
+/// Makes a value out of the archive of an old one; nothing when the old one does not count any more.
+type Migrate<V> = Arc<dyn Fn(&[u8]) -> Result<Option<V>> + Send + Sync>;
 
 impl<V> Migration<V> {
     /// A migration of values of version `from_version`.
@@ -39,7 +40,7 @@ impl<V> Migration<V> {
             from_version,
             old_schema: schema_text::<Old>(),
             old_fixed_bytes: is_fixed::<Old>().then_some(size_of::<Archived<Old>>()),
-            migrate: Arc::new(move |bytes| migrate(read_archive(bytes)?)),
+            migrate: Arc::new(move |bytes| migrate(read_archive(bytes)?).map(Some)),
         }
     }
 
@@ -51,6 +52,46 @@ impl<V> Migration<V> {
     /// The schema that it reads.
     pub(super) fn old_schema(&self) -> &str {
         &self.old_schema
+    }
+
+    /// Makes a value out of the archive of an old one; nothing when the old one does not count any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt) when the bytes are no old value; those of the migration.
+    pub(super) fn migrate(&self, stored: &[u8]) -> Result<Option<V>> {
+        (self.migrate)(stored).map_err(|error| self.context(error))
+    }
+}
+
+impl<V: 'static> Migration<V> {
+    /// The same of a state that has got a time-to-live since: all values come to their end at once.
+    pub(super) fn with_end(self, expires_unix_millis: i64) -> Migration<Expiring<V>> {
+        let migrate = self.migrate;
+        Migration {
+            from_version: self.from_version,
+            old_schema: self.old_schema,
+            old_fixed_bytes: self.old_fixed_bytes,
+            migrate: Arc::new(move |bytes| {
+                let value = migrate(bytes)?;
+                Ok(value.map(|value| Expiring::new(expires_unix_millis, value)))
+            }),
+        }
+    }
+}
+
+impl<V: 'static> Migration<Expiring<V>> {
+    /// The same of a state that has no time-to-live any more: values whose time is over by now do not count.
+    pub(super) fn without_end(self, now_unix_millis: i64) -> Migration<V> {
+        let migrate = self.migrate;
+        Migration {
+            from_version: self.from_version,
+            old_schema: self.old_schema,
+            old_fixed_bytes: self.old_fixed_bytes,
+            migrate: Arc::new(move |bytes| {
+                let value = migrate(bytes)?;
+                Ok(value.and_then(|value| value.into_live(now_unix_millis)))
+            }),
+        }
     }
 }
 
@@ -70,9 +111,12 @@ impl<V: StateValue> Migration<V> {
                 if !part.key_groups.contains(group) || !ownership.key_groups.contains(group) {
                     return Ok(());
                 }
-                R::with_stored(key, format, |key| match value {
-                    Some(value) => store.put(key, &(self.migrate)(value)?),
-                    None => store.remove(key).map(drop),
+                R::with_stored(key, format, |key| {
+                    let value = value.map(|value| (self.migrate)(value)).transpose()?;
+                    match value.flatten() {
+                        Some(value) => store.put(key, &value),
+                        None => store.remove(key).map(drop),
+                    }
                 })
             })
             .map_err(|error| self.context(error))
@@ -110,7 +154,9 @@ impl<V: StateValue> Migration<V> {
             }
         }
     }
+}
 
+impl<V> Migration<V> {
     fn context(&self, error: Error) -> Error {
         error.context(format!("its migration from version {}", self.from_version))
     }

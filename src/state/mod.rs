@@ -107,7 +107,9 @@
 //! version the state was registered. What differs from what is registered now is read by a migration of the user's
 //! ([`StateSpec::with_migration`]) or not at all. A migration puts each stored record into the new state, so that the first
 //! delta holds all of it; an empty base goes with that delta, and says that nothing before it counts. A value with a
-//! time-to-live is migrated and keeps its end. The parts of a map or a list are of Floodmark's own making, and are never
+//! time-to-live is migrated and keeps its end. A state that has got a time-to-live since, or has lost it, is read by a
+//! migration of Floodmark's own; of one that has lost it, values whose time is over are left out, and the index of a map and
+//! the bounds of a list brought in step. The parts of a map or a list are of Floodmark's own making, and are never
 //! migrated. A state that is migrated is read from the checkpoint, even if the segments of a killed process are there.
 //!
 //! # Memory

@@ -27,8 +27,8 @@ impl KeyedStateBackend {
     /// # Errors
     /// [`ErrorKind::Operator`](crate::error::ErrorKind::Operator) when the name is taken or has a `/`, or the migrations
     /// contradict each other; [`ErrorKind::Configuration`](crate::error::ErrorKind::Configuration) when the restored state
-    /// has another kind, other keys, or a time-to-live where this one has none or the reverse, when it has another version
-    /// or another schema and there is no migration for it, and when the time-to-live is below a millisecond;
+    /// has another kind or other keys, when it has another version or another schema and there is no migration for it, and
+    /// when the time-to-live is below a millisecond;
     /// [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt) when the restored bytes are damaged;
     /// [`ErrorKind::Environment`](crate::error::ErrorKind::Environment) when there is no room. Those of a migration.
     pub fn value_state<K: StateKey, V: StateValue>(
@@ -60,6 +60,7 @@ impl KeyedStateBackend {
         spec: impl Into<StateSpec<V>>,
     ) -> Result<MapState<K, M, V>> {
         let spec = spec.into();
+        let loses_ends = self.loses_ends(&spec);
         let records = self.records::<EntryKey<K, M>, V>(&spec, StateKind::Map)?;
         let index = EntryIndex {
             slots: EntryState::new(self.part(spec.name(), "slots")?),
@@ -67,6 +68,9 @@ impl KeyedStateBackend {
             sizes: ValueState::new(self.part(spec.name(), "sizes")?),
         };
         let state = MapState::new(records.clone(), index);
+        if loses_ends {
+            state.forget_missing()?;
+        }
         let swept = state.clone();
         self.sweep(&records, move |(key, map_key)| {
             swept.remove_record(key, map_key).map(drop)
@@ -83,9 +87,13 @@ impl KeyedStateBackend {
         spec: impl Into<StateSpec<V>>,
     ) -> Result<ListState<K, V>> {
         let spec = spec.into();
+        let loses_ends = self.loses_ends(&spec);
         let records = self.records(&spec, StateKind::List)?;
         let bounds = ValueState::new(self.part(spec.name(), "bounds")?);
         let state = ListState::new(records.clone(), bounds);
+        if loses_ends {
+            state.close_gaps()?;
+        }
         let swept = state.clone();
         self.sweep(&records, move |(key, position)| {
             swept.remove_record(key, *position)
@@ -127,14 +135,24 @@ impl KeyedStateBackend {
         kind: StateKind,
     ) -> Result<Records<R, V>> {
         state_name::check(spec.name())?;
+        let stored = self.restored_descriptor(spec.name());
         let Some(time_to_live) = spec.time_to_live() else {
-            return Ok(Records::Lasting(self.cell(spec, kind)?));
+            let spec = spec.of_lasting(stored, self.now.get());
+            return Ok(Records::Lasting(self.cell(&spec, kind)?));
         };
+        let lifetime = time_to_live.lifetime(spec.name())?;
+        let spec = spec.of_expiring(stored, lifetime.expires(self.now.get()));
         Ok(Records::Expiring(ExpiringRecords {
-            lifetime: time_to_live.lifetime(spec.name())?,
-            cell: self.cell(&spec.of_expiring(), kind)?,
+            lifetime,
+            cell: self.cell(&spec, kind)?,
             now: Rc::clone(&self.now),
         }))
+    }
+
+    /// Whether what is restored has ends and is to have none: values whose time is over are left out then.
+    fn loses_ends<V>(&self, spec: &StateSpec<V>) -> bool {
+        let stored = self.restored_descriptor(spec.name());
+        spec.time_to_live().is_none() && stored.is_some_and(|stored| stored.time_to_live)
     }
 
     /// Records that are all there is to a state.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::archive::StateValue;
-use super::compatibility;
+use super::compatibility::{self, ValueLayout};
 use super::descriptor::StateDescriptor;
 use super::expiring::Expiring;
 use super::migration::Migration;
@@ -12,7 +12,7 @@ use super::time_to_live::StateTtl;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The version of a state that was given none.
-const FIRST_VERSION: u32 = 1;
+pub(super) const FIRST_VERSION: u32 = 1;
 
 /// The name of a state, and what else it is registered with. A name alone is enough: `"sums".into()`.
 ///
@@ -45,6 +45,8 @@ pub struct StateSpec<V> {
     migrations: Vec<Migration<V>>,
     /// The same for values that lie with their end.
     expiring_migrations: Vec<Migration<Expiring<V>>>,
+    /// What reads a stored state that had a time-to-live and now has none, or the reverse.
+    switching: Option<Migration<V>>,
 }
 
 impl<V> StateSpec<V> {
@@ -56,6 +58,7 @@ impl<V> StateSpec<V> {
             time_to_live: None,
             migrations: Vec::new(),
             expiring_migrations: Vec::new(),
+            switching: None,
         }
     }
 
@@ -71,17 +74,6 @@ impl<V> StateSpec<V> {
     /// How long values last, if not for ever.
     pub fn time_to_live(&self) -> Option<StateTtl> {
         self.time_to_live
-    }
-
-    /// The same for values that lie with their end.
-    pub(super) fn of_expiring(&self) -> StateSpec<Expiring<V>> {
-        StateSpec {
-            name: self.name.clone(),
-            version: self.version,
-            time_to_live: self.time_to_live,
-            migrations: self.expiring_migrations.clone(),
-            expiring_migrations: Vec::new(),
-        }
     }
 
     /// Gives the value's layout a version; without it the version is 1. A change in meaning alone needs a new one too:
@@ -104,6 +96,40 @@ impl<V> StateSpec<V> {
 }
 
 impl<V: StateValue> StateSpec<V> {
+    /// The same for values that lie with their end. If the state was stored without one, its values are given this.
+    pub(super) fn of_expiring(
+        &self,
+        stored: Option<&StateDescriptor>,
+        expires_unix_millis: i64,
+    ) -> StateSpec<Expiring<V>> {
+        let stored = stored.filter(|stored| !stored.time_to_live);
+        let reading = stored.and_then(|stored| reading(&self.migrations, self.version, stored));
+        StateSpec {
+            name: self.name.clone(),
+            version: self.version,
+            time_to_live: self.time_to_live,
+            migrations: self.expiring_migrations.clone(),
+            expiring_migrations: Vec::new(),
+            switching: reading.map(|migration| migration.with_end(expires_unix_millis)),
+        }
+    }
+
+    /// The same for values that lie without an end. If the state was stored with ends, its values lose them, and those whose
+    /// time is over by now are left out.
+    pub(super) fn of_lasting(
+        &self,
+        stored: Option<&StateDescriptor>,
+        now_unix_millis: i64,
+    ) -> Self {
+        let stored = stored.filter(|stored| stored.time_to_live);
+        let reading =
+            stored.and_then(|stored| reading(&self.expiring_migrations, self.version, stored));
+        Self {
+            switching: reading.map(|migration| migration.without_end(now_unix_millis)),
+            ..self.clone()
+        }
+    }
+
     /// Makes values out of those that were stored with another version.
     ///
     /// `migrate` is called for every stored record that counts for the subtask, also for those that a later change in the
@@ -162,14 +188,57 @@ impl<V: StateValue> StateSpec<V> {
         if stored == registered {
             return Ok(None);
         }
+        let migration = if stored.time_to_live == registered.time_to_live {
+            self.migration_from(stored.version)
+        } else {
+            self.switching.as_ref()
+        };
+        let migration = migration.ok_or_else(|| compatibility::no_migration(stored, registered))?;
+        let layout = ValueLayout {
+            version: stored.version,
+            schema: &stored.value_schema,
+        };
+        compatibility::check_old_schema(layout, migration.old_schema())?;
+        Ok(Some(migration))
+    }
+
+    /// The migration that values need that were stored in this layout and have no end; nothing when they can be taken up as
+    /// they are.
+    pub(super) fn migration_of_values(
+        &self,
+        stored: ValueLayout<'_>,
+        registered: ValueLayout<'_>,
+    ) -> Result<Option<&Migration<V>>> {
+        if stored == registered {
+            return Ok(None);
+        }
         let migration = self
-            .migrations
-            .iter()
-            .find(|migration| migration.reads_version() == stored.version)
-            .ok_or_else(|| compatibility::no_migration(stored, registered))?;
+            .migration_from(stored.version)
+            .ok_or_else(|| compatibility::no_migration_of(stored, registered))?;
         compatibility::check_old_schema(stored, migration.old_schema())?;
         Ok(Some(migration))
     }
+
+    fn migration_from(&self, version: u32) -> Option<&Migration<V>> {
+        let mut migrations = self.migrations.iter();
+        migrations.find(|migration| migration.reads_version() == version)
+    }
+}
+
+/// The migration that reads what was stored; of the present version it changes nothing.
+fn reading<V: StateValue>(
+    migrations: &[Migration<V>],
+    version: u32,
+    stored: &StateDescriptor,
+) -> Option<Migration<V>> {
+    if stored.version == version {
+        let unchanged = Migration::new(version, Ok);
+        return (unchanged.old_schema() == stored.value_schema).then_some(unchanged);
+    }
+    let mut migrations = migrations.iter();
+    migrations
+        .find(|migration| migration.reads_version() == stored.version)
+        .cloned()
 }
 
 impl<V> Clone for StateSpec<V> {
@@ -180,6 +249,7 @@ impl<V> Clone for StateSpec<V> {
             time_to_live: self.time_to_live,
             migrations: self.migrations.clone(),
             expiring_migrations: self.expiring_migrations.clone(),
+            switching: self.switching.clone(),
         }
     }
 }

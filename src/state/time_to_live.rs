@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// batches, and each sweep begins a sixteenth of the duration after the one before it, at the earliest.
 ///
 /// A checkpoint keeps with each value the moment at which its time is over. So time goes on while the job is down, and
-/// another duration counts from the next write on. Whether a state has a time-to-live at all cannot change from one
-/// checkpoint to the next.
+/// another duration counts from the next write on. A stored state can be given a time-to-live, and then the time of all its
+/// values begins with the restore; or it can lose it, and then what has not come to its end by the restore stays for good.
 ///
 /// ```
 /// use std::time::Duration;

@@ -10,7 +10,9 @@ use crate::error::{ErrorKind, Result};
 use crate::graph::{JobGraph, StreamBuilder};
 use crate::model::{CheckpointId, EventTime};
 use crate::operator::{OperatorContext, ProcessContext, ProcessFunction};
-use crate::state::{Timer, ValueState};
+use crate::state::{StateSpec, StateTtl, Timer, ValueState};
+
+const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// The running sums of even and of odd numbers.
 fn sums() -> (RowsIn<u64>, MemoryOutput<u64>, JobGraph) {
@@ -282,4 +284,47 @@ fn timers_of_an_operator_fire_by_the_watermark_and_by_the_clock_and_survive_a_re
     let mut rows = reminders.take_rows();
     rows.sort_unstable();
     assert_eq!(rows, [(1, "event time"), (2, "event time")]);
+}
+
+/// A count by key that begins afresh when the key has had no row for ten seconds.
+#[test]
+fn a_typed_reduce_forgets_keys_whose_time_is_over_across_a_restore_as_well() {
+    let mut counts = OperatorHarness::new(2, |words| {
+        let count = StateSpec::new("reduce").with_time_to_live(StateTtl::new(TEN_SECONDS));
+        words
+            .key_by(|word: &String| word.clone())
+            .reduce_with_state(
+                "counts",
+                count,
+                |_| 0_u64,
+                |word, mut count| {
+                    *count = (count.to_native() + 1).into();
+                    (word.clone(), count.to_native())
+                },
+            )
+    })
+    .unwrap();
+    let half = TEN_SECONDS / 2;
+    let word = |word: &str| [word.to_owned()];
+    counts.push(word("a")).unwrap();
+    counts.push(word("b")).unwrap();
+    counts.advance(half).unwrap();
+    counts.push(word("a")).unwrap();
+    let snapshot = counts.snapshot().unwrap();
+    counts.advance(half).unwrap();
+    counts.push(word("a")).unwrap();
+    counts.push(word("b")).unwrap();
+    let expected = |rows: &[(&str, u64)]| -> Vec<(String, u64)> {
+        rows.iter()
+            .map(|(word, count)| ((*word).to_owned(), *count))
+            .collect()
+    };
+    let rows = [("a", 1), ("b", 1), ("a", 2), ("a", 3), ("b", 1)];
+    assert_eq!(counts.take_rows(), expected(&rows));
+    // Time goes on while nothing runs: by now both are over, and the restore brings neither back.
+    counts.advance(half).unwrap();
+    counts.restore_at(snapshot, 3).unwrap();
+    counts.push(word("a")).unwrap();
+    counts.push(word("b")).unwrap();
+    assert_eq!(counts.take_rows(), expected(&[("a", 1), ("b", 1)]));
 }

@@ -35,6 +35,10 @@ pub struct FileSourceConfig {
     /// How many rows a batch holds at most.
     #[serde(default = "batch_rows_default")]
     pub batch_rows: usize,
+    /// How large a row can be, with its line end. A larger one fails the job, whatever `on_error` says: where it ends is not
+    /// known.
+    #[serde(default = "max_row_size_default")]
+    pub max_row_size: HumanSize,
 }
 
 /// What becomes of a row that cannot be read.
@@ -103,6 +107,9 @@ impl FileSourceConfig {
         if self.batch_rows == 0 {
             return invalid("batch_rows: must be at least 1");
         }
+        if self.max_row_size.bytes() == 0 {
+            return invalid("max_row_size: must be at least 1B");
+        }
         match (self.on_error, &self.dead_letter) {
             (OnError::DeadLetter, None) => {
                 invalid("dead_letter: on_error = \"dead-letter\" needs the path of a file here")
@@ -158,6 +165,10 @@ fn batch_rows_default() -> usize {
     1024
 }
 
+fn max_row_size_default() -> HumanSize {
+    HumanSize(bytesize::ByteSize::mb(16))
+}
+
 fn roll_size_default() -> HumanSize {
     HumanSize(bytesize::ByteSize::mb(128))
 }
@@ -200,6 +211,10 @@ mod tests {
         check("path = 'in/*.csv'\ndelimiter = ';;'", Some("delimiter:"));
         check("path = 'in/*.json'\ndelimiter = ';'", Some("delimiter:"));
         check("path = 'in/*.csv'\nbatch_rows = 0", Some("batch_rows:"));
+        check(
+            "path = 'in/*.csv'\nmax_row_size = '0B'",
+            Some("max_row_size:"),
+        );
         check(
             "path = 'in/*.csv'\non_error = 'dead-letter'",
             Some("dead_letter:"),

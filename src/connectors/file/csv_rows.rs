@@ -5,7 +5,8 @@ use std::io::{Read, Seek, SeekFrom};
 
 use csv::{ByteRecord, Position, Reader, ReaderBuilder};
 
-use super::row_reader::{BadRow, FilePosition, RowRead, read_failure};
+use super::bounded_file::BoundedFile;
+use super::row_reader::{BadRow, FilePosition, RowRead, RowSyntax, read_failure, too_large};
 use crate::connectors::format::{Columns, RowBuilder};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -14,8 +15,9 @@ const BUFFER_BYTES: usize = 128 << 10;
 /// Reads the columns that are asked for, found by the header, whatever their order in the file.
 pub(super) struct CsvRows {
     path: String,
-    reader: Reader<File>,
+    reader: Reader<BoundedFile>,
     record: ByteRecord,
+    row_bytes_max: u64,
     /// For each wanted column, its name and which field of a row holds it.
     fields: Vec<(String, usize)>,
     /// How many fields the header has, and therefore every row.
@@ -26,22 +28,28 @@ impl CsvRows {
     /// Reads the header of the file at `path`, then goes to `position`.
     pub(super) fn open(
         path: &str,
-        delimiter: u8,
+        syntax: RowSyntax,
         columns: &Columns,
         position: FilePosition,
     ) -> Result<Self> {
         let file = File::open(path).map_err(|error| read_failure(path, error))?;
+        let row_bytes_max = syntax.row_bytes_max;
         let mut reader = ReaderBuilder::new()
-            .delimiter(delimiter)
+            .delimiter(syntax.delimiter)
             // Rows of another length are found here, where they can be passed over.
             .flexible(true)
             .buffer_capacity(BUFFER_BYTES)
-            .from_reader(file);
-        let header = reader
-            .byte_headers()
-            .map_err(|error| read_failure(path, error))?;
+            .from_reader(BoundedFile::new(file));
+        reader.get_mut().allow_to(row_bytes_max);
+        let header = reader.byte_headers().cloned();
+        if reader.get_ref().is_exhausted() && header.is_err()
+            || reader.position().byte() > row_bytes_max
+        {
+            return Err(too_large(path, FilePosition::START.line, row_bytes_max));
+        }
+        let header = header.map_err(|error| read_failure(path, error))?;
         let width = header.len();
-        let fields = find_fields(path, header, columns)?;
+        let fields = find_fields(path, &header, columns)?;
         if position.offset > 0 {
             let mut resumed = Position::new();
             resumed.set_byte(position.offset).set_line(position.line);
@@ -53,13 +61,21 @@ impl CsvRows {
             path: path.to_owned(),
             reader,
             record: ByteRecord::new(),
+            row_bytes_max,
             fields,
             width,
         })
     }
 
     pub(super) fn read(&mut self, rows: &mut RowBuilder) -> Result<RowRead> {
+        let start = self.position();
+        let end = start.offset.saturating_add(self.row_bytes_max);
+        self.reader.get_mut().allow_to(end);
         let read = self.reader.read_byte_record(&mut self.record);
+        let is_cut_off = read.is_err() && self.reader.get_ref().is_exhausted();
+        if is_cut_off || self.position().offset > end {
+            return Err(too_large(&self.path, start.line, self.row_bytes_max));
+        }
         if !read.map_err(|error| read_failure(&self.path, error))? {
             return Ok(RowRead::End);
         }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::str;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::row_reader::{BadRow, FilePosition, RowRead, read_failure};
+use super::row_reader::{BadRow, FilePosition, RowRead, RowSyntax, read_failure, too_large};
 use crate::connectors::format::{Columns, RowBuilder};
 use crate::error::Result;
 
@@ -21,6 +21,7 @@ pub(super) struct JsonRows {
     reader: BufReader<File>,
     position: FilePosition,
     line: Vec<u8>,
+    row_bytes_max: u64,
     names: Vec<String>,
     /// Where in the line each column's value stands; kept from row to row to spare an allocation.
     values: Vec<Option<Range<usize>>>,
@@ -28,7 +29,12 @@ pub(super) struct JsonRows {
 
 impl JsonRows {
     /// Opens the file at `path` and goes to `position`.
-    pub(super) fn open(path: &str, columns: &Columns, position: FilePosition) -> Result<Self> {
+    pub(super) fn open(
+        path: &str,
+        syntax: RowSyntax,
+        columns: &Columns,
+        position: FilePosition,
+    ) -> Result<Self> {
         let open = || {
             let mut file = File::open(path)?;
             file.seek(SeekFrom::Start(position.offset))?;
@@ -40,6 +46,7 @@ impl JsonRows {
             reader: BufReader::with_capacity(BUFFER_BYTES, file),
             position,
             line: Vec::new(),
+            row_bytes_max: syntax.row_bytes_max,
             names: columns.0.iter().map(|(name, _)| name.clone()).collect(),
             values: Vec::new(),
         })
@@ -48,10 +55,18 @@ impl JsonRows {
     pub(super) fn read(&mut self, rows: &mut RowBuilder) -> Result<RowRead> {
         loop {
             self.line.clear();
-            let length = self
-                .reader
+            // One byte more tells a row that is too large from one that is just not.
+            let mut row = Read::take(&mut self.reader, self.row_bytes_max.saturating_add(1));
+            let length = row
                 .read_until(b'\n', &mut self.line)
                 .map_err(|error| read_failure(&self.path, error))?;
+            if length as u64 > self.row_bytes_max {
+                return Err(too_large(
+                    &self.path,
+                    self.position.line,
+                    self.row_bytes_max,
+                ));
+            }
             if length == 0 {
                 return Ok(RowRead::End);
             }

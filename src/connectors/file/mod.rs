@@ -1,5 +1,6 @@
 //! Files: CSV with a header, and JSON lines.
 
+mod bounded_file;
 mod config;
 mod csv_rows;
 mod dead_letters;

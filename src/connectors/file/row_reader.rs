@@ -8,6 +8,7 @@ use super::csv_rows::CsvRows;
 use super::json_rows::JsonRows;
 use crate::connectors::format::{Columns, RowBuilder, RowFormat};
 use crate::error::{Error, ErrorKind, Result};
+use crate::telemetry::format_bytes;
 
 /// A place between two rows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,16 @@ pub(super) struct FilePosition {
     pub(super) offset: u64,
     /// The number of the line that begins here, from 1.
     pub(super) line: u64,
+}
+
+/// How the rows of a file are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowSyntax {
+    pub(super) format: RowFormat,
+    /// What stands between the fields of CSV.
+    pub(super) delimiter: u8,
+    /// How large a row can be, with its line end.
+    pub(super) row_bytes_max: u64,
 }
 
 /// What reading a row came to.
@@ -51,15 +62,14 @@ pub(super) enum RowReader {
 impl RowReader {
     /// Opens the file at `path` and goes to `position`.
     pub(super) fn open(
-        format: RowFormat,
-        delimiter: u8,
+        syntax: RowSyntax,
         columns: &Columns,
         path: &str,
         position: FilePosition,
     ) -> Result<Self> {
-        Ok(match format {
-            RowFormat::Csv => Self::Csv(CsvRows::open(path, delimiter, columns, position)?),
-            RowFormat::Json => Self::Json(JsonRows::open(path, columns, position)?),
+        Ok(match syntax.format {
+            RowFormat::Csv => Self::Csv(CsvRows::open(path, syntax, columns, position)?),
+            RowFormat::Json => Self::Json(JsonRows::open(path, syntax, columns, position)?),
         })
     }
 
@@ -113,6 +123,15 @@ impl BadRow {
         });
         format!("{letter}\n")
     }
+}
+
+/// The error of a row that begins on `line` and is larger than it can be.
+pub(super) fn too_large(path: &str, line: u64, row_bytes_max: u64) -> Error {
+    let max = format_bytes(row_bytes_max);
+    let message = format!(
+        "{path}:{line}: the row is larger than {max}: close the quote that is open in it, or raise max_row_size"
+    );
+    Error::new(ErrorKind::Data, message)
 }
 
 /// The error of a file that cannot be read.

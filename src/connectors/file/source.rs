@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::config::{FileSourceConfig, OnError};
 use super::dead_letters::DeadLetters;
-use super::row_reader::{BadRow, RowRead, RowReader};
+use super::row_reader::{BadRow, RowRead, RowReader, RowSyntax};
 use super::source_files::{FileList, RestoredSource, SourceFile, SourceItem, assign_files};
 use crate::connectors::event_time::WatermarkTracker;
-use crate::connectors::format::{RowBuilder, RowFormat};
+use crate::connectors::format::RowBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Batch, CheckpointId, OperatorId};
 use crate::operator::{OperatorContext, OperatorSnapshot, Output, Source, SourceStatus};
@@ -33,8 +33,7 @@ use crate::telemetry::{JobStatus, Metric, count};
 /// ```
 pub struct FileSource {
     config: FileSourceConfig,
-    format: RowFormat,
-    delimiter: u8,
+    syntax: RowSyntax,
     found: FileList,
     files: Vec<SourceFile>,
     /// Which of `files` is being read.
@@ -64,8 +63,11 @@ impl FileSource {
     pub fn new(config: FileSourceConfig, found: FileList) -> Result<Self> {
         config.check()?;
         Ok(Self {
-            format: config.row_format()?,
-            delimiter: config.delimiter_byte()?,
+            syntax: RowSyntax {
+                format: config.row_format()?,
+                delimiter: config.delimiter_byte()?,
+                row_bytes_max: config.max_row_size.bytes(),
+            },
             rows: RowBuilder::new(&config.columns, &config.null_markers()?, config.batch_rows),
             watermarks: config.watermarks()?,
             config,
@@ -98,8 +100,7 @@ impl FileSource {
         let reader = match &mut self.reader {
             Some(reader) => reader,
             closed => closed.insert(RowReader::open(
-                self.format,
-                self.delimiter,
+                self.syntax,
                 &self.config.columns,
                 &file.path,
                 file.position(),

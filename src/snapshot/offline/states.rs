@@ -23,8 +23,8 @@ pub struct StateSummary {
     pub state: String,
     /// The kind, for example `map`; that of an operator state has two words, as in `operator list`.
     pub kind: String,
-    /// The version of its layout; nothing for an operator state, which has none.
-    pub version: Option<u32>,
+    /// The version of its layout.
+    pub version: u32,
     /// How its keys are laid out.
     pub key_schema: Option<String>,
     /// How what tells the records of one key apart is laid out.
@@ -62,6 +62,7 @@ pub async fn state_summaries(snapshot: &SnapshotAt) -> Result<Vec<StateSummary>>
                     .entry((operator, &state.name, true))
                     .or_insert_with(|| StateSummary {
                         kind: format!("operator {}", state.descriptor.kind.as_str()),
+                        version: state.descriptor.version,
                         key_schema: state.descriptor.key_schema.clone(),
                         value_schema: state.descriptor.value_schema.clone(),
                         ..StateSummary::of_keyed(operator, &state.name)
@@ -95,7 +96,7 @@ impl StateSummary {
             operator: operator.clone(),
             state: name.to_owned(),
             kind: String::new(),
-            version: None,
+            version: 0,
             key_schema: None,
             map_key_schema: None,
             value_schema: String::new(),
@@ -115,7 +116,7 @@ impl StateSummary {
         let descriptor = &state.descriptor;
         if !is_part {
             self.kind = descriptor.kind.as_str().to_owned();
-            self.version = Some(descriptor.version);
+            self.version = descriptor.version;
             self.key_schema = Some(descriptor.key_schema.clone());
             self.map_key_schema = descriptor.map_key_schema.clone();
             self.value_schema = descriptor.value_schema.clone();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::broadcast::BroadcastState;
 use super::cell::{AnyOperatorState, Content, OperatorStateCell};
@@ -10,12 +11,18 @@ use super::list::OperatorListState;
 use super::restored::{Claimant, RestoredSections, SealedOperatorState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::archive::{StateKey, StateValue};
+use crate::state::compatibility::ValueLayout;
+use crate::state::migration::Migration;
 use crate::state::schema::schema_text;
+use crate::state::spec::StateSpec;
 
 /// The operator state of one operator subtask. It belongs to one thread, with the handles that it gives out.
 pub struct OperatorStateBackend {
     claimant: Claimant,
     restored: Vec<RestoredSections>,
+    /// Of each list state that was restored, how many items of those before it are dealt out. So the items of all lists of
+    /// an operator go round the subtasks together, and states of one item do not all go to the first subtask.
+    first_items: BTreeMap<Arc<str>, usize>,
     states: Vec<Rc<dyn AnyOperatorState>>,
 }
 
@@ -23,32 +30,46 @@ impl OperatorStateBackend {
     /// A backend without a state yet, of subtask `subtask` among `parallelism`, which is at least 1. `restored` is what a
     /// checkpoint holds of the operator, of all its subtasks.
     pub fn new(subtask: usize, parallelism: usize, restored: Vec<RestoredSections>) -> Self {
+        let mut dealt = 0;
+        let first_items = restored.iter().map(|state| {
+            let first = dealt;
+            dealt += state.dealt();
+            (Arc::clone(&state.name), first)
+        });
         Self {
             claimant: Claimant {
                 subtask,
                 parallelism,
             },
+            first_items: first_items.collect(),
             restored,
             states: Vec::new(),
         }
     }
 
     /// Registers a list state, whose items are dealt out to the subtasks when the parallelism changes. It holds what a
-    /// checkpoint gives this subtask back.
+    /// checkpoint gives this subtask back. A [`StateSpec`] in the name's place says what becomes of items of a former type.
     ///
     /// # Errors
-    /// [`ErrorKind::Operator`] when the name is taken; [`ErrorKind::Configuration`] when the restored state has another
-    /// kind or other types; [`ErrorKind::Corrupt`] when its bytes are damaged.
-    pub fn list_state<T: StateValue>(&mut self, name: &str) -> Result<OperatorListState<T>> {
-        self.any_list(name, OperatorStateKind::List)
+    /// [`ErrorKind::Operator`] when the name is taken, a time-to-live is given, or the migrations contradict each other;
+    /// [`ErrorKind::Configuration`] when the restored state has another kind or other keys, or another version or type and
+    /// there is no migration for it; [`ErrorKind::Corrupt`] when its bytes are damaged. Those of a migration.
+    pub fn list_state<T: StateValue>(
+        &mut self,
+        spec: impl Into<StateSpec<T>>,
+    ) -> Result<OperatorListState<T>> {
+        self.any_list(&spec.into(), OperatorStateKind::List)
     }
 
     /// Registers a union list state, of which each subtask is given back the items of all.
     ///
     /// # Errors
     /// As for [`OperatorStateBackend::list_state`].
-    pub fn union_list_state<T: StateValue>(&mut self, name: &str) -> Result<OperatorListState<T>> {
-        self.any_list(name, OperatorStateKind::UnionList)
+    pub fn union_list_state<T: StateValue>(
+        &mut self,
+        spec: impl Into<StateSpec<T>>,
+    ) -> Result<OperatorListState<T>> {
+        self.any_list(&spec.into(), OperatorStateKind::UnionList)
     }
 
     /// Registers a broadcast state: a map that the operator keeps the same in every subtask.
@@ -57,15 +78,19 @@ impl OperatorStateBackend {
     /// As for [`OperatorStateBackend::list_state`].
     pub fn broadcast_state<K: StateKey + Ord, V: StateValue>(
         &mut self,
-        name: &str,
+        spec: impl Into<StateSpec<V>>,
     ) -> Result<BroadcastState<K, V>> {
+        let spec = spec.into();
         let descriptor = OperatorStateDescriptor {
             kind: OperatorStateKind::Broadcast,
+            version: spec.version(),
             key_schema: Some(schema_text::<K>()),
             value_schema: schema_text::<V>(),
         };
-        let cell =
-            self.register::<BTreeMap<K, V>>(name, descriptor, RestoredSections::broadcast)?;
+        let claimant = self.claimant;
+        let cell = self.register(&spec, descriptor, |restored, migration| {
+            restored.broadcast::<K, V>(claimant, migration)
+        })?;
         Ok(BroadcastState::new(cell))
     }
 
@@ -84,38 +109,54 @@ impl OperatorStateBackend {
 
     fn any_list<T: StateValue>(
         &mut self,
-        name: &str,
+        spec: &StateSpec<T>,
         kind: OperatorStateKind,
     ) -> Result<OperatorListState<T>> {
         let descriptor = OperatorStateDescriptor {
             kind,
+            version: spec.version(),
             key_schema: None,
             value_schema: schema_text::<T>(),
         };
-        let cell = self.register::<Vec<T>>(name, descriptor, RestoredSections::list)?;
+        let claimant = self.claimant;
+        let first = self.first_items.get(spec.name()).copied().unwrap_or(0);
+        let cell = self.register(spec, descriptor, |restored, migration| {
+            restored.list(claimant, first, migration)
+        })?;
         Ok(OperatorListState::new(cell))
     }
 
-    fn register<C: Content + Default>(
+    /// Registers a state of items or values `V`; `read` makes its content out of what was restored.
+    fn register<V: StateValue, C: Content + Default>(
         &mut self,
-        name: &str,
+        spec: &StateSpec<V>,
         descriptor: OperatorStateDescriptor,
-        read: impl FnOnce(&RestoredSections, Claimant) -> Result<C>,
+        read: impl FnOnce(&RestoredSections, Option<&Migration<V>>) -> Result<C>,
     ) -> Result<Rc<OperatorStateCell<C>>> {
+        let name = spec.name();
+        let refused = |reason: &str| {
+            let message = format!("operator state \"{name}\" {reason}");
+            Err(Error::new(ErrorKind::Operator, message))
+        };
         if self.states.iter().any(|state| state.name() == name) {
-            return Err(Error::new(
-                ErrorKind::Operator,
-                format!(
-                    "operator state \"{name}\" is registered twice: give one of the two another name"
-                ),
-            ));
+            return refused("is registered twice: give one of the two another name");
         }
+        if spec.time_to_live().is_some() {
+            return refused("cannot have a time-to-live: keep it in keyed state");
+        }
+        let context = |error: Error| error.context(format!("operator state \"{name}\""));
+        spec.check().map_err(context)?;
         let content = match self.restored.iter().position(|state| *state.name == *name) {
             Some(index) => {
                 let restored = self.restored.swap_remove(index);
                 check_descriptor(name, &restored.descriptor, &descriptor)?;
-                read(&restored, self.claimant)
-                    .map_err(|error| error.context(format!("operator state \"{name}\"")))?
+                let layouts = [&restored.descriptor, &descriptor].map(|descriptor| ValueLayout {
+                    version: descriptor.version,
+                    schema: &descriptor.value_schema,
+                });
+                let migration = spec.migration_of_values(layouts[0], layouts[1]);
+                let migration = migration.map_err(context)?;
+                read(&restored, migration).map_err(context)?
             }
             None => C::default(),
         };
@@ -126,12 +167,13 @@ impl OperatorStateBackend {
     }
 }
 
+/// Checks what no migration can change: the kind of the state, and its keys.
 fn check_descriptor(
     name: &str,
     stored: &OperatorStateDescriptor,
     registered: &OperatorStateDescriptor,
 ) -> Result<()> {
-    if stored == registered {
+    if (stored.kind, &stored.key_schema) == (registered.kind, &registered.key_schema) {
         return Ok(());
     }
     Err(Error::new(

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::state::spec::FIRST_VERSION;
+
 /// The kind of an operator state: what a restore does with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -18,11 +20,15 @@ pub enum OperatorStateKind {
 
 /// The kind and the types of a named operator state, as they stand in the manifest.
 ///
-/// A restore compares it with what the operator registers, and fails on any difference.
+/// A restore compares it with what the operator registers. Values of another version or another schema need a migration;
+/// any other difference is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OperatorStateDescriptor {
     /// The kind of state.
     pub kind: OperatorStateKind,
+    /// The version that the user gave the layout of items and values.
+    #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
+    pub version: u32,
     /// For a broadcast state, the schema of the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_schema: Option<String>,
@@ -41,12 +47,21 @@ impl OperatorStateKind {
     }
 }
 
+fn first_version() -> u32 {
+    FIRST_VERSION
+}
+
+fn is_first_version(version: &u32) -> bool {
+    *version == FIRST_VERSION
+}
+
 impl fmt::Display for OperatorStateDescriptor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             kind,
             key_schema,
             value_schema,
+            version: _,
         } = self;
         write!(formatter, "{} state of {value_schema}", kind.as_str())?;
         match key_schema {

@@ -5,7 +5,7 @@
 //!
 //! | kind | handle | what a subtask is given back |
 //! |---|---|---|
-//! | *list state* | [`OperatorListState`] | its own items; at another parallelism, all items of all subtasks, in order, are dealt out: item *i* goes to subtask *i* modulo the parallelism |
+//! | *list state* | [`OperatorListState`] | its own items; at another parallelism, all items of all subtasks, in order, are dealt out one by one, and so are those of the operator's next list state from there on |
 //! | *union list state* | [`OperatorListState`] | all items of all subtasks, in order |
 //! | *broadcast state* | [`BroadcastState`] | the map of one former subtask: of subtask *i*, that of *i* modulo the former parallelism |
 //!
@@ -14,6 +14,10 @@
 //! the list grows with every restore. A broadcast state is for what all subtasks are told by a broadcast stream
 //! ([`crate::graph::Stream::broadcast`]), such as rules: it is on the operator to make the same of it everywhere, since
 //! the copies are not compared.
+//!
+//! A checkpoint says with which version and which [schema](super::StateSchema) each state was written. Items and values of
+//! another version or schema are read by a migration of the user's ([`StateSpec`](super::StateSpec)) or not at all; a
+//! restore that finds none fails, and says both versions. Keys of a broadcast state cannot be migrated.
 //!
 //! # What it costs
 //!

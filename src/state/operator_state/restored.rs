@@ -9,6 +9,7 @@ use super::descriptor::{OperatorStateDescriptor, OperatorStateKind};
 use super::section::SectionReader;
 use crate::error::{Error, Result};
 use crate::state::archive::{StateKey, StateValue};
+use crate::state::migration::Migration;
 
 /// One named operator state as a barrier sealed it.
 #[derive(Clone, Debug)]
@@ -43,11 +44,30 @@ pub(super) struct Claimant {
 }
 
 impl RestoredSections {
-    /// The items of a list or union list state that belong to a subtask now.
+    /// How many items are dealt out of it when the parallelism changes. A section that cannot be read counts as empty here:
+    /// whoever takes it up is told.
+    pub(super) fn dealt(&self) -> usize {
+        if self.descriptor.kind != OperatorStateKind::List {
+            return 0;
+        }
+        let counts = self.present().map(|(_, section)| {
+            self.open(section)
+                .map_or(0, |reader| reader.count() as usize)
+        });
+        counts.sum()
+    }
+
+    /// The items of a list or union list state that belong to a subtask now. The first item of a list that is dealt out is
+    /// number `first` of all that are dealt out in the operator.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Corrupt`] when a section cannot be read.
-    pub(super) fn list<T: StateValue>(&self, claimant: Claimant) -> Result<Vec<T>> {
+    /// [`crate::error::ErrorKind::Corrupt`] when a section cannot be read; those of the migration.
+    pub(super) fn list<T: StateValue>(
+        &self,
+        claimant: Claimant,
+        first: usize,
+        migration: Option<&Migration<T>>,
+    ) -> Result<Vec<T>> {
         let Claimant {
             subtask,
             parallelism,
@@ -56,7 +76,7 @@ impl RestoredSections {
         let is_rescaled = self.sections.len() != parallelism;
         let mut items = Vec::new();
         // Over all sections, so that no subtask is given more than one item above another.
-        let mut number = 0;
+        let mut number = first;
         for (writer, section) in self.present() {
             if is_split && !is_rescaled && writer != subtask {
                 continue;
@@ -66,7 +86,7 @@ impl RestoredSections {
                     if is_split && is_rescaled && number % parallelism != subtask {
                         reader.skip()?;
                     } else {
-                        items.push(reader.read()?);
+                        items.extend(read(&mut reader, migration)?);
                     }
                     number += 1;
                 }
@@ -82,10 +102,11 @@ impl RestoredSections {
     /// The map of a broadcast state.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Corrupt`] when its section cannot be read.
+    /// [`crate::error::ErrorKind::Corrupt`] when its section cannot be read; those of the migration.
     pub(super) fn broadcast<K: StateKey + Ord, V: StateValue>(
         &self,
         claimant: Claimant,
+        migration: Option<&Migration<V>>,
     ) -> Result<BTreeMap<K, V>> {
         let mut map = BTreeMap::new();
         let own = claimant.subtask % self.sections.len().max(1);
@@ -95,7 +116,8 @@ impl RestoredSections {
         };
         let mut take_all = |mut reader: SectionReader<'_>| {
             for _ in 0..reader.count() {
-                map.insert(reader.read()?, reader.read()?);
+                let key = reader.read()?;
+                map.extend(read(&mut reader, migration)?.map(|value| (key, value)));
             }
             reader.finish()
         };
@@ -112,6 +134,17 @@ impl RestoredSections {
 
     fn open<'a>(&self, section: &'a Bytes) -> Result<SectionReader<'a>> {
         SectionReader::open(section, self.descriptor.kind)
+    }
+}
+
+/// The next item or value, after a migration if there is one.
+fn read<T: StateValue>(
+    reader: &mut SectionReader<'_>,
+    migration: Option<&Migration<T>>,
+) -> Result<Option<T>> {
+    match migration {
+        Some(migration) => migration.migrate(reader.take()?),
+        None => reader.read().map(Some),
     }
 }
 

@@ -7,6 +7,7 @@ mod kinds;
 mod limits;
 mod local;
 mod local_damage;
+mod local_kinds;
 mod local_migration;
 mod migration;
 mod model;

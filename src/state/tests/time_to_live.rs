@@ -8,8 +8,8 @@ use super::subject::{MAX_PARALLELISM, NAME, all_groups};
 use crate::error::{ErrorKind, Result};
 use crate::model::{Clock, ManualClock};
 use crate::state::{
-    EntryState, KeyedStateBackend, ListState, MapState, RestoredState, StateSettings, StateSpec,
-    StateTtl, TtlUpdate, ValueState,
+    EntryState, KeyedStateBackend, ListState, MapState, ReducingState, RestoredState,
+    StateSettings, StateSpec, StateTtl, TtlUpdate, ValueState,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,6 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Subtask {
     clock: Arc<ManualClock>,
     backend: KeyedStateBackend,
+    restored: Vec<RestoredState>,
     _folder: tempfile::TempDir,
 }
 
@@ -36,7 +37,8 @@ impl Subtask {
         };
         Self {
             clock,
-            backend: KeyedStateBackend::new(settings, restored),
+            backend: KeyedStateBackend::new(settings, restored.clone()),
+            restored,
             _folder: folder,
         }
     }
@@ -54,13 +56,17 @@ impl Subtask {
     fn checkpoint(&mut self) -> Vec<RestoredState> {
         let sealed = self.backend.seal().unwrap();
         let restored = sealed.into_iter().map(|sealed| {
+            let mut former = self.restored.iter();
+            let former = former.find(|state| state.name == sealed.name && sealed.base.is_none());
+            let mut parts = former.map_or_else(Vec::new, |state| state.parts.fetch().unwrap());
             let mut chain = Chain::default();
             let (name, descriptor) = (sealed.name.clone(), sealed.descriptor.clone());
             chain.add(sealed);
+            parts.push(chain.part(all_groups()));
             RestoredState {
                 name,
                 descriptor,
-                parts: vec![chain.part(all_groups())].into(),
+                parts: parts.into(),
             }
         });
         restored.collect()
@@ -69,6 +75,77 @@ impl Subtask {
 
 fn lasting<V>(duration: Duration) -> StateSpec<V> {
     StateSpec::new(NAME).with_time_to_live(StateTtl::new(duration))
+}
+
+/// A state of each kind.
+struct Kinds {
+    value: ValueState<u64, i64>,
+    entry: EntryState<u64, String, i64>,
+    map: MapState<u64, String, String>,
+    list: ListState<u64, i64>,
+    reducing: ReducingState<u64, i64>,
+}
+
+/// What states of each kind hold for key 1.
+#[derive(Debug, Default, PartialEq)]
+struct Content {
+    value: Option<i64>,
+    entry: Option<i64>,
+    map: Vec<(String, String)>,
+    list: Vec<i64>,
+    reducing: Option<i64>,
+}
+
+impl Kinds {
+    fn open(backend: &mut KeyedStateBackend, time_to_live: Option<Duration>) -> Self {
+        fn spec<V>(name: &str, time_to_live: Option<Duration>) -> StateSpec<V> {
+            let spec = StateSpec::new(name);
+            match time_to_live {
+                Some(duration) => spec.with_time_to_live(StateTtl::new(duration)),
+                None => spec,
+            }
+        }
+        let add = |sum, value| sum + value;
+        Self {
+            value: backend.value_state(spec("value", time_to_live)).unwrap(),
+            entry: backend.entry_state(spec("entry", time_to_live)).unwrap(),
+            map: backend.map_state(spec("map", time_to_live)).unwrap(),
+            list: backend.list_state(spec("list", time_to_live)).unwrap(),
+            reducing: backend
+                .reducing_state(spec("reducing", time_to_live), add)
+                .unwrap(),
+        }
+    }
+
+    fn fill(&self) {
+        let name = "seven".to_owned();
+        self.value.put(&1, &1).unwrap();
+        self.entry.put(&1, &name, &2).unwrap();
+        self.map.put(&1, &name, &"a text".to_owned()).unwrap();
+        self.list.add_all(&1, &[4, 5, 6]).unwrap();
+        self.reducing.add(&1, 7).unwrap();
+    }
+
+    /// What they hold when they were filled.
+    fn filled() -> Content {
+        Content {
+            value: Some(1),
+            entry: Some(2),
+            map: vec![("seven".to_owned(), "a text".to_owned())],
+            list: vec![4, 5, 6],
+            reducing: Some(7),
+        }
+    }
+
+    fn content(&self) -> Content {
+        Content {
+            value: self.value.get(&1).unwrap(),
+            entry: self.entry.get(&1, &"seven".to_owned()).unwrap(),
+            map: self.map.entries(&1).unwrap(),
+            list: self.list.get(&1).unwrap(),
+            reducing: self.reducing.get(&1).unwrap(),
+        }
+    }
 }
 
 #[test]
@@ -222,32 +299,135 @@ fn time_stands_still_until_it_is_advanced() {
     assert_eq!(state.get(&1).unwrap(), None);
 }
 
+/// As Flink has it: the time of what is stored begins with the restore.
 #[test]
-fn a_time_to_live_cannot_be_given_to_a_stored_state_nor_taken_from_it() {
-    type Numbers = ValueState<u64, i64>;
-    let open = |spec: StateSpec<i64>, restored| -> (Subtask, Result<Numbers>) {
-        let mut subtask = Subtask::new(restored, Duration::ZERO);
-        let state = subtask.backend.value_state(spec);
-        (subtask, state)
+fn a_stored_state_can_be_given_a_time_to_live() {
+    let mut first = Subtask::new(Vec::new(), Duration::ZERO);
+    let kinds = Kinds::open(&mut first.backend, None);
+    kinds.fill();
+    let mut second = Subtask::new(first.checkpoint(), SECOND * 100);
+    let kinds = Kinds::open(&mut second.backend, Some(SECOND));
+    second.pass(SECOND - Duration::from_millis(1));
+    assert_eq!(kinds.content(), Kinds::filled());
+    // The next checkpoint holds the ends.
+    let mut third = Subtask::new(second.checkpoint(), SECOND * 101 - Duration::from_millis(1));
+    let kinds = Kinds::open(&mut third.backend, Some(SECOND));
+    assert_eq!(kinds.content(), Kinds::filled());
+    third.pass(Duration::from_millis(1));
+    assert_eq!(kinds.content(), Content::default());
+}
+
+#[test]
+fn a_stored_state_can_lose_its_time_to_live_and_keeps_what_is_not_over() {
+    let mut first = Subtask::new(Vec::new(), Duration::ZERO);
+    let kinds = Kinds::open(&mut first.backend, Some(SECOND));
+    kinds.fill();
+    let early = first.checkpoint();
+    let mut second = Subtask::new(early.clone(), SECOND / 2);
+    let kinds = Kinds::open(&mut second.backend, None);
+    second.pass(SECOND * 1_000);
+    assert_eq!(kinds.content(), Kinds::filled());
+
+    // What is over is not brought back, nor does anything point to it.
+    let mut third = Subtask::new(early, SECOND);
+    let kinds = Kinds::open(&mut third.backend, None);
+    assert_eq!(kinds.content(), Content::default());
+    assert_eq!(
+        (kinds.map.len(&1).unwrap(), kinds.list.len(&1).unwrap()),
+        (0, 0)
+    );
+    let statistics = third.backend.statistics();
+    assert!(
+        statistics.iter().all(|state| state.records == 0),
+        "{statistics:?}"
+    );
+    kinds.fill();
+    assert_eq!(kinds.content(), Kinds::filled());
+    let mut fourth = Subtask::new(third.checkpoint(), SECOND * 2);
+    assert_eq!(
+        Kinds::open(&mut fourth.backend, None).content(),
+        Kinds::filled()
+    );
+}
+
+#[test]
+fn entries_and_elements_that_are_over_leave_no_gap_when_the_time_to_live_goes() {
+    let mut first = Subtask::new(Vec::new(), Duration::ZERO);
+    let spec =
+        |name: &str| StateSpec::<u64>::new(name).with_time_to_live(StateTtl::new(SECOND * 4));
+    let map: MapState<u64, u64, u64> = first.backend.map_state(spec("map")).unwrap();
+    let list: ListState<u64, u64> = first.backend.list_state(spec("list")).unwrap();
+    for second in 0..6 {
+        map.put(&1, &second, &second).unwrap();
+        list.add(&1, &second).unwrap();
+        first.pass(SECOND);
+        if second == 3 {
+            // Written again, the first ones outlast those behind them.
+            map.put(&1, &0, &100).unwrap();
+            list.set_at(&1, 0, &101).unwrap();
+        }
+    }
+    let mut second = Subtask::new(first.checkpoint(), SECOND * 6);
+    let map: MapState<u64, u64, u64> = second.backend.map_state("map").unwrap();
+    let list: ListState<u64, u64> = second.backend.list_state("list").unwrap();
+    let mut entries = map.entries(&1).unwrap();
+    entries.sort_unstable();
+    assert_eq!(entries, [(0, 100), (3, 3), (4, 4), (5, 5)]);
+    assert_eq!(map.len(&1).unwrap(), 4);
+    assert_eq!(list.get(&1).unwrap(), [101, 3, 4, 5]);
+    assert_eq!(list.len(&1).unwrap(), 4);
+    assert_eq!(list.get_at(&1, 1).unwrap(), Some(3));
+    assert!(map.remove(&1, &3).unwrap());
+    assert_eq!(list.pop_front(&1).unwrap(), Some(101));
+    assert_eq!(list.pop_front(&1).unwrap(), Some(3));
+    assert_eq!(map.len(&1).unwrap(), 3);
+}
+
+#[test]
+fn a_migration_reads_values_that_have_got_or_lost_their_ends() {
+    let stored = |time_to_live: bool| {
+        let mut first = Subtask::new(Vec::new(), Duration::ZERO);
+        let spec = StateSpec::<u32>::new(NAME);
+        let spec = match time_to_live {
+            true => spec.with_time_to_live(StateTtl::new(SECOND)),
+            false => spec,
+        };
+        let state: ValueState<u64, u32> = first.backend.value_state(spec).unwrap();
+        state.put(&1, &7).unwrap();
+        first.checkpoint()
     };
-    let check = |first: StateSpec<i64>, second: StateSpec<i64>, message: &str| {
-        let (mut subtask, state) = open(first, Vec::new());
-        state.unwrap().put(&1, &1).unwrap();
-        let (_subtask, state) = open(second, subtask.checkpoint());
-        let error = state.err().unwrap();
+    let migrating = || {
+        StateSpec::new(NAME)
+            .with_version(2)
+            .with_migration(1, |old: u32| format!("number {old}"))
+    };
+    let number = Some("number 7".to_owned());
+    let mut second = Subtask::new(stored(false), SECOND * 9);
+    let spec = migrating().with_time_to_live(StateTtl::new(SECOND));
+    let state: ValueState<u64, String> = second.backend.value_state(spec).unwrap();
+    assert_eq!(state.get(&1).unwrap(), number);
+    second.pass(SECOND);
+    assert_eq!(state.get(&1).unwrap(), None);
+
+    let mut second = Subtask::new(stored(true), Duration::ZERO);
+    let state: ValueState<u64, String> = second.backend.value_state(migrating()).unwrap();
+    second.pass(SECOND * 9);
+    assert_eq!(state.get(&1).unwrap(), number);
+
+    // Without one, another type is refused as it is where nothing else has changed.
+    for time_to_live in [true, false] {
+        let mut second = Subtask::new(stored(time_to_live), Duration::ZERO);
+        let spec = StateSpec::<i64>::new(NAME);
+        let spec = match time_to_live {
+            true => spec,
+            false => spec.with_time_to_live(StateTtl::new(SECOND)),
+        };
+        let opened: Result<ValueState<u64, i64>> = second.backend.value_state(spec);
+        let error = opened.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Configuration);
-        assert!(error.to_string().contains(message), "{error}");
-    };
-    check(
-        NAME.into(),
-        lasting(SECOND),
-        "state \"counts\": it was stored without a time-to-live and is registered with one",
-    );
-    check(
-        lasting(SECOND),
-        NAME.into(),
-        "state \"counts\": it was stored with a time-to-live and is registered without one",
-    );
+        let expected = "give it a new version and a migration from version 1";
+        assert!(error.to_string().contains(expected), "{error}");
+    }
 }
 
 #[test]

@@ -92,6 +92,31 @@ fn sections_come_back_with_their_offsets_and_checksums() {
     }
 }
 
+/// An empty chunk in front of others, handed to the writer of files, is written for ever.
+#[test]
+fn chunks_and_sections_can_be_empty() {
+    for fixture in Fixture::both() {
+        let path = fixture.object();
+        block_on(async {
+            let chunks =
+                |texts: &[&'static str]| texts.iter().map(|text| Bytes::from(*text)).collect();
+            let sections: Vec<Vec<Bytes>> = vec![
+                chunks(&["", "one", "", "two"]),
+                chunks(&[]),
+                chunks(&[""]),
+                chunks(&["", "", "3"]),
+            ];
+            let stored = fixture.store.put(&path, &sections).await.unwrap();
+            let places: Vec<_> = stored
+                .iter()
+                .map(|section| (section.offset, section.length))
+                .collect();
+            assert_eq!(places, [(0, 6), (6, 0), (6, 0), (6, 1)]);
+            assert_eq!(fixture.store.read(&path).await.unwrap(), "onetwo3");
+        });
+    }
+}
+
 #[test]
 fn a_second_creation_is_refused_and_the_first_content_stays() {
     for fixture in Fixture::both() {

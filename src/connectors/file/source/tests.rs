@@ -464,3 +464,53 @@ fn dead_letters_come_once_through_crashes_and_changes_of_parallelism() {
         assert_eq!(letters.len(), bad, "seed {seed}");
     }
 }
+
+/// A quote that is not closed would take the rest of the file for one row.
+#[test]
+fn a_row_that_is_too_large_fails_the_job_with_its_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |name: &str, text: &str, expected: Result<usize, &str>| {
+        fs::write(folder.path().join(name), text).unwrap();
+        let rest = "max_row_size = '20B'\non_error = 'skip'\n";
+        match (read_all(&config(folder.path(), name, rest)), expected) {
+            (Ok(rows), Ok(count)) => assert_eq!(rows.len(), count, "{text}"),
+            (Err(error), Err(part)) => {
+                assert_eq!(error.kind(), ErrorKind::Data, "{text}");
+                let error = error.to_string();
+                assert!(error.contains(part), "{error}");
+                assert!(
+                    error.contains("larger than 20 B: close the quote"),
+                    "{error}"
+                );
+            }
+            (found, expected) => panic!("{text}: {found:?}, expected {expected:?}"),
+        }
+    };
+    let long = "x".repeat(17);
+    let many = format!("{long},1\n").repeat(20_000);
+    // Twenty bytes with the line end are just right, at the end of the file too, whatever the reader reads ahead.
+    check("a.csv", &format!("name,count\n{many}"), Ok(20_000));
+    check("b.csv", &format!("name,count\n{long},11"), Ok(1));
+    check(
+        "c.csv",
+        &format!("name,count\n{long},11\n"),
+        Err("c.csv:2: "),
+    );
+    check(
+        "d.csv",
+        &format!("name,count\na,1\n\"b,2\n{many}"),
+        Err("d.csv:3: "),
+    );
+    check(
+        "e.csv",
+        &format!("name,count,{long}\na,1\n"),
+        Err("e.csv:1: "),
+    );
+    let short = "{\"name\":\"a\"}\n";
+    check("f.json", &short.repeat(3), Ok(3));
+    check(
+        "g.json",
+        &format!("{short}\n{{\"name\":\"{long}\"}}\n"),
+        Err("g.json:3: "),
+    );
+}

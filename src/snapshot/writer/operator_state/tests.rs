@@ -20,6 +20,7 @@ fn state(name: &str, kind: OperatorStateKind, section: &str) -> SealedOperatorSt
         name: name.into(),
         descriptor: OperatorStateDescriptor {
             kind,
+            version: 1,
             key_schema: None,
             value_schema: "u8".to_owned(),
         },

@@ -37,6 +37,40 @@ fn a_list_state_is_dealt_out_when_the_parallelism_changes() {
     check(&[&[]], &[&[], &[]]);
 }
 
+/// States of one item each would otherwise all go to the first subtask.
+#[test]
+fn the_items_of_all_list_states_go_round_together() {
+    let mut former = OperatorStateBackend::new(0, 1, Vec::new());
+    for (name, items) in [
+        ("a", vec![1]),
+        ("b", vec![2]),
+        ("c", vec![3, 4]),
+        ("e", vec![5]),
+    ] {
+        former
+            .list_state::<u32>(name)
+            .unwrap()
+            .update(items)
+            .unwrap();
+    }
+    // What everyone is given does not count.
+    let union = former.union_list_state::<u32>("d").unwrap();
+    union.update(vec![7, 8]).unwrap();
+    let restored = restored(&[former.seal().unwrap()]);
+    let expected: [[&[u32]; 4]; 3] = [
+        [&[1], &[], &[4], &[]],
+        [&[], &[2], &[], &[5]],
+        [&[], &[], &[3], &[]],
+    ];
+    for (backend, expected) in backends(3, &restored).iter_mut().zip(expected) {
+        // The order in which they are registered does not matter.
+        for (name, items) in ["a", "b", "c", "e"].into_iter().zip(expected).rev() {
+            let list = backend.list_state::<u32>(name).unwrap();
+            assert_eq!(*list.get(), *items, "{name}");
+        }
+    }
+}
+
 #[test]
 fn a_list_state_stays_where_it_was_when_the_parallelism_does() {
     let former: &[&[u32]] = &[&[1, 2, 3], &[], &[4]];

@@ -1,0 +1,54 @@
+//! A file that is read only as far as the row at hand may reach.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// A file that ends a read with an error where no row may reach: so a quote that is never closed does not bring the whole
+/// file into memory.
+pub(super) struct BoundedFile {
+    file: File,
+    /// How far it has been read.
+    offset: u64,
+    /// Where the row at hand must have ended.
+    end: u64,
+}
+
+impl BoundedFile {
+    /// A file of which nothing may be read yet.
+    pub(super) fn new(file: File) -> Self {
+        Self {
+            file,
+            offset: 0,
+            end: 0,
+        }
+    }
+
+    /// Says where the row at hand must have ended.
+    pub(super) fn allow_to(&mut self, end: u64) {
+        self.end = end;
+    }
+
+    /// Whether more has been read than a row may reach to.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.offset > self.end
+    }
+}
+
+impl Read for BoundedFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_exhausted() {
+            return Err(io::Error::other("a row is too large"));
+        }
+        // What fits in the buffer is read at once: the bound is of rows, and a buffer can hold many.
+        let read = self.file.read(buffer)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for BoundedFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.offset = self.file.seek(to)?;
+        Ok(self.offset)
+    }
+}
