@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Chain, JobGraph, Node, Partitioning, PhysicalPlan};
 use crate::model::{OperatorId, SubtaskId};
-use crate::snapshot::{Manifest, OperatorEntry};
+use crate::snapshot::{Manifest, OperatorEntry, SubtaskEntry};
 
 /// How far a subtask had come in the checkpoint that it is restored from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(super) struct ChainPasts<'a> {
     plan: &'a PhysicalPlan,
     /// Nothing when the job begins anew.
     manifest: Option<&'a Manifest>,
+    /// Of each chain of the plan the past of each subtask.
+    pasts: Vec<Vec<Past>>,
 }
 
 impl<'a> ChainPasts<'a> {
@@ -41,62 +43,68 @@ impl<'a> ChainPasts<'a> {
         plan: &'a PhysicalPlan,
         manifest: Option<&'a Manifest>,
     ) -> Self {
-        Self {
+        let mut pasts = Self {
             graph,
             plan,
             manifest,
+            pasts: Vec::with_capacity(plan.chains.len()),
+        };
+        // Every chain comes after those that it reads.
+        for chain in &plan.chains {
+            let of_chain = (0..graph.parallelism).map(|index| pasts.judge(chain, index));
+            let of_chain = of_chain.collect();
+            pasts.pasts.push(of_chain);
         }
+        pasts
     }
 
-    /// How far a subtask of `chain` had come. At the parallelism of the checkpoint each subtask goes on from its own past,
-    /// at another one all of a chain had finished or none.
+    /// The pasts of the subtasks of each chain of the plan.
+    pub(super) fn pasts(&self) -> &[Vec<Past>] {
+        &self.pasts
+    }
+
+    /// How far a subtask had come. At the parallelism of the checkpoint it goes on from its own past, at another one all of
+    /// its chain had finished or none. A source had finished as a whole or not at all: a restore may deal its input out
+    /// anew, and find more of it.
     ///
     /// A subtask had finished only if all that it reads had: in at-least-once mode its last barrier can come before the
     /// end of an input, and records before that end are still to follow.
-    pub(super) fn past(&self, chain: &Chain, index: usize) -> Past {
+    fn judge(&self, chain: &Chain, index: usize) -> Past {
+        let own = (!chain.inputs.is_empty()).then_some(index);
         let operators = || chain.nodes.iter().map(|node| self.entry(*node));
-        let inputs = &self.node(chain).inputs;
-        let has_finished = operators().all(|entry| self.is_finished(entry, Some(index)))
-            && inputs.iter().all(|edge| {
-                let index = matches!(edge.partitioning, Partitioning::Forward).then_some(index);
-                self.is_finished(self.entry(edge.from), index)
-            });
-        let is_empty = |entry: &OperatorEntry| entry.subtasks.iter().all(|it| it.is_stateless());
-        match has_finished {
-            false => Past::AtWork,
-            true if operators()
-                .flatten()
-                .all(|entry| self.is_finished(Some(entry), None) && is_empty(entry)) =>
-            {
-                Past::FinishedForGood
-            }
-            true => Past::Finished,
+        let edges = self.head(chain).inputs.iter().zip(&chain.inputs);
+        let mut inputs = edges.map(|(edge, input)| match edge.partitioning {
+            Partitioning::Forward => self.pasts[*input][index].has_finished(),
+            Partitioning::KeyExchange(_) | Partitioning::Broadcast => self.has_ended(*input),
+        });
+        let has_finished = |entry| self.is_finished(entry, own);
+        if !operators().all(has_finished) || !inputs.all(|has_ended| has_ended) {
+            return Past::AtWork;
+        }
+        let is_for_good = |subtask: &SubtaskEntry| subtask.finished && subtask.is_stateless();
+        let mut subtasks = operators().flatten().flat_map(|entry| &entry.subtasks);
+        match subtasks.all(is_for_good) {
+            true => Past::FinishedForGood,
+            false => Past::Finished,
         }
     }
 
     /// Whether keyed state of the subtasks of `chain` that had finished is of no use to the others, because all its input
     /// had ended: those that had finished have given out all that they make of it.
     pub(super) fn has_input_ended(&self, chain: &Chain) -> bool {
-        let inputs = &self.node(chain).inputs;
-        let mut ended = inputs
-            .iter()
-            .map(|edge| self.is_finished(self.entry(edge.from), None));
-        !inputs.is_empty() && ended.all(|has_ended| has_ended)
+        let inputs = &chain.inputs;
+        !inputs.is_empty() && inputs.iter().all(|input| self.has_ended(*input))
     }
 
     /// The subtasks that had finished for good.
     pub(super) fn finished_for_good(&self) -> BTreeSet<SubtaskId> {
-        let subtasks = self.plan.chains.iter().flat_map(|chain| {
-            let indexes = 0..self.graph.parallelism;
-            let past = indexes.map(move |index| {
-                (
-                    SubtaskId::new(chain.id.clone(), index),
-                    self.past(chain, index),
-                )
-            });
-            past.filter(|(_, past)| *past == Past::FinishedForGood)
+        let chains = self.plan.chains.iter().zip(&self.pasts);
+        let subtasks = chains.flat_map(|(chain, pasts)| {
+            let pasts = pasts.iter().enumerate();
+            let for_good = pasts.filter(|(_, past)| **past == Past::FinishedForGood);
+            for_good.map(|(index, _)| SubtaskId::new(chain.id.clone(), index))
         });
-        subtasks.map(|(subtask, _)| subtask).collect()
+        subtasks.collect()
     }
 
     /// An operator that had finished is not run again, so nothing new can come to it.
@@ -116,7 +124,7 @@ impl<'a> ChainPasts<'a> {
             if !finished.contains(&head) {
                 continue;
             }
-            for edge in &self.node(chain).inputs {
+            for edge in &self.head(chain).inputs {
                 let is_finished = self.is_finished(self.entry(edge.from), None);
                 if !is_finished && !self.was_input(edge.from, head) {
                     return Err(self.refusal(head, edge.from, "is now an input of it"));
@@ -126,7 +134,12 @@ impl<'a> ChainPasts<'a> {
         Ok(())
     }
 
-    fn node(&self, chain: &Chain) -> &'a Node {
+    /// Whether all subtasks of a chain had finished.
+    fn has_ended(&self, chain: usize) -> bool {
+        self.pasts[chain].iter().all(|past| past.has_finished())
+    }
+
+    fn head(&self, chain: &Chain) -> &'a Node {
         &self.graph.nodes()[chain.nodes[0]]
     }
 

@@ -90,7 +90,8 @@ impl JobRun {
         pasts.check()?;
         let mut seeds = Vec::new();
         let wiring = lay_links(&self.graph, plan, self.limits);
-        for (chain, wiring) in plan.chains.iter().zip(wiring) {
+        let chains = plan.chains.iter().zip(pasts.pasts());
+        for ((chain, pasts_of_chain), wiring) in chains.zip(wiring) {
             let input_ended = pasts.has_input_ended(chain);
             for (index, wiring) in wiring.into_iter().enumerate() {
                 let id = SubtaskId::new(chain.id.clone(), index);
@@ -119,7 +120,7 @@ impl JobRun {
                 seeds.push(SubtaskSeed {
                     parts: SubtaskParts {
                         id,
-                        past: pasts.past(chain, index),
+                        past: pasts_of_chain[index],
                         operators,
                         wiring,
                         directory: self.directory.clone(),

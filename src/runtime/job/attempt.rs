@@ -84,8 +84,11 @@ impl<'run> Attempt<'run> {
         let executor: SharedExecutor =
             Arc::new(BackgroundThreads(self.background.handle().clone()));
         let coordinator = self.start_coordinator(&recovery, &executor, end_sender);
-        let seeds = match self.seeds(&recovery, &executor, &coordinator) {
-            Ok(seeds) => seeds,
+        let seeds = self.seeds(&recovery, &executor, &coordinator);
+        let parallelism = self.run.graph.parallelism;
+        let made = seeds.and_then(|seeds| Ok((seeds, start_workers(parallelism)?)));
+        let (seeds, workers) = match made {
+            Ok(made) => made,
             Err(error) => {
                 // An actor that is dropped before it has started is started by that, when nothing runs any more.
                 let _ = coordinator.send(EndRequested).await;
@@ -94,14 +97,6 @@ impl<'run> Attempt<'run> {
         };
         // The loaded bytes are needed by the subtasks alone from here on.
         drop(recovery);
-        let workers = match start_workers(self.run.graph.parallelism) {
-            Ok(workers) => workers,
-            Err(error) => {
-                drop(seeds);
-                let _ = coordinator.send(EndRequested).await;
-                return Err(error);
-            }
-        };
         for seed in seeds {
             let coordinator = coordinator.clone();
             workers[seed.parts.id.index].spawn_fn(move || seed.grow(coordinator));

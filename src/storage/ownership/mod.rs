@@ -22,6 +22,12 @@
 //! the look and the commit, the commit repeats what the new owner has done when it went on from that checkpoint, which
 //! changes nothing.
 //!
+//! # Other machines
+//!
+//! The lock tells who lives as far as locks reach. On a file system that gives none, the claim fails, and nothing is
+//! started. On one that gives them but does not pass them on to other machines, a holder elsewhere looks as if it were
+//! gone, and the job is taken from it without a word; even then it finds out, and commits nothing any more.
+//!
 //! # Other stores
 //!
 //! Two processes that take a job over at the same moment are kept apart by a file lock, for a file system can replace a
