@@ -19,6 +19,8 @@ pub(crate) type Row = (u64, i64, i64);
 pub(crate) struct Figures {
     pub(crate) rows_per_second: f64,
     pub(crate) batch_max: Duration,
+    /// The longest batch while a state grew, without the time in which the writer waited for a processor.
+    pub(crate) own_max: Duration,
     /// How long the writer stood still at each barrier, ascending.
     pub(crate) barriers: Vec<Duration>,
     /// Checkpoints that were not safe on the disk when the next one was due.
@@ -32,6 +34,8 @@ pub(crate) struct Figures {
 /// What a batch's time went into.
 pub(crate) struct SlowBatch {
     pub(crate) whole: Duration,
+    /// In which the writer had no processor.
+    pub(crate) waited: Duration,
     pub(crate) barrier: Duration,
     pub(crate) update: Duration,
     pub(crate) gather: Duration,

@@ -19,6 +19,7 @@ mod bare;
 mod disk;
 mod drive;
 mod state;
+mod waits;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -123,18 +124,26 @@ fn grow(keys: u64, options: &Options) -> Result<()> {
     for _ in 0..options.rounds {
         let figures = state::grow(keys, options.segments.as_deref(), &options.store)?;
         println!(
-            "{:.1} M keys/s; batches p50 {} p99.9 {} longest {:.1?}; {} late; {:.1} bytes a key",
+            "{:.1} M keys/s; batches p50 {} p99.9 {} longest {:.1?}, {:.1?} without \
+             waiting for a processor; {} late; {:.1} bytes a key",
             figures.rows_per_second / 1e6,
             quantile(&figures.barriers, 0.5),
             quantile(&figures.barriers, 0.999),
             figures.batch_max,
+            figures.own_max,
             figures.late,
             figures.bytes_per_key,
         );
         for slow in figures.slowest {
             println!(
-                "  {:.1?} at {} keys: barrier {:.1?}, update {:.1?}, gathering {:.1?}, base {:.1?}",
-                slow.whole, slow.keys, slow.barrier, slow.update, slow.gather, slow.base
+                "  {:.1?} at {} keys: barrier {:.1?}, update {:.1?}, gathering {:.1?}, base {:.1?}; waited {:.1?}",
+                slow.whole,
+                slow.keys,
+                slow.barrier,
+                slow.update,
+                slow.gather,
+                slow.base,
+                slow.waited
             );
         }
     }

@@ -9,6 +9,7 @@ use floodmark::state::{KeyedStateBackend, LocalRecovery, StateSettings, ValueSta
 
 use crate::disk::Disk;
 use crate::drive::{BATCH_ROWS, Figures, SlowBatch, drive};
+use crate::waits::ProcessorWaits;
 
 const SLICE_BYTES: usize = 32 << 10;
 const GATHER_BYTES: usize = 64 << 10;
@@ -94,6 +95,8 @@ pub(crate) fn grow(keys: u64, segments: Option<&Path>, store: &Path) -> Result<F
     let mut figures = Figures::default();
     let mut batch = Vec::with_capacity(BATCH_ROWS);
     let mut slowest = Vec::with_capacity(2 * SLOWEST + 1);
+    let waits = ProcessorWaits::of_this_thread();
+    let mut waited = waits.total();
     let start = clock.elapsed();
     let (mut now, mut barrier, mut next) = (start, start, 0_u64);
     let mut is_gathering = false;
@@ -123,9 +126,14 @@ pub(crate) fn grow(keys: u64, segments: Option<&Path>, store: &Path) -> Result<F
         let gathered = clock.elapsed();
         backend.copy_base_slice(SLICE_BYTES)?;
         now = clock.elapsed();
+        let waited_before = std::mem::replace(&mut waited, waits.total());
+        let waited = waited - waited_before;
+        let own = (now - begun).saturating_sub(waited);
+        figures.own_max = figures.own_max.max(own);
         batches.push(now - begun);
         slowest.push(SlowBatch {
             whole: now - begun,
+            waited,
             barrier: ended - begun,
             update: updated - ended,
             gather: gathered - updated,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use crossbeam_channel as ring;
 
 use super::wake::WakeSlot;
+use crate::config::LinkSection;
 use overtaking::OvertakingSlot;
 
 mod overtaking;
@@ -26,6 +27,15 @@ pub struct LinkLimits {
     pub rows_max: usize,
     /// Elements in flight, whatever their size, at least one.
     pub elements_max: usize,
+}
+
+impl From<&LinkSection> for LinkLimits {
+    fn from(section: &LinkSection) -> Self {
+        Self {
+            rows_max: section.rows_max,
+            elements_max: section.elements_max,
+        }
+    }
 }
 
 /// Makes a link, and gives out its two ends.

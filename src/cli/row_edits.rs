@@ -213,3 +213,204 @@ fn missing(part: RowPart) -> Error {
 fn wrong(message: &str) -> Error {
     Error::new(ErrorKind::Data, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::offline_arguments::RowsFormat;
+    use super::super::row_input::RowInput;
+    use super::super::shown_row::ShownRow;
+    use super::super::snapshots::block_on;
+    use super::*;
+    use crate::model::{KeyGroupRange, ManualClock, OperatorId};
+    use crate::snapshot::offline::{
+        KeyedStateReader, NewJob, ReadLimits, SavepointDraft, StateEdit, operator_state_rows,
+    };
+    use crate::snapshot::{SealedOperator, SnapshotAt};
+    use crate::state::{
+        KeyedStateBackend, ListState, OperatorStateBackend, StateSettings, StateSpec, StateTtl,
+    };
+    use crate::storage::SnapshotLocation;
+    use crate::telemetry::TerminalLine;
+
+    fn operator() -> OperatorId {
+        OperatorId::new("router")
+    }
+
+    /// A savepoint of an operator with a list that has a time-to-live, and with operator state.
+    fn draft() -> SavepointDraft {
+        let settings = StateSettings {
+            directory: None,
+            max_parallelism: 128,
+            key_groups: KeyGroupRange { start: 0, end: 128 },
+            incremental: true,
+            local_recovery: None,
+            clock: Arc::new(ManualClock::default()),
+        };
+        let mut keyed = KeyedStateBackend::new(settings, Vec::new());
+        let seen = StateSpec::<String>::new("seen");
+        let seen = seen.with_time_to_live(StateTtl::new(Duration::from_secs(1)));
+        let _seen: ListState<u64, String> = keyed.list_state(seen).unwrap();
+        let mut operator_state = OperatorStateBackend::new(0, 1, Vec::new());
+        operator_state.list_state::<String>("splits").unwrap();
+        operator_state
+            .broadcast_state::<u64, Option<String>>("rules")
+            .unwrap();
+        let sealed = SealedOperator {
+            operator: operator(),
+            finished: false,
+            items: Vec::new(),
+            operator_state: operator_state.seal().unwrap(),
+            in_flight: Vec::new(),
+            local: None,
+            states: keyed.seal().unwrap(),
+        };
+        let job = NewJob {
+            name: "job".to_owned(),
+            max_parallelism: 128,
+            graph: Vec::new(),
+            operators: vec![(0, sealed)],
+        };
+        SavepointDraft::of_job(job, 0)
+    }
+
+    fn read(
+        folder: &Path,
+        format: RowsFormat,
+        text: &str,
+        taker: &mut dyn RowTaker,
+    ) -> Result<u64> {
+        let path = folder.join("rows");
+        std::fs::write(&path, text).unwrap();
+        let line = TerminalLine::hidden();
+        RowInput::open(&path, &line)?.read(format, taker)
+    }
+
+    fn operator_rows(state: &str, deletes: bool) -> Result<OperatorStateRows> {
+        let edit = OperatorStateEdit::new(&draft(), &operator(), state)?.unwrap();
+        OperatorStateRows::new(edit, deletes)
+    }
+
+    fn write(folder: &Path, edit: &StateEdit) -> SnapshotAt {
+        let target = SnapshotLocation::of_new("savepoint", folder).unwrap();
+        block_on(draft().write(edit, &target)).unwrap();
+        block_on(SnapshotAt::open("savepoint", folder)).unwrap()
+    }
+
+    #[test]
+    fn items_of_operator_state_are_read_in_both_forms() {
+        let check = |state: &str, format, text: &str, expected: &[&str]| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut taker = operator_rows(state, false).unwrap();
+            let rows = read(folder.path(), format, text, &mut taker).unwrap();
+            assert_eq!(rows, expected.len() as u64, "{text}");
+            let snapshot = write(folder.path(), &StateEdit::Operator(taker.edit));
+            let items = block_on(operator_state_rows(&snapshot, &operator(), state));
+            let shown = items.unwrap().unwrap().into_iter().map(|row| {
+                let key = row
+                    .item
+                    .key
+                    .map_or(String::new(), |key| key.to_json() + " ");
+                key + &row.item.value.to_json()
+            });
+            assert_eq!(shown.collect::<Vec<_>>(), expected, "{text}");
+        };
+        let json = "{\"subtask\":0,\"value\":\"12\"}\n\n{\"value\":\"\"}\n";
+        check("splits", RowsFormat::Json, json, &["\"12\"", "\"\""]);
+        let csv = "subtask,value\n0,12\n,\"\"\n";
+        check("splits", RowsFormat::Csv, csv, &["\"12\"", "\"\""]);
+        let json = "{\"key\":2,\"value\":null}\n{\"key\":1,\"value\":\"null\"}\n";
+        check("rules", RowsFormat::Json, json, &["1 \"null\"", "2 null"]);
+        let csv = "value,key\n,2\nnull,1\n";
+        check("rules", RowsFormat::Csv, csv, &["1 \"null\"", "2 null"]);
+    }
+
+    #[test]
+    fn wrong_items_of_operator_state_are_refused() {
+        let check = |state: &str, text: &str, expected: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut taker = operator_rows(state, false).unwrap();
+            let read = read(folder.path(), RowsFormat::Json, text, &mut taker);
+            let error = read.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(
+            "splits",
+            "{\"subtask\":1,\"value\":\"a\"}",
+            "there is no subtask 1",
+        );
+        check(
+            "splits",
+            "{\"subtask\":\"x\",\"value\":\"a\"}",
+            "subtask: a number is needed",
+        );
+        check("splits", "{\"key\":1,\"value\":\"a\"}", "leave \"key\" out");
+        check(
+            "splits",
+            "{\"map_key\":1,\"value\":\"a\"}",
+            "belongs to no key",
+        );
+        check("splits", "{\"value\":1}", "value: a text is needed");
+        check("splits", "{}", "\"value\" is missing");
+        check("rules", "{\"value\":\"a\"}", "\"key\" is missing");
+        let error = operator_rows("splits", true).err().unwrap();
+        assert!(
+            error.to_string().contains("nothing tells the items"),
+            "{error}"
+        );
+        assert!(operator_rows("rules", true).is_ok());
+    }
+
+    #[test]
+    fn each_element_of_a_list_has_its_own_end() {
+        let row = "{\"key\":7,\"value\":[\"a\",\"b\"],\"expires_at\":[\"2030-01-01T00:00:00Z\",\"2031-01-01T00:00:00Z\"]}";
+        let csv = "key,value,expires_at\n\
+            7,\"[\"\"a\"\",\"\"b\"\"]\",\"[\"\"2030-01-01T00:00:00Z\"\",\"\"2031-01-01T00:00:00Z\"\"]\"\n";
+        let taker = || {
+            let draft = draft();
+            let descriptor = draft.keyed_state(&operator(), "seen").unwrap();
+            KeyedRows {
+                edit: KeyedEdit::new(&draft, &operator(), "seen").unwrap(),
+                format: RowFormat::new(draft.manifest(), &operator(), "seen", descriptor).unwrap(),
+                kind: descriptor.kind,
+                deletes: false,
+            }
+        };
+        for (format, text) in [(RowsFormat::Json, row), (RowsFormat::Csv, csv)] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut taker = taker();
+            read(folder.path(), format, text, &mut taker).unwrap();
+            let snapshot = write(folder.path(), &StateEdit::Keyed(taker.edit));
+            let reader = KeyedStateReader::find(&snapshot, "router", "seen").unwrap();
+            let mut shown = Vec::new();
+            let limits = ReadLimits::default();
+            let visited = reader.for_each(&limits, |stored| {
+                shown.push(ShownRow::new(&taker.format, &stored)?.to_object().to_json());
+                Ok(ControlFlow::Continue(()))
+            });
+            block_on(visited).unwrap();
+            assert_eq!(shown, [row]);
+        }
+        let check = |text: &str, expected: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let read = read(folder.path(), RowsFormat::Json, text, &mut taker());
+            let error = read.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(
+            "{\"key\":7,\"value\":[\"a\"],\"expires_at\":[]}",
+            "an end for each element",
+        );
+        check("{\"key\":7,\"value\":[\"a\"]}", "\"expires_at\" is missing");
+        check("{\"key\":7,\"value\":\"a\"}", "needed as an array");
+        check(
+            "{\"key\":7,\"value\":[],\"subtask\":0}",
+            "leave \"subtask\" out",
+        );
+        check("{\"value\":[]}", "\"key\" is missing");
+    }
+}

@@ -52,7 +52,7 @@ pub enum OnCancel {
     #[default]
     Retain,
     /// They are deleted, and the next run starts from the beginning: Flink's `DELETE_ON_CANCELLATION`. A job that fails,
-    /// or is stopped, keeps them.
+    /// or is stopped, keeps them; one that has finished keeps its last, which says so.
     Delete,
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::command::CheckpointKind;
 use crate::channel::Barrier;
+use crate::config::CheckpointSection;
 use crate::model::CheckpointId;
 
 /// The settings of a job's checkpoints.
@@ -37,6 +38,19 @@ impl Default for CheckpointSettings {
             max_concurrent: 1,
             overtaking_after: None,
             tolerable_failures: 0,
+        }
+    }
+}
+
+impl From<&CheckpointSection> for CheckpointSettings {
+    fn from(section: &CheckpointSection) -> Self {
+        Self {
+            interval: section.interval,
+            timeout: section.timeout,
+            min_pause: section.min_pause,
+            max_concurrent: section.max_concurrent,
+            overtaking_after: section.unaligned.then_some(section.aligned_timeout),
+            tolerable_failures: section.tolerable_failures,
         }
     }
 }

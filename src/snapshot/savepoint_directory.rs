@@ -205,9 +205,33 @@ mod tests {
         );
     }
 
+    /// Whoever comes upon half of it must find no manifest.
+    #[test]
+    fn the_manifest_goes_before_the_objects() {
+        let (_fixture, folder) = fixture();
+        let files = std::fs::read_dir(&folder).unwrap();
+        let object = files
+            .map(|file| file.unwrap().path())
+            .find(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "delta")
+            })
+            .unwrap();
+        // A folder in its place, which cannot be deleted as a file.
+        std::fs::remove_file(&object).unwrap();
+        std::fs::create_dir(&object).unwrap();
+        std::fs::write(object.join("file"), "").unwrap();
+        let error = dispose(&folder).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Environment, "{error}");
+        assert!(!folder.join("manifest.json").exists());
+        assert!(object.exists());
+    }
+
     #[test]
     fn a_savepoint_is_disposed_of_whole() {
         let (fixture, folder) = fixture();
+        // What a crash can leave beside the manifest goes as well.
+        std::fs::write(folder.join("manifest.json.pending"), "half").unwrap();
         assert_eq!(dispose(&folder).unwrap(), folder);
         assert!(!folder.exists());
         assert_eq!(list(&fixture, "savepoints").unwrap(), []);

@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// The version of a state that was given none.
 pub(super) const FIRST_VERSION: u32 = 1;
 
-/// The name of a state, and what else it is registered with. A name alone is enough: `"sums".into()`.
+/// The name of a state, and what else it is registered with. A name alone is enough: `"sums".into()`. Operator states are
+/// registered with one as well; they cannot have a time-to-live.
 ///
 /// # When a value's type changes
 ///

@@ -41,7 +41,7 @@ const IN_FLIGHT_SUFFIX: &str = ".inflight";
 
 /// The name of an object, relative to the job's folder: `shared/<id>.base` or `shared/<id>.delta`, or, of what belongs
 /// to one checkpoint alone, `chk-<id>/<operator>-<subtask>.state` or `.inflight`. A savepoint names its objects relative to its own
-/// folder, in which all of them lie: `<id>.base`, `<id>.delta`, `<operator>-<subtask>.state`.
+/// folder, in which all of them lie: `<id>.base`, `<id>.delta`, `<operator>-<subtask>.state` or `.inflight`.
 ///
 /// A name is never used twice. A shared one says which checkpoint, subtask and process wrote the object; for the others
 /// it is enough that a checkpoint's id is never used twice.
@@ -137,7 +137,9 @@ impl ObjectName {
     /// The name of the object in the file `file_name` beside a savepoint's manifest, if an object can have that name.
     fn of_savepoint(file_name: &str) -> Option<Self> {
         let shared = Self::from_file_name(file_name).is_some();
-        let own = file_name.strip_suffix(OPERATOR_STATE_SUFFIX);
+        let own = [OPERATOR_STATE_SUFFIX, IN_FLIGHT_SUFFIX]
+            .iter()
+            .find_map(|suffix| file_name.strip_suffix(suffix));
         (shared || own.is_some_and(is_harmless)).then(|| Self(file_name.into()))
     }
 
@@ -244,6 +246,7 @@ mod tests {
             ("17-by_carrier-3-000000000000beef-0.delta", Some(17)),
             ("17-by_carrier-3-000000000000beef-0.base", Some(17)),
             ("by_carrier-3.state", None),
+            ("by_carrier-3.inflight", None),
         ] {
             let name = ObjectName::try_from(text.to_owned()).unwrap();
             assert!(!name.is_shared(), "{text}");
@@ -262,6 +265,10 @@ mod tests {
             (
                 ObjectName::of_operator_state(CheckpointId(17), &subtask),
                 "chk-40/by_carrier-3.state",
+            ),
+            (
+                ObjectName::of_in_flight(CheckpointId(17), &subtask),
+                "chk-40/by_carrier-3.inflight",
             ),
         ] {
             let in_savepoint = name.in_savepoint();

@@ -390,6 +390,10 @@ fn no_page_of_elsewhere_reaches_a_job() {
         assert_eq!(answer.status, 403, "{method} {path}: {}", answer.body);
         assert!(answer.error().contains("another origin"), "{}", answer.body);
     }
+    // A form of another site sends no origin in some browsers, but says that much.
+    let site = [("Sec-Fetch-Site", "cross-site")];
+    let answer = http.send("POST", "/jobs/sums/stop", &site, "");
+    assert_eq!(answer.status, 403, "{}", answer.body);
     assert_eq!(http.get("/jobs/sums")["floodmark"]["phase"], "running");
     let own = http.url();
     let answer = http.send("PATCH", "/jobs/sums?mode=cancel", &[("Origin", &own)], "");

@@ -314,5 +314,10 @@ fn what_cannot_be_written_is_said_in_words() {
         &[&from[..], &OPERATOR].concat(),
         "had worked off all its input",
     );
+    // A new savepoint like it lets the job begin again.
     write(&folder, &["--new", "--from", &newest]).expect_code(0);
+    let mut expected = all();
+    let total = expected.entry(1).or_default();
+    *total = (total.0 + 1, total.1 + 1);
+    assert_eq!(run_from(&folder, "patched", "out-again", 2), expected);
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use floodmark::model::CheckpointId;
-use floodmark::snapshot::SnapshotAt;
 use floodmark::snapshot::offline::{
-    KeyedStateReader, ReadLimits, SnapshotDifference, StoredRowValue, state_summaries, verify,
+    KeyedStateReader, ReadLimits, SnapshotDifference, StoredRowValue, Verification,
+    state_summaries, verify,
 };
+use floodmark::snapshot::{KeyedEntry, Manifest, SnapshotAt};
+use floodmark::state::StateDescriptor;
 use floodmark::state::rows::RowValue;
+use floodmark::storage::Checksum;
 use serde_json::{Value, json};
 
 use crate::folder::{Folder, block_on, files, kept, write_files};
@@ -267,37 +270,95 @@ fn damage_is_found_wherever_it_is_and_named() {
 
 /// The manifest of a kept checkpoint with a schema that lies: every checksum is right, and the records are not what they
 /// are said to be.
-#[test]
-fn a_record_that_is_not_of_its_schema_is_found_though_every_checksum_is_right() {
-    let folder = Folder::new();
-    write_files(&folder.job(), &files(&kept()));
-    let snapshot = open(&folder);
-    let mut manifest = snapshot.manifest().clone();
+/// The kept checkpoint with another manifest, and what comes of verifying it.
+fn verify_with(folder: &Folder, change: impl FnOnce(&mut Manifest)) -> Verification {
+    let mut manifest = open(folder).manifest().clone();
     manifest.checkpoint = CheckpointId(71);
-    for entry in manifest.operators.values_mut() {
-        let states = entry
-            .subtasks
-            .iter_mut()
-            .flat_map(|subtask| &mut subtask.keyed);
-        for state in states.filter(|state| state.name == "readings") {
-            let lie = "struct { n: list<bool>, rest: [u64; 4] } (40 bytes, alignment 8)";
-            state.descriptor.value_schema = lie.to_owned();
-        }
-    }
+    change(&mut manifest);
     block_on(folder.store.begin(manifest.checkpoint)).unwrap();
     block_on(folder.store.commit(&manifest)).unwrap();
     let path = folder.store.shown_folder(manifest.checkpoint);
-    let lying = block_on(SnapshotAt::open(&path, &folder.job())).unwrap();
-    let verification = block_on(verify(&lying, &mut |_| {}));
-    assert!(!verification.findings.is_empty());
-    for finding in &verification.findings {
-        assert_eq!(finding.state.as_deref(), Some("readings"));
-        assert!(finding.damage.contains("is malformed"), "{finding:?}");
-        assert!(
-            finding.damage.contains("the record at byte "),
-            "{finding:?}"
-        );
-    }
+    let snapshot = block_on(SnapshotAt::open(&path, &folder.job())).unwrap();
+    block_on(verify(&snapshot, &mut |_| {}))
+}
+
+/// What the manifest says of a state, in all subtasks.
+fn entries<'m>(
+    manifest: &'m mut Manifest,
+    name: &'m str,
+) -> impl Iterator<Item = &'m mut KeyedEntry> {
+    let operators = manifest.operators.values_mut();
+    let subtasks = operators.flat_map(|entry| &mut entry.subtasks);
+    let states = subtasks.flat_map(|subtask| &mut subtask.keyed);
+    states.filter(move |state| state.name == name)
+}
+
+#[test]
+fn a_record_that_is_not_of_its_schema_is_found_though_every_checksum_is_right() {
+    let check = |state: &str, lie: fn(&mut StateDescriptor)| {
+        let (folder, _) = kept_snapshot();
+        let verification = verify_with(&folder, |manifest| {
+            entries(manifest, state).for_each(|entry| lie(&mut entry.descriptor));
+        });
+        assert!(!verification.findings.is_empty(), "{state}");
+        for finding in &verification.findings {
+            assert_eq!(finding.state.as_deref(), Some(state));
+            assert!(finding.damage.contains("is malformed"), "{finding:?}");
+            let place = "the record at byte ";
+            assert!(finding.damage.contains(place), "{finding:?}");
+        }
+    };
+    const LIE: &str = "list<bool> (8 bytes, alignment 4)";
+    check("readings", |descriptor| {
+        let lie = "struct { n: list<bool>, rest: [u64; 4] } (40 bytes, alignment 8)";
+        descriptor.value_schema = lie.to_owned();
+    });
+    check("readings", |descriptor| {
+        descriptor.key_schema = LIE.to_owned();
+    });
+    check("steps", |descriptor| {
+        descriptor.map_key_schema = Some(LIE.to_owned());
+    });
+}
+
+#[test]
+fn a_footer_that_miscounts_deletions_is_found_though_its_checksum_is_right() {
+    let (folder, _) = kept_snapshot();
+    let verification = verify_with(&folder, |manifest| {
+        let entry = entries(manifest, "steps").next().unwrap();
+        let piece = entry.parts[0].deltas.last_mut().unwrap();
+        let path = folder.job().join(piece.object.as_str());
+        let mut bytes = std::fs::read(&path).unwrap();
+        let section = piece.offset as usize..(piece.offset + piece.length) as usize;
+        // The footer's last 24 bytes begin with the number of deletions.
+        bytes[section.end - 24] ^= 1;
+        piece.checksum = Checksum::of(&bytes[section]);
+        std::fs::write(&path, bytes).unwrap();
+    });
+    let found = verification.findings.iter();
+    let found = found.filter(|finding| finding.damage.contains("deletions, and its footer says"));
+    assert_eq!(found.count(), 1, "{:?}", verification.findings);
+}
+
+#[test]
+fn records_that_do_not_count_since_a_rescale_are_counted_apart() {
+    let (folder, _) = kept_snapshot();
+    let whole = verify_with(&folder, |_| {});
+    assert_eq!(whole.records_of_other_key_groups, 0);
+    let (folder, _) = kept_snapshot();
+    let verification = verify_with(&folder, |manifest| {
+        for entry in entries(manifest, "totals") {
+            for part in &mut entry.parts {
+                part.key_groups.end = part.key_groups.start + 1;
+            }
+        }
+    });
+    assert_eq!(verification.findings, []);
+    assert_eq!(verification.records, whole.records);
+    assert!(
+        verification.records_of_other_key_groups > 10,
+        "{verification:?}"
+    );
 }
 
 #[test]

@@ -52,3 +52,29 @@ impl Seek for BoundedFile {
         Ok(self.offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_read_beyond_the_bound_but_what_one_buffer_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, [7; 100]).unwrap();
+        let mut file = BoundedFile::new(File::open(&path).unwrap());
+        let mut buffer = [0; 10];
+        file.allow_to(25);
+        // A row that ends at the bound may need another look, to see the end of the file.
+        for _ in 0..3 {
+            assert_eq!(file.read(&mut buffer).unwrap(), 10);
+        }
+        assert!(file.is_exhausted());
+        assert!(file.read(&mut buffer).is_err());
+        file.allow_to(30);
+        assert_eq!(file.read(&mut buffer).unwrap(), 10);
+        file.seek(SeekFrom::Start(5)).unwrap();
+        assert!(!file.is_exhausted());
+        assert_eq!(file.read(&mut buffer).unwrap(), 10);
+    }
+}

@@ -83,23 +83,17 @@ impl JobRun {
             .checkpoint
             .as_ref()
             .map(|loaded| loaded.manifest().checkpoint);
-        match (&recovery.checkpoint, newest_valid) {
-            (Some(loaded), Some(checkpoint)) if loaded.manifest().finished => {
-                info!(%checkpoint, "the job had already finished, nothing is left to do; --fresh runs it again");
-            }
-            (Some(loaded), Some(checkpoint)) => {
-                self.check_operators(loaded.manifest(), &format!("checkpoint {checkpoint}"))?;
-                info!(%checkpoint, "the job is resumed from a checkpoint");
-            }
-            _ => {}
-        }
         if let Some(loaded) = &recovery.checkpoint {
             let manifest = loaded.manifest();
-            let folder = self.store.shown_folder(manifest.checkpoint);
-            self.note_restore(manifest, folder, took);
-        }
-        if let Some(loaded) = &recovery.checkpoint {
-            self.finish_claim(loaded.manifest()).await?;
+            let checkpoint = manifest.checkpoint;
+            if manifest.finished {
+                info!(%checkpoint, "the job had already finished, nothing is left to do; --fresh runs it again");
+            } else {
+                self.check_operators(manifest, &format!("checkpoint {checkpoint}"))?;
+                info!(%checkpoint, "the job is resumed from a checkpoint");
+            }
+            self.note_restore(manifest, self.store.shown_folder(checkpoint), took);
+            self.finish_claim(manifest).await?;
         }
         self.store.sweep_orphans(newest_valid).await;
         // The sinks are about to take back what came after the checkpoint: by now it may be another's.

@@ -31,6 +31,18 @@ async fn another_job(fixture: &StoreFixture) -> CheckpointStore {
     store
 }
 
+/// Has the store take the snapshot in this folder over, with all its operators.
+async fn take_over(store: &CheckpointStore, path: &str, mode: ClaimMode) -> Result<CheckpointId> {
+    let source = open(path).await;
+    store.take_over(&source, mode, |_| true, NONCE).await
+}
+
+/// The manifest of the newest checkpoint that can be loaded.
+async fn newest_manifest(store: &CheckpointStore) -> Manifest {
+    let recovery = store.load_newest_valid().await.unwrap();
+    recovery.checkpoint.unwrap().manifest().clone()
+}
+
 async fn open(path: &str) -> SnapshotAt {
     SnapshotAt::open(path, Path::new("/")).await.unwrap()
 }
@@ -41,10 +53,7 @@ fn a_job_goes_on_from_its_own_copy_and_what_it_was_started_from_is_not_needed_an
     block_on(async {
         let path = savepoint(&fixture).await;
         let store = another_job(&fixture).await;
-        let source = open(&path).await;
-        let taken = store
-            .take_over(&source, ClaimMode::NoClaim, |_| true, NONCE)
-            .await;
+        let taken = take_over(&store, &path, ClaimMode::NoClaim).await;
         assert_eq!(taken.unwrap(), CheckpointId(5), "ids go on where they were");
         std::fs::remove_dir_all(&path).unwrap();
         let recovery = store.load_newest_valid().await.unwrap();
@@ -70,13 +79,9 @@ fn an_id_that_the_job_has_used_is_not_used_again() {
         let path = savepoint(&fixture).await;
         let store = another_job(&fixture).await;
         store.begin(CheckpointId(9)).await.unwrap();
-        let source = open(&path).await;
-        let taken = store
-            .take_over(&source, ClaimMode::NoClaim, |_| true, NONCE)
-            .await;
+        let taken = take_over(&store, &path, ClaimMode::NoClaim).await;
         assert_eq!(taken.unwrap(), CheckpointId(10));
-        let found = store.load_newest_valid().await.unwrap().checkpoint.unwrap();
-        assert_eq!(found.manifest().checkpoint, CheckpointId(10));
+        assert_eq!(newest_manifest(&store).await.checkpoint, CheckpointId(10));
     });
 }
 
@@ -92,8 +97,8 @@ fn operators_that_are_not_kept_stay_behind() {
             .take_over(&source, ClaimMode::NoClaim, kept, NONCE)
             .await
             .unwrap();
-        let found = store.load_newest_valid().await.unwrap().checkpoint.unwrap();
-        let operators: Vec<_> = found.manifest().operators.keys().cloned().collect();
+        let manifest = newest_manifest(&store).await;
+        let operators: Vec<_> = manifest.operators.keys().cloned().collect();
         assert_eq!(operators, ["sum".into()]);
     });
 }
@@ -104,13 +109,8 @@ fn a_claimed_savepoint_is_disposed_of_unless_another_lies_in_its_place() {
     block_on(async {
         let path = savepoint(&fixture).await;
         let store = another_job(&fixture).await;
-        let source = open(&path).await;
-        store
-            .take_over(&source, ClaimMode::Claim, |_| true, NONCE)
-            .await
-            .unwrap();
-        let found = store.load_newest_valid().await.unwrap().checkpoint.unwrap();
-        let started = found.manifest().started_from.clone().unwrap();
+        take_over(&store, &path, ClaimMode::Claim).await.unwrap();
+        let started = newest_manifest(&store).await.started_from.unwrap();
         let of_another = StartedFrom {
             completed_unix_millis: 1,
             ..started.clone()
@@ -175,29 +175,17 @@ fn a_checkpoint_can_be_started_from_and_not_be_claimed() {
     block_on(async {
         savepoint(&fixture).await;
         let store = another_job(&fixture).await;
-        let source = open(&fixture.path("chk-5").display().to_string()).await;
-        let claimed = store
-            .take_over(&source, ClaimMode::Claim, |_| true, NONCE)
-            .await;
+        let path = fixture.path("chk-5").display().to_string();
+        let claimed = take_over(&store, &path, ClaimMode::Claim).await;
         let error = claimed.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration);
         assert!(
             error.to_string().contains("--claim-mode no-claim"),
             "{error}"
         );
-        store
-            .take_over(&source, ClaimMode::NoClaim, |_| true, NONCE)
-            .await
-            .unwrap();
+        take_over(&store, &path, ClaimMode::NoClaim).await.unwrap();
         assert!(fixture.path("chk-5/manifest.json").exists());
-        assert!(
-            store
-                .load_newest_valid()
-                .await
-                .unwrap()
-                .checkpoint
-                .is_some()
-        );
+        newest_manifest(&store).await;
     });
 }
 
@@ -213,19 +201,11 @@ fn a_damaged_snapshot_is_not_taken_over() {
         bytes[0] ^= 1;
         std::fs::write(&file, bytes).unwrap();
         let store = another_job(&fixture).await;
-        let taken = store
-            .take_over(&source, ClaimMode::NoClaim, |_| true, NONCE)
-            .await;
+        let taken = take_over(&store, &path, ClaimMode::NoClaim).await;
         let error = taken.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.to_string().contains(&path), "{error}");
-        assert!(
-            store
-                .load_newest_valid()
-                .await
-                .unwrap()
-                .checkpoint
-                .is_none()
-        );
+        let recovery = store.load_newest_valid().await.unwrap();
+        assert!(recovery.checkpoint.is_none());
     });
 }

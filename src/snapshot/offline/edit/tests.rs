@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::model::OperatorId;
+use crate::model::{CheckpointId, OperatorId};
 use crate::snapshot::offline::{operator_state_rows, verify};
-use crate::snapshot::test_support::block_on;
-use crate::snapshot::{SealedOperator, SnapshotAt};
+use crate::snapshot::test_support::{MAX_PARALLELISM, StoreFixture, block_on};
+use crate::snapshot::{SealedInFlight, SealedOperator, SnapshotAt};
 use crate::state::OperatorStateBackend;
 use crate::state::rows::OperatorStateCodec;
 use crate::storage::SnapshotLocation;
@@ -27,22 +27,31 @@ fn new_job() -> NewJob {
         backend.list_state::<u64>("splits").unwrap();
         backend.union_list_state::<String>("names").unwrap();
         backend.broadcast_state::<i64, String>("rules").unwrap();
-        let sealed = SealedOperator {
-            operator: operator(),
-            finished: false,
-            items: Vec::new(),
-            operator_state: backend.seal().unwrap(),
-            in_flight: Vec::new(),
-            local: None,
-            states: Vec::new(),
-        };
+        let sealed = sealed(operator(), &backend);
         (index, sealed)
     });
+    // Another operator, which nothing is written for.
+    let mut backend = OperatorStateBackend::new(0, 1, Vec::new());
+    let list = backend.list_state::<u64>("kept").unwrap();
+    list.update(vec![u64::MAX; 3]).unwrap();
+    let operators = operators.chain([(0, sealed(OperatorId::new("other"), &backend))]);
     NewJob {
         name: "job".to_owned(),
         max_parallelism: 128,
         graph: Vec::new(),
         operators: operators.collect(),
+    }
+}
+
+fn sealed(operator: OperatorId, backend: &OperatorStateBackend) -> SealedOperator {
+    SealedOperator {
+        operator,
+        finished: false,
+        items: Vec::new(),
+        operator_state: backend.seal().unwrap(),
+        in_flight: Vec::new(),
+        local: None,
+        states: Vec::new(),
     }
 }
 
@@ -80,7 +89,15 @@ fn write(
 
 /// The items of a state: of each subtask, the keys and values.
 fn items(snapshot: &SnapshotAt, state: &str) -> BTreeMap<usize, Vec<Value>> {
-    let rows = block_on(operator_state_rows(snapshot, &operator(), state))
+    items_of(snapshot, &operator(), state)
+}
+
+fn items_of(
+    snapshot: &SnapshotAt,
+    operator: &OperatorId,
+    state: &str,
+) -> BTreeMap<usize, Vec<Value>> {
+    let rows = block_on(operator_state_rows(snapshot, operator, state))
         .unwrap()
         .unwrap();
     let mut items: BTreeMap<usize, Vec<Value>> = BTreeMap::new();
@@ -142,6 +159,85 @@ fn the_items_of_lists_take_the_place_of_all_and_the_other_states_stay() {
         BTreeMap::from([(1, vec![json!(9)])])
     );
     assert_eq!(items(&third, "names"), items(&second, "names"));
+    for snapshot in [first, third] {
+        let kept = items_of(&snapshot, &OperatorId::new("other"), "kept");
+        assert_eq!(kept, BTreeMap::from([(0, vec![json!(u64::MAX); 3])]));
+    }
+}
+
+#[test]
+fn items_that_are_not_of_their_schema_are_found_though_every_checksum_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let items = [(None, None, Some(json!(1)))];
+    let first = write(
+        SavepointDraft::of_job(new_job(), 0),
+        "splits",
+        &items,
+        path,
+        "first",
+    );
+    let mut draft = SavepointDraft::copy_of(&first);
+    let edit = OperatorStateEdit::new(&draft, &operator(), "splits")
+        .unwrap()
+        .unwrap();
+    let other = draft
+        .manifest
+        .operators
+        .get_mut(&OperatorId::new("other"))
+        .unwrap();
+    let state = &mut other.subtasks[0].operator_state[0];
+    state.descriptor.value_schema = "list<bool> (8 bytes, alignment 4)".to_owned();
+    let target = SnapshotLocation::of_new("second", path).unwrap();
+    block_on(draft.write(&StateEdit::Operator(edit), &target)).unwrap();
+    let lying = block_on(SnapshotAt::open("second", path)).unwrap();
+    let findings = block_on(verify(&lying, &mut |_| {})).findings;
+    let [finding] = findings.as_slice() else {
+        panic!("{findings:?}");
+    };
+    assert_eq!(finding.state.as_deref(), Some("kept"));
+    assert!(finding.damage.contains("is malformed"), "{finding:?}");
+}
+
+/// An unaligned checkpoint holds what was in flight, and so does a savepoint that is made of it.
+#[test]
+fn what_was_in_flight_is_copied_and_verified() {
+    let fixture = StoreFixture::new();
+    let mut backend = OperatorStateBackend::new(0, 1, Vec::new());
+    backend.list_state::<u64>("splits").unwrap();
+    let mut sealed = sealed(OperatorId::new("sum"), &backend);
+    sealed.in_flight = vec![SealedInFlight {
+        input: OperatorId::new("numbers"),
+        edge: 0,
+        upstream: 0,
+        rows: 2,
+        schema: "rows".to_owned(),
+        section: "in flight".into(),
+    }];
+    block_on(async {
+        let mut writer = fixture.writer(0, 1);
+        fixture.store.begin(CheckpointId(5)).await.unwrap();
+        let snapshot = writer.write(CheckpointId(5), &[sealed]).await.unwrap();
+        fixture.commit(5, vec![snapshot]).await;
+    });
+    let checkpoint = block_on(SnapshotAt::open("chk-5", &fixture.path(""))).unwrap();
+    let draft = SavepointDraft::copy_of(&checkpoint);
+    let edit = OperatorStateEdit::new(&draft, &OperatorId::new("sum"), "splits");
+    let target = SnapshotLocation::of_new("savepoint", fixture.folder.path()).unwrap();
+    let edit = StateEdit::Operator(edit.unwrap().unwrap());
+    block_on(draft.write(&edit, &target)).unwrap();
+    let savepoint = block_on(SnapshotAt::open("savepoint", fixture.folder.path())).unwrap();
+    let loaded = block_on(savepoint.load()).unwrap();
+    let plan = loaded.restore_plan(&OperatorId::new("sum"), 0, 1, MAX_PARALLELISM, false);
+    let in_flight = plan.unwrap().unwrap().in_flight;
+    assert_eq!(in_flight.len(), 1);
+    assert_eq!(in_flight[0].section, "in flight");
+
+    let file = fixture.folder.path().join("savepoint/sum-0.inflight");
+    std::fs::write(file, "in fright").unwrap();
+    let findings = block_on(verify(&savepoint, &mut |_| {})).findings;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].damage.contains("is damaged"), "{findings:?}");
 }
 
 #[test]
@@ -222,7 +318,6 @@ fn items_that_cannot_be_are_refused() {
     check(None, None, "cannot be deleted");
 }
 
-/// The savepoint's place is taken, and its object cannot be written: nothing of it stays, and what is there is untouched.
 #[test]
 fn nothing_stays_of_a_savepoint_that_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -239,27 +334,17 @@ fn nothing_stays_of_a_savepoint_that_cannot_be_written() {
     let edit = OperatorStateEdit::new(&draft, &operator(), "names")
         .unwrap()
         .unwrap();
+    let edit = StateEdit::Operator(edit);
     let target = SnapshotLocation::of_new("second", path).unwrap();
-    // An object of another state of the same subtask is needed, and gone.
-    for file in std::fs::read_dir(path.join("first")).unwrap() {
-        let file = file.unwrap().path();
-        if file
-            .extension()
-            .is_some_and(|extension| extension == "state")
-        {
-            std::fs::remove_file(file).unwrap();
-        }
-    }
-    let error = block_on(draft.write(&StateEdit::Operator(edit), &target)).unwrap_err();
+    // What is to be copied is gone: the folder is there by then.
+    std::fs::remove_file(path.join("first/other-0.state")).unwrap();
+    let error = block_on(draft.write(&edit, &target)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(!path.join("second").exists());
 
     std::fs::create_dir(path.join("second")).unwrap();
     let draft = SavepointDraft::of_job(new_job(), 0);
-    let edit = OperatorStateEdit::new(&draft, &operator(), "names")
-        .unwrap()
-        .unwrap();
-    let error = block_on(draft.write(&StateEdit::Operator(edit), &target)).unwrap_err();
+    let error = block_on(draft.write(&edit, &target)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
     assert!(path.join("second").exists());
 }
