@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Chain, JobGraph, Node, Partitioning, PhysicalPlan};
 use crate::model::{OperatorId, SubtaskId};
 use crate::snapshot::{Manifest, OperatorEntry, SubtaskEntry};
+use crate::state::OperatorStateKind;
 
 /// How far a subtask had come in the checkpoint that it is restored from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,14 +64,14 @@ impl<'a> ChainPasts<'a> {
         &self.pasts
     }
 
-    /// How far a subtask had come. At the parallelism of the checkpoint it goes on from its own past, at another one all of
-    /// its chain had finished or none. A source had finished as a whole or not at all: a restore may deal its input out
+    /// How far a subtask had come. It goes on from its own past, unless a restore deals out anew what the subtasks of its
+    /// chain hold: then all of them had finished or none. The same is true of a source: a restore may deal its input out
     /// anew, and find more of it.
     ///
     /// A subtask had finished only if all that it reads had: in at-least-once mode its last barrier can come before the
     /// end of an input, and records before that end are still to follow.
     fn judge(&self, chain: &Chain, index: usize) -> Past {
-        let own = (!chain.inputs.is_empty()).then_some(index);
+        let own = (!chain.inputs.is_empty() && !self.deals_out(chain)).then_some(index);
         let operators = || chain.nodes.iter().map(|node| self.entry(*node));
         let edges = self.head(chain).inputs.iter().zip(&chain.inputs);
         let mut inputs = edges.map(|(edge, input)| match edge.partitioning {
@@ -89,11 +90,17 @@ impl<'a> ChainPasts<'a> {
         }
     }
 
-    /// Whether keyed state of the subtasks of `chain` that had finished is of no use to the others, because all its input
-    /// had ended: those that had finished have given out all that they make of it.
-    pub(super) fn has_input_ended(&self, chain: &Chain) -> bool {
+    /// Whether keyed state of the subtasks of `chain` that had finished is left behind. It would come to subtasks that go
+    /// on working, and is of no use to them if all input had ended: those that had finished have given out all that they
+    /// make of it.
+    pub(super) fn leaves_finished_behind(&self, chain: &Chain) -> bool {
         let inputs = &chain.inputs;
-        !inputs.is_empty() && inputs.iter().all(|input| self.has_ended(*input))
+        let has_input_ended =
+            !inputs.is_empty() && inputs.iter().all(|input| self.has_ended(*input));
+        let mut operators = chain.nodes.iter().map(|node| self.entry(*node));
+        has_input_ended
+            && self.deals_out(chain)
+            && !operators.all(|entry| self.is_finished(entry, None))
     }
 
     /// The subtasks that had finished for good.
@@ -134,6 +141,18 @@ impl<'a> ChainPasts<'a> {
         Ok(())
     }
 
+    /// Whether a subtask of `chain` may be given what another one had: at another parallelism, and whenever an operator has
+    /// a union list, of which each subtask is given all items and chooses its own.
+    fn deals_out(&self, chain: &Chain) -> bool {
+        let entries = chain.nodes.iter().filter_map(|node| self.entry(*node));
+        let mut subtasks = entries.map(|entry| &entry.subtasks);
+        subtasks.any(|subtasks| {
+            let mut states = subtasks.iter().flat_map(|subtask| &subtask.operator_state);
+            subtasks.len() != self.graph.parallelism
+                || states.any(|state| state.descriptor.kind == OperatorStateKind::UnionList)
+        })
+    }
+
     /// Whether all subtasks of a chain had finished.
     fn has_ended(&self, chain: usize) -> bool {
         self.pasts[chain].iter().all(|past| past.has_finished())
@@ -151,15 +170,14 @@ impl<'a> ChainPasts<'a> {
         self.manifest?.operators.get(self.id(node))
     }
 
-    /// Whether all subtasks of an operator had finished; that with `index` only, at the parallelism of the checkpoint.
+    /// Whether all subtasks of an operator had finished, or that with `index` only.
     fn is_finished(&self, entry: Option<&OperatorEntry>, index: Option<usize>) -> bool {
         let Some(subtasks) = entry.map(|entry| &entry.subtasks[..]) else {
             return false;
         };
-        let is_rescaled = subtasks.len() != self.graph.parallelism;
         let own = match index {
-            Some(index) if !is_rescaled => &subtasks[index..=index],
-            _ => subtasks,
+            Some(index) => &subtasks[index..=index],
+            None => subtasks,
         };
         own.iter().all(|subtask| subtask.finished)
     }

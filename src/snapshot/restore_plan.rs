@@ -36,8 +36,8 @@ impl LoadedCheckpoint {
     /// the job then.
     ///
     /// A subtask takes the parts of all former subtasks whose key groups it now owns. The parts of different former
-    /// subtasks do not overlap; those of one stay in their order. With `input_ended` all input of the operator had ended:
-    /// then a former subtask that had finished leaves no keyed state to others, as nothing is left to be made of it.
+    /// subtasks do not overlap; those of one stay in their order. With `leaves_finished_behind`
+    /// a former subtask that had finished leaves no keyed state, as nothing is left to be made of it.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when `max_parallelism` is not the one of the checkpoint: keys would fall into
@@ -48,7 +48,7 @@ impl LoadedCheckpoint {
         index: usize,
         parallelism: usize,
         max_parallelism: u16,
-        input_ended: bool,
+        leaves_finished_behind: bool,
     ) -> Result<Option<RestorePlan>> {
         self.check_max_parallelism(max_parallelism)?;
         let Some(entry) = self.manifest().operators.get(operator) else {
@@ -57,7 +57,7 @@ impl LoadedCheckpoint {
         let range = KeyGroupRange::of_subtask(index, parallelism, max_parallelism);
         let mut inherited: BTreeMap<&str, KeyedEntry> = BTreeMap::new();
         let is_rescaled = entry.subtasks.len() != parallelism;
-        let is_over = |subtask: &SubtaskEntry| is_rescaled && input_ended && subtask.finished;
+        let is_over = |subtask: &SubtaskEntry| leaves_finished_behind && subtask.finished;
         let subtasks = entry.subtasks.iter().filter(|subtask| !is_over(subtask));
         for state in subtasks.flat_map(|subtask| &subtask.keyed) {
             let own = inherited.entry(&state.name).or_insert_with(|| KeyedEntry {
@@ -85,7 +85,7 @@ impl LoadedCheckpoint {
             local: entry
                 .subtasks
                 .get(index)
-                .filter(|_| !is_rescaled)
+                .filter(|subtask| !is_rescaled && !is_over(subtask))
                 .and_then(|subtask| subtask.local),
             states: inherited.iter().map(|state| self.restored(state)).collect(),
             inherited,

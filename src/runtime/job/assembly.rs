@@ -92,7 +92,7 @@ impl JobRun {
         let wiring = lay_links(&self.graph, plan, self.limits);
         let chains = plan.chains.iter().zip(pasts.pasts());
         for ((chain, pasts_of_chain), wiring) in chains.zip(wiring) {
-            let input_ended = pasts.has_input_ended(chain);
+            let leaves_finished_behind = pasts.leaves_finished_behind(chain);
             for (index, wiring) in wiring.into_iter().enumerate() {
                 let id = SubtaskId::new(chain.id.clone(), index);
                 let key_groups = KeyGroupRange::of_subtask(index, parallelism, max_parallelism);
@@ -104,7 +104,7 @@ impl JobRun {
                             index,
                             parallelism,
                             max_parallelism,
-                            input_ended,
+                            leaves_finished_behind,
                         )?,
                         None => None,
                     };

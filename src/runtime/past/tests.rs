@@ -8,7 +8,12 @@ use super::*;
 use crate::connectors::{BlackholeSink, MemorySource, RowCount};
 use crate::graph::{Stream, StreamBuilder};
 use crate::model::CheckpointId;
-use crate::snapshot::{FORMAT_VERSION, GraphOperator, STATE_ENCODING, SnapshotKind, SubtaskEntry};
+use crate::snapshot::{
+    FORMAT_VERSION, GraphOperator, OperatorStateEntry, Piece, STATE_ENCODING, SnapshotKind,
+    SubtaskEntry,
+};
+use crate::state::OperatorStateDescriptor;
+use crate::storage::{Checksum, ObjectName};
 
 /// How far a subtask had come, as the checkpoint says it.
 #[derive(Clone, Copy)]
@@ -156,7 +161,12 @@ fn a_job_that_begins_anew_has_no_past() {
     let pasts = ChainPasts::new(&graph, &plan, none);
     pasts.check().unwrap();
     assert!(pasts.finished_for_good().is_empty());
-    assert!(!plan.chains.iter().any(|chain| pasts.has_input_ended(chain)));
+    assert!(
+        !plan
+            .chains
+            .iter()
+            .any(|chain| pasts.leaves_finished_behind(chain))
+    );
 }
 
 #[test]
@@ -164,11 +174,58 @@ fn keyed_state_is_of_no_use_once_all_input_has_ended() {
     let graph = graph(3);
     let plan = PhysicalPlan::of(&graph);
     for (input, expected) in [([Finished; 2], true), ([Finished, AtWork], false)] {
-        let manifest = manifest(&[("in", &input)]);
+        let half = [Finished, AtWork];
+        let manifest = manifest(&[("in", &input), ("sums", &half), ("out", &half)]);
         let pasts = ChainPasts::new(&graph, &plan, Some(&manifest));
-        let ended = plan.chains.iter().map(|chain| pasts.has_input_ended(chain));
-        assert_eq!(ended.collect::<Vec<_>>(), [false, expected]);
+        let chains = plan.chains.iter();
+        let behind = chains.map(|chain| pasts.leaves_finished_behind(chain));
+        assert_eq!(behind.collect::<Vec<_>>(), [false, expected]);
     }
+}
+
+fn union_list() -> OperatorStateEntry {
+    OperatorStateEntry {
+        name: "waiting".to_owned(),
+        descriptor: OperatorStateDescriptor {
+            kind: OperatorStateKind::UnionList,
+            version: 1,
+            key_schema: None,
+            value_schema: "u64".to_owned(),
+        },
+        piece: Piece {
+            object: ObjectName::try_from("chk-7/sums-0.state".to_owned()).unwrap(),
+            offset: 0,
+            length: 0,
+            checksum: Checksum::of(b""),
+        },
+    }
+}
+
+/// Each subtask is given the items of all of a union list, and chooses its own: also of those that were waiting in another
+/// one to be given out at the end.
+#[test]
+fn a_chain_with_a_union_list_had_finished_as_a_whole_or_not_at_all() {
+    let graph = graph(2);
+    let plan = PhysicalPlan::of(&graph);
+    let pasts_of = |behind: &[Said]| {
+        let said = [
+            ("in", &[Finished; 2][..]),
+            ("sums", behind),
+            ("out", behind),
+        ];
+        let mut manifest = manifest(&said);
+        let sums = manifest.operators.get_mut(&OperatorId::new("sums"));
+        for subtask in &mut sums.unwrap().subtasks {
+            subtask.operator_state.push(union_list());
+        }
+        let pasts = ChainPasts::new(&graph, &plan, Some(&manifest));
+        let behind = pasts.leaves_finished_behind(&plan.chains[1]);
+        (pasts.pasts()[1].clone(), behind)
+    };
+    let at_work = (vec![Past::AtWork; 2], true);
+    assert_eq!(pasts_of(&[Finished, AtWork]), at_work);
+    let finished = (vec![Past::Finished; 2], false);
+    assert_eq!(pasts_of(&[Finished; 2]), finished);
 }
 
 /// What is said about a job that was changed after `in` had finished, and the chain behind it too.
