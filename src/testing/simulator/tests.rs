@@ -8,7 +8,7 @@ use super::simulation::{Simulation, Summary};
 use crate::model::{Clock, SystemClock};
 
 /// How many seeds one test goes through; there are several, so that they run beside each other.
-const SEEDS: u64 = 330;
+const SEEDS: u64 = 500;
 
 /// How many characters the progress bar has.
 const BAR_WIDTH: usize = 40;
