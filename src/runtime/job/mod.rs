@@ -23,10 +23,7 @@ mod start_from;
 pub(crate) use claim::JobClaim;
 pub use control::JobControl;
 pub use outcome::JobOutcome;
-#[cfg(test)]
 pub(crate) use recovery::UsedIds;
-#[cfg(not(test))]
-pub(super) use recovery::UsedIds;
 pub(crate) use run::JobRun;
 
 #[cfg(test)]
