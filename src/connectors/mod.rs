@@ -14,6 +14,8 @@ mod event_time;
 mod file;
 mod format;
 mod generator;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod memory;
 mod splits;
 #[cfg(test)]
@@ -30,4 +32,6 @@ pub use generator::{
     ColumnsGenerator, GenerateRows, GeneratorConfig, GeneratorSchema, GeneratorSource,
     RowsGenerator, SplitRange,
 };
+#[cfg(feature = "kafka")]
+pub use kafka::KafkaProperties;
 pub use memory::{MemoryOutput, MemorySink, MemorySource};
