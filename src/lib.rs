@@ -69,7 +69,7 @@
 //! - [`storage`]: the store of objects: paths, conditional writes, checksums, retries (opendal)
 //! - [`snapshot`]: what makes up a checkpoint: manifest, writer, reader, retention (arrow-ipc)
 //! - [`operator`]: the contracts of sources, operators and sinks, and the built-in operators
-//! - [`connectors`]: the built-in sources and sinks, a folder a system (csv, glob)
+//! - [`connectors`]: the built-in sources and sinks, a folder a system (csv, glob, rdkafka)
 //! - [`graph`]: from a job description or from typed Rust code to the plan that is run
 //! - [`coordinator`]: the checkpoint protocol and the life of a job, as plain structs
 //! - [`runtime`]: the step of a subtask, chains, workers, and the actors around them (actix)

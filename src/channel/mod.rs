@@ -19,4 +19,5 @@ pub use barrier::Barrier;
 pub use element::{Element, InFlight};
 pub use gate::{Alignment, DeclineReason, Gate, GateCommand};
 pub use link::{Disconnected, LinkLimits, LinkReceiver, LinkSender, TrySendError, link};
+pub(crate) use wake::NoWake;
 pub use wake::Wake;

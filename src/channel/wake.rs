@@ -12,6 +12,20 @@ pub trait Wake: Send + Sync {
     fn wake(&self);
 }
 
+/// Rouses nobody: for an operator that is opened outside of a running job.
+pub(crate) struct NoWake;
+
+impl NoWake {
+    /// As an operator is given it.
+    pub(crate) fn shared() -> Arc<dyn Wake> {
+        Arc::new(Self)
+    }
+}
+
+impl Wake for NoWake {
+    fn wake(&self) {}
+}
+
 /// Where one end of a link leaves its [`Wake`] for the other end.
 #[derive(Default)]
 pub(super) struct WakeSlot(OnceLock<Arc<dyn Wake>>);

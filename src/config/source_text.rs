@@ -8,7 +8,16 @@ use toml::de::{DeTable, DeValue, Error as TomlError};
 use super::diagnostic::Snippet;
 
 /// Words that make a key's value a secret, alone or as a part of the key: `api_key`, `sasl-password`.
-const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "key"];
+const SECRET_WORDS: [&str; 7] = [
+    "password",
+    "passphrase",
+    "secret",
+    "token",
+    "key",
+    // Of the settings of a Kafka client.
+    "oauthbearer",
+    "pem",
+];
 
 /// What is shown in place of a secret.
 const MASK: &str = "***";
@@ -92,7 +101,7 @@ impl SourceText {
 }
 
 /// Whether the value of this key must not be shown.
-pub(super) fn is_secret(key: &str) -> bool {
+pub(crate) fn is_secret(key: &str) -> bool {
     key.split(|character: char| !character.is_alphanumeric())
         .any(|word| SECRET_WORDS.contains(&word.to_lowercase().as_str()))
 }

@@ -10,10 +10,13 @@
 
 mod blackhole;
 mod console;
+mod dead_letters;
 mod event_time;
 mod file;
 mod format;
 mod generator;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod memory;
 mod splits;
 #[cfg(test)]
@@ -21,13 +24,14 @@ mod test_support;
 
 pub use blackhole::{BlackholeConfig, BlackholeSink, RowCount};
 pub use console::{ConsoleConfig, ConsoleSink};
+pub use dead_letters::OnError;
 pub use event_time::EventTimeConfig;
-pub use file::{
-    ExistingFiles, FileList, FileSink, FileSinkConfig, FileSource, FileSourceConfig, OnError,
-};
+pub use file::{ExistingFiles, FileList, FileSink, FileSinkConfig, FileSource, FileSourceConfig};
 pub use format::{Columns, RowFormat};
 pub use generator::{
     ColumnsGenerator, GenerateRows, GeneratorConfig, GeneratorSchema, GeneratorSource,
     RowsGenerator, SplitRange,
 };
+#[cfg(feature = "kafka")]
+pub use kafka::KafkaProperties;
 pub use memory::{MemoryOutput, MemorySink, MemorySource};

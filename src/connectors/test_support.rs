@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
+use crate::channel::NoWake;
 use crate::error::Result;
 use crate::model::{Batch, ManualClock, OperatorId, SharedClock};
 use crate::operator::{
@@ -68,6 +69,7 @@ impl Subtask {
             parallelism: self.parallelism,
             clock: &self.clock,
             status: &self.status,
+            wake: &NoWake::shared(),
             restored: self.restored.as_ref(),
             keyed_state: &mut test_backend(),
             operator_state: &mut OperatorStateBackend::new(

@@ -1,6 +1,7 @@
 //! What a job keeps before its first record: what a savepoint is made of that no run of the job has taken.
 
 use super::job_graph::{Component, Factory, JobGraph, Node};
+use crate::channel::NoWake;
 use crate::error::{Error, Result};
 use crate::model::{CheckpointId, KeyGroupRange, SharedClock};
 use crate::operator::{Operator, OperatorContext};
@@ -63,6 +64,7 @@ impl JobGraph {
             parallelism,
             clock,
             status: &JobStatus::shared(),
+            wake: &NoWake::shared(),
             restored: None,
             keyed_state: &mut keyed_state,
             operator_state: &mut operator_state,

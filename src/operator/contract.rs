@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::channel::Wake;
 use crate::error::Result;
 use crate::model::{Batch, CheckpointId, EventTime, OperatorId, SharedClock};
 use crate::state::{KeyedStateBackend, OperatorStateBackend};
@@ -30,6 +31,9 @@ pub struct OperatorContext<'a> {
     pub clock: &'a SharedClock,
     /// Where figures of the job go that its progress line shows.
     pub status: &'a Arc<JobStatus>,
+    /// Makes this subtask take its next step soon: to be called, from any thread, when something has come that the
+    /// operator waits for outside of the job.
+    pub wake: &'a Arc<dyn Wake>,
     /// The items of the checkpoint that the job resumes from, if it resumes from one.
     pub restored: Option<&'a RestoredOperatorState>,
     /// Where keyed state is registered. Everything registered here is in every checkpoint from then on.
@@ -122,7 +126,7 @@ impl Output {
 pub enum SourceStatus {
     /// There may be more at once.
     Ready,
-    /// Nothing before this much time has passed.
+    /// Nothing before this much time has passed, or the source's [`OperatorContext::wake`] is called.
     Wait(Duration),
     /// There will never be more. The source stays open until the job ends, and is snapshotted still.
     Finished,
@@ -246,7 +250,14 @@ pub trait Sink {
     /// Fails the job.
     fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<()>;
 
-    /// Writes one batch.
+    /// Whether the next batch may come. As long as it may not, its subtask reads no input and polls no source, so that the
+    /// whole job is slowed down; barriers of aligned checkpoints wait behind the records. Whoever says no must call
+    /// [`OperatorContext::wake`] when there is room again.
+    fn has_room(&mut self) -> bool {
+        true
+    }
+
+    /// Writes one batch. It is also called without room, for what is under way through the chain already.
     ///
     /// # Errors
     /// Fails the job.

@@ -11,6 +11,7 @@ use arrow_schema::{Field, Schema};
 use super::contract::{
     Emission, FinishStatus, Operator, OperatorContext, Output, RestoredOperatorState,
 };
+use crate::channel::NoWake;
 use crate::error::Result;
 use crate::model::{Batch, ColumnType, OperatorId, SharedClock, SystemClock};
 use crate::state::{KeyedStateBackend, OperatorStateBackend, test_backend};
@@ -55,6 +56,7 @@ fn open_with(
         parallelism: 1,
         clock,
         status: &JobStatus::shared(),
+        wake: &NoWake::shared(),
         restored,
         keyed_state,
         operator_state: &mut OperatorStateBackend::new(0, 1, Vec::new()),

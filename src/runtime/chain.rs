@@ -1,5 +1,8 @@
 //! The operators of one subtask, chained: each hands its output to the next by a plain call.
 
+use std::sync::Arc;
+
+use crate::channel::Wake;
 use crate::error::Result;
 use crate::model::{CheckpointId, EventTime, OperatorId};
 use crate::operator::{Emission, FinishStatus, SourceStatus};
@@ -61,12 +64,22 @@ impl Chain {
     ///
     /// # Errors
     /// The first operator's that fails to open.
-    pub(super) fn open(&mut self, subtask: usize, setting: &Setting) -> Result<()> {
+    pub(super) fn open(
+        &mut self,
+        subtask: usize,
+        wake: &Arc<dyn Wake>,
+        setting: &Setting,
+    ) -> Result<()> {
         for index in (0..self.slots.len()).rev() {
             self.running = index;
-            self.slots[index].open(subtask, setting)?;
+            self.slots[index].open(subtask, wake, setting)?;
         }
         Ok(())
+    }
+
+    /// Whether the operator at the end can be given records.
+    pub(super) fn has_room(&mut self) -> bool {
+        self.slots.last_mut().is_none_or(Slot::has_room)
     }
 
     /// Reads the clock for what goes by processing time: until the next call it stands still for all operators.

@@ -164,6 +164,7 @@ impl SubtaskParts {
         Ok(Subtask::new(
             id,
             setting.clone(),
+            wiring.wake,
             Chain::new(slots),
             head,
             SubtaskWiring::make_outputs(wiring.outputs, setting),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::channel::Wake;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, EventTime, OperatorId};
 use crate::operator::{
@@ -101,7 +102,12 @@ impl Slot {
     ///
     /// # Errors
     /// When it cannot be opened, or leaves state of the checkpoint unregistered.
-    pub(super) fn open(&mut self, subtask: usize, setting: &Setting) -> Result<()> {
+    pub(super) fn open(
+        &mut self,
+        subtask: usize,
+        wake: &Arc<dyn Wake>,
+        setting: &Setting,
+    ) -> Result<()> {
         let restored = self.restored.take();
         let mut context = OperatorContext {
             operator: &self.operator,
@@ -109,6 +115,7 @@ impl Slot {
             parallelism: setting.targets.parallelism,
             clock: &setting.clock,
             status: &setting.status,
+            wake,
             restored: restored.as_deref(),
             keyed_state: &mut self.keyed_state,
             operator_state: &mut self.operator_state,
@@ -148,6 +155,14 @@ impl Slot {
             (Instance::Source(_), _) => {}
         }
         Ok(())
+    }
+
+    /// Whether the operator can be given records. Only a sink is ever full: everything else passes on what it takes.
+    pub(super) fn has_room(&mut self) -> bool {
+        match &mut self.component {
+            Instance::Sink(sink) => sink.has_room(),
+            Instance::Source(_) | Instance::Operator(_) => true,
+        }
     }
 
     /// One portion of what the operator does for its watermark.

@@ -1,11 +1,11 @@
 //! The subtask: an ordinary struct whose [`Subtask::step`] does all the work. The actor around it only decides when.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::{Barrier, Element, GateCommand};
+use crate::channel::{Barrier, Wake};
 use crate::error::Result;
 use crate::model::{CheckpointId, OperatorId, SubtaskId};
-use crate::operator::{Emission, SourceStatus};
 
 use super::chain::{Chain, StateFigures};
 use super::figures::{StateReport, SubtaskFigures};
@@ -17,10 +17,9 @@ use super::setting::Setting;
 use super::subtask_event::SubtaskEvent;
 use snapshot::{DueSnapshot, Sealing};
 
+mod input;
 mod overtaking;
 mod snapshot;
-/// How many records a source is asked for at a time.
-const SOURCE_ROWS_MAX: usize = 1024;
 
 /// How many records one portion of a watermark, of what is due by the clock, or of the end counts for, so that many
 /// portions leave the worker to others now and then. About what an operator emits in one.
@@ -43,9 +42,13 @@ const STEP_DURATION_MAX: Duration = Duration::from_millis(5);
 pub(super) struct Subtask {
     id: SubtaskId,
     setting: Setting,
+    /// Makes the subtask be stepped soon.
+    wake: Arc<dyn Wake>,
     chain: Chain,
     head: Head,
     outputs: Outputs,
+    /// Whether the sink at the end of the chain had no room when it was last asked.
+    sink_is_full: bool,
     phase: Phase,
     /// How far it had come in the checkpoint that the job goes on from.
     past: Past,
@@ -103,6 +106,7 @@ impl Subtask {
     pub(super) fn new(
         id: SubtaskId,
         setting: Setting,
+        wake: Arc<dyn Wake>,
         chain: Chain,
         head: Head,
         outputs: Outputs,
@@ -111,9 +115,11 @@ impl Subtask {
         Self {
             id,
             setting,
+            wake,
             chain,
             head,
             outputs,
+            sink_is_full: false,
             phase: Phase::Running,
             past,
             finish_begun: false,
@@ -138,9 +144,9 @@ impl Subtask {
         self.chain.running()
     }
 
-    /// Whether something that it has to send waits for room in a link.
+    /// Whether something that it has to send waits for room, in a link or in its sink.
     pub(super) fn is_back_pressured(&self) -> bool {
-        self.outputs.is_waiting()
+        self.sink_is_full || self.outputs.is_waiting()
     }
 
     /// Opens the operators: state is restored, sinks commit what the restored checkpoint holds as pending. Those of a subtask
@@ -151,7 +157,7 @@ impl Subtask {
     pub(super) fn open(&mut self) -> Result<()> {
         match self.past {
             Past::FinishedForGood => Ok(()),
-            _ => self.chain.open(self.id.index, &self.setting),
+            _ => self.chain.open(self.id.index, &self.wake, &self.setting),
         }
     }
 
@@ -179,7 +185,7 @@ impl Subtask {
         };
         if self.outputs.is_waiting_in_vain() {
             Err("there is room for what it has to send")
-        } else if self.outputs.is_waiting() || self.phase == Phase::Finished {
+        } else if self.sink_is_full || self.outputs.is_waiting() || self.phase == Phase::Finished {
             Ok(())
         } else if self.chain.is_watermark_under_way() || self.phase == Phase::Finishing {
             Err("it has more to emit")
@@ -202,7 +208,8 @@ impl Subtask {
         loop {
             self.heed_overtaking()?;
             self.gather(GATHER_BYTES)?;
-            if !self.outputs.flush()? {
+            self.sink_is_full = !self.chain.has_room();
+            if self.sink_is_full || !self.outputs.flush()? {
                 return Ok(self.unless_gathering(self.until_timeout(Progress::Waiting)));
             }
             if rows_left == 0 || self.elapsed_since(begun) >= STEP_DURATION_MAX {
@@ -368,100 +375,6 @@ impl Subtask {
             Progress::Sleeping(duration) => Progress::Sleeping(duration.min(sleep)),
             _ => Progress::Sleeping(sleep),
         }
-    }
-
-    fn poll_source(&mut self, rows_left: usize) -> Result<Turn> {
-        if matches!(self.head, Head::Source { stopped: true }) {
-            return Ok(Turn::Nothing(Progress::Waiting));
-        }
-        if self.past.has_finished() {
-            self.phase = Phase::Finishing;
-            return Ok(Turn::Did(0));
-        }
-        let (status, rows) = self
-            .chain
-            .poll_source(rows_left.min(SOURCE_ROWS_MAX), &mut self.outputs)?;
-        self.records_in += rows;
-        match status {
-            SourceStatus::Ready => Ok(Turn::Did(rows as usize)),
-            SourceStatus::Finished => {
-                self.phase = Phase::Finishing;
-                Ok(Turn::Did(rows as usize))
-            }
-            SourceStatus::Wait(_) if !self.outputs.flush()? => Ok(Turn::Nothing(Progress::Waiting)),
-            SourceStatus::Wait(duration) => Ok(Turn::Nothing(Progress::Sleeping(duration))),
-        }
-    }
-
-    fn read_links(&mut self) -> Result<Turn> {
-        let Head::Links(inputs) = &mut self.head else {
-            return Ok(Turn::Nothing(Progress::Waiting));
-        };
-        let Some((input, element)) = inputs.receive(self.portion.rows_max())? else {
-            return Ok(Turn::Nothing(Progress::Waiting));
-        };
-        let rows = element.rows();
-        self.records_in += rows as u64;
-        let now = self.setting.clock.elapsed();
-        match element {
-            Element::Batch(batch) => {
-                self.chain.take(Emission::Batch(batch), &mut self.outputs)?;
-                if self.setting.unaligned {
-                    self.portion.took(rows, self.elapsed_since(now));
-                }
-            }
-            Element::Watermark(watermark) => {
-                if let Some(watermark) = inputs.gate.watermark(input, watermark) {
-                    self.chain
-                        .take(Emission::Watermark(watermark), &mut self.outputs)?;
-                }
-            }
-            Element::Barrier(barrier) => {
-                let commands = inputs.gate.barrier(input, barrier, now);
-                self.await_timeout(barrier);
-                self.carry_out(commands)?;
-            }
-            Element::CancelBarrier(checkpoint) => {
-                let commands = inputs.gate.cancel_barrier(input, checkpoint);
-                self.carry_out(commands)?;
-            }
-            Element::End => {
-                let commands = inputs.gate.end(input, now);
-                self.carry_out(commands)?;
-            }
-        }
-        Ok(Turn::Did(rows))
-    }
-
-    fn carry_out(&mut self, commands: Vec<GateCommand>) -> Result<()> {
-        for command in commands {
-            match command {
-                GateCommand::Snapshot { barrier, alignment } => {
-                    self.snapshot_when_possible(DueSnapshot { barrier, alignment })?;
-                }
-                GateCommand::Aligned {
-                    checkpoint,
-                    alignment,
-                } => self.on_aligned(checkpoint, alignment),
-                GateCommand::EndCapture(checkpoint) => self.on_capture_ended(checkpoint),
-                GateCommand::Decline { checkpoint, reason } => {
-                    self.events.push(SubtaskEvent::Declined(checkpoint, reason));
-                }
-                GateCommand::ForwardCancel(checkpoint) => {
-                    self.outputs.broadcast_cancel(checkpoint)?;
-                }
-                // A chain that had finished before the restore has seen the end of event time already.
-                GateCommand::AdvanceWatermark(_) if self.past.has_finished() => {}
-                GateCommand::AdvanceWatermark(watermark) => {
-                    self.chain
-                        .take(Emission::Watermark(watermark), &mut self.outputs)?;
-                }
-                GateCommand::End => self.phase = Phase::Finishing,
-                // The gate is asked before each read.
-                GateCommand::Block(_) | GateCommand::UnblockAll => {}
-            }
-        }
-        Ok(())
     }
 
     /// What the next step is worth: there is no waiting while a snapshot is to be gathered.

@@ -28,3 +28,4 @@ mod state_write;
 mod support;
 mod time_to_live;
 mod timers;
+mod waking;
