@@ -59,9 +59,7 @@ async fn completes_savepoint(before: usize, between: usize) -> bool {
     let former = claim(&store, Holder::Gone).await;
     let manifest: Manifest = manifest_of(1, vec![write_part(&former, 1, 0xabc).await]);
     let directory = StoreLocation::of_folder(SAVEPOINTS);
-    let mut writing = former
-        .write_savepoint(&manifest, &directory)
-        .boxed();
+    let mut writing = former.write_savepoint(&manifest, &directory).boxed();
     let mut written = go_on(&mut writing, before);
     let owner = claim(&store, Holder::Alive).await;
     let mut sweeping = owner.sweep_orphans(None).boxed();
