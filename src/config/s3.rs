@@ -71,10 +71,12 @@ impl Default for S3Section {
 /// Reads the table `s3` of a section.
 pub(super) fn read_s3(section: &mut Fields<'_, '_>) -> S3Section {
     let mut fields = Fields::of_section("s3", section);
-    let mut s3 = S3Section::default();
-    s3.endpoint = fields.read("endpoint", judge_endpoint);
-    s3.region = fields.read("region", judge_not_empty);
-    s3.path_style_access = fields.read("path_style_access", |_| Ok(()));
+    let mut s3 = S3Section {
+        endpoint: fields.read("endpoint", |text: &String| judge_endpoint(text)),
+        region: fields.read("region", |text: &String| judge_not_empty(text)),
+        path_style_access: fields.read("path_style_access", |_| Ok(())),
+        ..S3Section::default()
+    };
     fields.set("conditional_put", &mut s3.conditional_put, |_| Ok(()));
     fields.set("checksum", &mut s3.checksum, |_| Ok(()));
     s3.server_side_encryption = fields.read("server_side_encryption", |text: &String| {
@@ -99,7 +101,7 @@ pub(super) fn read_s3(section: &mut Fields<'_, '_>) -> S3Section {
     s3
 }
 
-fn judge_endpoint(text: &String) -> Verdict {
+fn judge_endpoint(text: &str) -> Verdict {
     let host = ["http://", "https://"]
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));
@@ -113,8 +115,8 @@ fn judge_endpoint(text: &String) -> Verdict {
     }
 }
 
-fn judge_not_empty(text: &String) -> Verdict {
-    match text.as_str() {
+fn judge_not_empty(text: &str) -> Verdict {
+    match text {
         "" => Err(Refusal::new("must not be empty")),
         _ => Ok(()),
     }

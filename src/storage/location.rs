@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::scheme::Scheme;
 use crate::config::S3Section;
@@ -12,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct StoreLocation {
     place: Place,
     /// How S3 is reached, as far as the environment does not say it.
-    s3: S3Section,
+    s3: Arc<S3Section>,
 }
 
 /// Where that is, whoever reaches it.
@@ -88,14 +89,14 @@ impl StoreLocation {
     fn at(place: Place) -> Self {
         Self {
             place,
-            s3: S3Section::default(),
+            s3: Arc::default(),
         }
     }
 
     /// The same place; if it lies on S3, it is reached as this says.
     #[must_use]
     pub fn with_s3(mut self, s3: &S3Section) -> Self {
-        self.s3 = s3.clone();
+        self.s3 = Arc::new(s3.clone());
         self
     }
 
@@ -137,7 +138,7 @@ impl StoreLocation {
         };
         Self {
             place,
-            s3: self.s3.clone(),
+            s3: Arc::clone(&self.s3),
         }
     }
 
@@ -160,7 +161,7 @@ impl StoreLocation {
         };
         Some(Self {
             place,
-            s3: self.s3.clone(),
+            s3: Arc::clone(&self.s3),
         })
     }
 
