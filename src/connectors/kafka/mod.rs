@@ -10,6 +10,7 @@ mod client_settings;
 mod failure;
 mod outage;
 mod properties;
+mod sink;
 mod variables;
 
 pub use properties::KafkaProperties;
