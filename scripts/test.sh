@@ -3,8 +3,10 @@
 #
 # usage: scripts/test.sh
 #
-# Needed: a Rust toolchain and a C compiler. rustfmt, clippy and, when the toolchain is too old, a newer one are
-# installed through rustup if they are missing. Tests run under cargo-nextest if it is there, else under cargo test.
+# Needed: a Rust toolchain, compilers for C and C++, make, pkg-config and the headers of OpenSSL and zlib; as root on Debian
+# and its like they are installed if they are missing. rustfmt, clippy and, when the toolchain is too old, a newer one are
+# installed through rustup. Tests run under cargo-nextest if it is there, else under cargo test. Those that talk to a
+# Kafka broker or an S3 store are given both by scripts/services.sh, which needs Python 3 with venv.
 #
 # Environment:
 #   CARGO_TARGET_DIR      where to build (default: target)
@@ -95,13 +97,41 @@ at_least() { [[ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" == "$2" ]
 
 rust_version() { rustc --version | cut -d ' ' -f 2; }
 
+# missing_packages: prints the Debian packages of what the build needs and this machine lacks.
+missing_packages() {
+  local command
+  for command in cc:gcc c++:g++ make:make pkg-config:pkg-config; do
+    command -v "${command%%:*}" >/dev/null || printf '%s\n' "${command##*:}"
+  done
+  # Where there is no pkg-config yet, nothing is known of the libraries.
+  pkg-config --exists openssl 2>/dev/null || printf 'libssl-dev\n'
+  pkg-config --exists zlib 2>/dev/null || printf 'zlib1g-dev\n'
+}
+
+ensure_system_packages() {
+  local packages
+  mapfile -t packages < <(missing_packages)
+  ((${#packages[@]} > 0)) || return 0
+  if ((EUID == 0)) && command -v apt-get >/dev/null; then
+    quietly "${packages[*]}" install_packages || true
+    mapfile -t packages < <(missing_packages)
+    ((${#packages[@]} > 0)) || return 0
+  fi
+  die "the build needs more than is here: apt-get install ${packages[*]}"
+}
+
+# install_packages: installs the array `packages` of its caller.
+install_packages() {
+  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
+}
+
 ensure_toolchain() {
   if ! command -v cargo >/dev/null && [[ -r "$HOME/.cargo/env" ]]; then
     # shellcheck disable=SC1091
     source "$HOME/.cargo/env"
   fi
   command -v cargo >/dev/null || die 'cargo is missing: install Rust from https://rustup.rs'
-  command -v cc >/dev/null || die 'a C compiler and linker is missing: apt-get install gcc'
+  ensure_system_packages
 
   local needed
   needed=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
@@ -162,15 +192,47 @@ check_lints() {
 }
 
 check_tests() {
-  local profile=default
-  is_ci && profile=ci
+  local tests=(cargo test --locked) of_all=(--lib --bins --tests) of_ignored=(-- --ignored)
   if cargo nextest --version >/dev/null 2>&1; then
-    step 'tests' cargo nextest run --locked --profile "$profile"
+    local profile=default
+    is_ci && profile=ci
+    tests=(cargo nextest run --locked --profile "$profile") of_all=() of_ignored=(--run-ignored only)
   else
     note 'cargo-nextest is not there (cargo install --locked cargo-nextest): the same tests run under cargo test'
-    step 'tests' cargo test --locked --lib --bins --tests
   fi
+  step 'tests' "${tests[@]}" "${of_all[@]}"
   step 'documentation tests' cargo test --locked --doc
+  check_services
+}
+
+# check_services: runs the tests that need servers, with the servers up. Uses what check_tests has found out.
+check_services() {
+  local name='tests with servers' status=0
+  services=$(mktemp -d)
+  trap stop_services EXIT
+  # Whatever ends this script, the servers are not left running.
+  scripts/services.sh start --while $$ "$services" || status=$?
+  if ((status == SKIPPED)); then
+    say 'without servers these tests are not run:'
+    cargo test --locked --quiet --test services -- --ignored --list | sed -n 's/: test$//; T; s/^/  /p'
+    skip "$name" 'the servers cannot be had'
+    return
+  fi
+  ((status == 0)) || die "$name: the servers do not start"
+  step "$name" with_services "${tests[@]}" --test services "${of_ignored[@]}"
+  stop_services
+  trap - EXIT
+}
+
+# with_services COMMAND…: runs a command that is told where the servers are.
+with_services() (
+  eval "$(scripts/services.sh env "$services")"
+  "$@"
+)
+
+stop_services() {
+  scripts/services.sh stop "$services"
+  rm -rf "$services"
 }
 
 check_sanitizers() {

@@ -10,6 +10,7 @@
 
 mod blackhole;
 mod console;
+mod dead_letters;
 mod event_time;
 mod file;
 mod format;
@@ -23,10 +24,9 @@ mod test_support;
 
 pub use blackhole::{BlackholeConfig, BlackholeSink, RowCount};
 pub use console::{ConsoleConfig, ConsoleSink};
+pub use dead_letters::OnError;
 pub use event_time::EventTimeConfig;
-pub use file::{
-    ExistingFiles, FileList, FileSink, FileSinkConfig, FileSource, FileSourceConfig, OnError,
-};
+pub use file::{ExistingFiles, FileList, FileSink, FileSinkConfig, FileSource, FileSourceConfig};
 pub use format::{Columns, RowFormat};
 pub use generator::{
     ColumnsGenerator, GenerateRows, GeneratorConfig, GeneratorSchema, GeneratorSource,

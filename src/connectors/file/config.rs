@@ -7,6 +7,7 @@ use arrow_schema::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{HumanDuration, HumanSize};
+use crate::connectors::dead_letters::OnError;
 use crate::connectors::event_time::{EventTimeConfig, WatermarkTracker};
 use crate::connectors::format::{Columns, RowFormat};
 use crate::error::{Error, ErrorKind, Result};
@@ -39,19 +40,6 @@ pub struct FileSourceConfig {
     /// known.
     #[serde(default = "max_row_size_default")]
     pub max_row_size: HumanSize,
-}
-
-/// What becomes of a row that cannot be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnError {
-    /// It fails the job.
-    #[default]
-    Fail,
-    /// It is counted and passed over.
-    Skip,
-    /// It is written to a file, exactly once.
-    DeadLetter,
 }
 
 /// A file sink: a folder of part files, each visible once the checkpoint that covers it is complete.
@@ -110,15 +98,7 @@ impl FileSourceConfig {
         if self.max_row_size.bytes() == 0 {
             return invalid("max_row_size: must be at least 1B");
         }
-        match (self.on_error, &self.dead_letter) {
-            (OnError::DeadLetter, None) => {
-                invalid("dead_letter: on_error = \"dead-letter\" needs the path of a file here")
-            }
-            (OnError::Fail | OnError::Skip, Some(_)) => {
-                invalid("dead_letter: only goes with on_error = \"dead-letter\"")
-            }
-            _ => Ok(()),
-        }
+        self.on_error.check(self.dead_letter.as_deref())
     }
 
     pub(super) fn row_format(&self) -> Result<RowFormat> {

@@ -7,7 +7,7 @@ use csv::{ByteRecord, Position, Reader, ReaderBuilder};
 
 use super::bounded_file::BoundedFile;
 use super::row_reader::{BadRow, FilePosition, RowRead, RowSyntax, read_failure, too_large};
-use crate::connectors::format::{Columns, RowBuilder};
+use crate::connectors::format::{Columns, RowBuilder, RowProblem};
 use crate::error::{Error, ErrorKind, Result};
 
 const BUFFER_BYTES: usize = 128 << 10;
@@ -85,13 +85,13 @@ impl CsvRows {
                 self.record.len(),
                 self.width
             );
-            return self.reject(rows, None, reason);
+            return self.reject(rows, RowProblem::of_row(reason));
         }
         for column in 0..self.fields.len() {
             let field = &self.record[self.fields[column].1];
             if let Err(problem) = rows.push_text(column, field) {
-                let name = self.fields[column].0.clone();
-                return self.reject(rows, Some(name), problem.to_string());
+                let problem = RowProblem::of_column(&self.fields[column].0, problem);
+                return self.reject(rows, problem);
             }
         }
         rows.end_row();
@@ -107,12 +107,7 @@ impl CsvRows {
     }
 
     /// Reads the row again as it stands in the file: that is rare, so the path of good rows keeps nothing for it.
-    fn reject(
-        &self,
-        rows: &mut RowBuilder,
-        column: Option<String>,
-        reason: String,
-    ) -> Result<RowRead> {
+    fn reject(&self, rows: &mut RowBuilder, problem: RowProblem) -> Result<RowRead> {
         rows.reject_row();
         let start = self.record.position();
         let start = start.cloned().unwrap_or_else(Position::new);
@@ -126,8 +121,7 @@ impl CsvRows {
         let end = raw.iter().rposition(|byte| !is_line_end(byte));
         Ok(RowRead::Bad(BadRow {
             line: start.line() + blank_lines as u64,
-            column,
-            reason,
+            problem,
             raw: raw[content..end.map_or(content, |last| last + 1)].to_vec(),
         }))
     }

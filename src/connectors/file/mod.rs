@@ -3,7 +3,6 @@
 mod bounded_file;
 mod config;
 mod csv_rows;
-mod dead_letters;
 mod json_rows;
 mod part;
 mod part_recovery;
@@ -13,7 +12,7 @@ mod sink;
 mod source;
 mod source_files;
 
-pub use config::{ExistingFiles, FileSinkConfig, FileSourceConfig, OnError};
+pub use config::{ExistingFiles, FileSinkConfig, FileSourceConfig};
 pub use sink::FileSink;
 pub use source::FileSource;
 pub use source_files::FileList;

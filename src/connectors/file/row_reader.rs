@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::csv_rows::CsvRows;
 use super::json_rows::JsonRows;
-use crate::connectors::format::{Columns, RowBuilder, RowFormat};
+use crate::connectors::format::{Columns, RowBuilder, RowFormat, RowProblem};
 use crate::error::{Error, ErrorKind, Result};
 use crate::telemetry::format_bytes;
 
@@ -45,10 +45,8 @@ pub(super) enum RowRead {
 pub(super) struct BadRow {
     /// The line that the row begins on.
     pub(super) line: u64,
-    /// The column whose value is wrong, unless the row as a whole is.
-    pub(super) column: Option<String>,
     /// What is wrong.
-    pub(super) reason: String,
+    pub(super) problem: RowProblem,
     /// The row as it stands in the file, without the line end.
     pub(super) raw: Vec<u8>,
 }
@@ -99,17 +97,8 @@ impl FilePosition {
 impl BadRow {
     /// The error that this row in the file at `path` fails a job with.
     pub(super) fn to_error(&self, path: &str) -> Error {
-        let Self {
-            line,
-            column,
-            reason,
-            ..
-        } = self;
-        let message = match column {
-            Some(column) => format!("{path}:{line}: column \"{column}\": {reason}"),
-            None => format!("{path}:{line}: {reason}"),
-        };
-        Error::new(ErrorKind::Data, message)
+        let Self { line, problem, .. } = self;
+        Error::new(ErrorKind::Data, format!("{path}:{line}: {problem}"))
     }
 
     /// The row as one line of a dead-letter file.
@@ -117,8 +106,8 @@ impl BadRow {
         let letter = json!({
             "file": path,
             "line": self.line,
-            "column": self.column,
-            "reason": self.reason,
+            "column": self.problem.column,
+            "reason": self.problem.reason,
             "raw": String::from_utf8_lossy(&self.raw),
         });
         format!("{letter}\n")

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::config::{FileSourceConfig, OnError};
-use super::dead_letters::DeadLetters;
+use super::config::FileSourceConfig;
 use super::row_reader::{BadRow, RowRead, RowReader, RowSyntax};
 use super::source_files::{FileList, RestoredSource, SourceFile, SourceItem, assign_files};
+use crate::connectors::dead_letters::{DeadLetters, OnError};
 use crate::connectors::event_time::WatermarkTracker;
 use crate::connectors::format::RowBuilder;
 use crate::error::{Error, ErrorKind, Result};
@@ -188,7 +188,9 @@ impl Source for FileSource {
         }
         if let Some(dead_letters) = &self.dead_letters {
             for item in dead_letters.items() {
-                snapshot.items.push(item.to_value()?);
+                snapshot
+                    .items
+                    .push(SourceItem::DeadLetters(item).to_value()?);
             }
             snapshot.background.extend(dead_letters.sync()?);
         }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::config::FileSourceConfig;
 use super::row_reader::FilePosition;
+use crate::connectors::dead_letters::DeadLetterItem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::RestoredOperatorState;
 
@@ -36,11 +37,7 @@ pub(super) struct SourceFile {
 #[serde(untagged)]
 pub(super) enum SourceItem {
     File(SourceFile),
-    DeadLetters {
-        /// Whose dead-letter file it is: the subtask's index.
-        dead_letters: usize,
-        length: u64,
-    },
+    DeadLetters(DeadLetterItem),
 }
 
 /// What a checkpoint says about all subtasks of a file source.
@@ -95,11 +92,8 @@ impl RestoredSource {
                 SourceItem::File(file) => {
                     restored.files.insert(file.path.clone(), file);
                 }
-                SourceItem::DeadLetters {
-                    dead_letters,
-                    length,
-                } => {
-                    restored.dead_letters.insert(dead_letters, length);
+                SourceItem::DeadLetters(item) => {
+                    restored.dead_letters.insert(item.dead_letters, item.length);
                 }
             }
         }

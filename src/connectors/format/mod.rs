@@ -3,11 +3,15 @@
 mod cell;
 mod column_builder;
 mod columns;
+mod json_object;
 mod row_builder;
 mod row_format;
+mod row_problem;
 mod row_writer;
 
 pub use columns::Columns;
+pub(super) use json_object::JsonObjects;
 pub(super) use row_builder::RowBuilder;
 pub use row_format::RowFormat;
+pub(super) use row_problem::RowProblem;
 pub(super) use row_writer::RowWriter;

@@ -40,11 +40,6 @@ impl RowBuilder {
         }
     }
 
-    /// How many columns a row has.
-    pub(in crate::connectors) fn width(&self) -> usize {
-        self.columns.len()
-    }
-
     /// Sets the next row's value in `column` from text.
     #[inline]
     pub(in crate::connectors) fn push_text(

@@ -5,9 +5,32 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::source_files::SourceItem;
-use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::operator::BackgroundWork;
+
+/// What becomes of a row that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// It fails the job.
+    #[default]
+    Fail,
+    /// It is counted and passed over.
+    Skip,
+    /// It is written to a file, exactly once.
+    DeadLetter,
+}
+
+/// What a checkpoint knows of one dead-letter file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeadLetterItem {
+    /// Whose file it is: the subtask's index.
+    pub(super) dead_letters: usize,
+    pub(super) length: u64,
+}
 
 /// The dead-letter file of one subtask.
 ///
@@ -19,6 +42,22 @@ pub(super) struct DeadLetters {
     /// The lengths of all files that this subtask looks after, by the subtask that wrote them.
     lengths: BTreeMap<usize, u64>,
     file: Option<File>,
+}
+
+impl OnError {
+    /// Checks that there is a dead-letter file when it is needed, and only then.
+    pub(super) fn check(self, dead_letter: Option<&Path>) -> Result<()> {
+        let message = match (self, dead_letter) {
+            (Self::DeadLetter, None) => {
+                "dead_letter: on_error = \"dead-letter\" needs the path of a file here"
+            }
+            (Self::Fail | Self::Skip, Some(_)) => {
+                "dead_letter: only goes with on_error = \"dead-letter\""
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::new(ErrorKind::Configuration, message))
+    }
 }
 
 impl DeadLetters {
@@ -72,8 +111,8 @@ impl DeadLetters {
     }
 
     /// What a checkpoint needs to know.
-    pub(super) fn items(&self) -> impl Iterator<Item = SourceItem> {
-        let item = |(&dead_letters, &length)| SourceItem::DeadLetters {
+    pub(super) fn items(&self) -> impl Iterator<Item = DeadLetterItem> {
+        let item = |(&dead_letters, &length)| DeadLetterItem {
             dead_letters,
             length,
         };

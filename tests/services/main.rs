@@ -1,0 +1,11 @@
+//! Jobs against real servers: a Kafka broker and an S3 store, which `scripts/services.sh` starts. These tests are ignored
+//! unless asked for, since they need the servers; `scripts/test.sh` asks for them.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod broker_facts;
+mod support;
