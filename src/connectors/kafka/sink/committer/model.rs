@@ -121,7 +121,7 @@ impl ModelBroker {
         }
         match step {
             Step::Write(pending) => {
-                let transaction = state.open.get_or_insert_with(|| Open {
+                let transaction = state.open.get_or_insert(Open {
                     transaction: self.transactions.len(),
                     marker: None,
                 });

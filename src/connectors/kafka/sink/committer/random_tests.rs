@@ -46,6 +46,7 @@ struct Attempt {
 }
 
 struct Universe {
+    seed: u64,
     rng: fastrand::Rng,
     broker: ModelBroker,
     /// The newest complete checkpoint of the present run.
@@ -156,6 +157,7 @@ impl Universe {
         let mut rng = fastrand::Rng::with_seed(seed);
         let parallelism = rng.u32(1..=PARALLELISM_MAX);
         Self {
+            seed,
             rng,
             broker: ModelBroker::default(),
             complete: None,
@@ -319,7 +321,9 @@ impl Universe {
     }
 
     fn check(&self) {
-        assert_eq!(self.broker.open(), Vec::<&super::TransactionalId>::new());
+        let seed = self.seed;
+        let open = self.broker.open();
+        assert!(open.is_empty(), "seed {seed}: {open:?} are still open");
         let mut seen: BTreeMap<(u32, usize), u32> = BTreeMap::new();
         for value in self.broker.committed() {
             let parts: Vec<_> = value.split('/').collect();
@@ -328,16 +332,16 @@ impl Universe {
             assert_eq!(
                 parts[2].parse(),
                 Ok(*next),
-                "{value}: lost, double or out of order"
+                "seed {seed}: {value} comes after a loss, twice or out of order"
             );
             *next += 1;
         }
         for (key, next) in self.attempt.next.iter().enumerate() {
             let seen = seen.get(&(self.run, key)).copied().unwrap_or_default();
-            assert_eq!(seen, *next, "key {key}: not all is there");
+            assert_eq!(seen, *next, "seed {seed}, key {key}: not all is there");
         }
         for subtask in &self.attempt.subtasks {
-            assert!(subtask.pending.is_empty());
+            assert!(subtask.pending.is_empty(), "seed {seed}: kept for ever");
         }
     }
 }
@@ -348,7 +352,6 @@ fn each_record_is_seen_once_and_in_order_whatever_happens() {
     let first = first.map_or(1, |seed| seed.parse().unwrap());
     let (mut restarts, mut written_again) = (0, 0);
     for seed in first..first + 2000 {
-        println!("seed {seed}");
         let mut universe = Universe::new(seed);
         for _ in 0..ACTIONS {
             universe.act();
