@@ -67,7 +67,7 @@ impl Default for EngineSettings {
 }
 
 impl EngineSettings {
-    /// Puts checkpoints into `storage`: a path, or a `file://` address.
+    /// Puts checkpoints into `storage`: a path, or an address such as `s3://bucket/prefix`.
     #[must_use]
     pub fn with_storage(mut self, storage: impl Into<String>) -> Self {
         self.checkpoint.storage = storage.into();
@@ -144,7 +144,8 @@ impl Engine {
         })?;
         let working_directory = std::env::current_dir()
             .map_err(|error| Error::io("find the working directory", error))?;
-        let location = StoreLocation::parse(&settings.checkpoint.storage, &working_directory)?;
+        let location = StoreLocation::parse(&settings.checkpoint.storage, &working_directory)?
+            .with_s3(&settings.checkpoint.s3);
         let store = CheckpointStore::open(&location, &graph.name)?;
         let section = &settings.checkpoint;
         let status = JobStatus::with_history(section.history_max);
@@ -166,7 +167,7 @@ impl Engine {
             restart: settings.restart,
             mode: section.mode,
             limits: LinkLimits::from(&settings.link),
-            directory: state_directory(&settings.state, location.root(), &graph.name),
+            directory: state_directory(&settings.state, &location, &graph.name),
             clock: settings.clock,
             status: Arc::clone(&status),
             nonce: hash_key(nonce.as_bytes()),
@@ -257,7 +258,7 @@ fn boot() -> Option<u64> {
 }
 
 /// The folder of a job's working segments; nothing when they may end with the process.
-fn state_directory(section: &StateSection, root: &Path, job: &str) -> Option<PathBuf> {
+fn state_directory(section: &StateSection, location: &StoreLocation, job: &str) -> Option<PathBuf> {
     let tmpfs = Path::new("/dev/shm");
     let base = match (&section.directory, section.backing) {
         (Some(directory), _) => directory.clone(),
@@ -267,6 +268,6 @@ fn state_directory(section: &StateSection, root: &Path, job: &str) -> Option<Pat
         (None, StateBacking::Memory) if tmpfs.is_dir() => tmpfs.join("floodmark"),
         (None, StateBacking::Memory) => std::env::temp_dir().join("floodmark"),
     };
-    let root = hash_key(root.as_os_str().as_encoded_bytes());
+    let root = hash_key(location.to_string().as_bytes());
     Some(base.join(format!("{job}-{root:016x}")))
 }

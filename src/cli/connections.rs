@@ -118,7 +118,7 @@ pub(super) fn snapshot(path: &str) -> Result<CheckpointDetail> {
 }
 
 /// Deletes the savepoint at a path, and gives its folder.
-pub(super) fn dispose_savepoint(path: &str) -> Result<PathBuf> {
+pub(super) fn dispose_savepoint(path: &str) -> Result<StoreLocation> {
     block_on(async { open(path).await?.dispose().await })
 }
 
@@ -127,7 +127,7 @@ fn savepoint_row(listed: &ListedSavepoint) -> SavepointRow {
     let bytes = summary.map(|summary| summary.referred_bytes + summary.manifest_bytes);
     let completed = summary.map(|summary| EventTime(summary.completed_unix_millis));
     SavepointRow {
-        path: listed.folder.display().to_string(),
+        path: listed.folder.to_string(),
         job: listed.job.as_ref().map(|(job, _)| job.clone()),
         id: listed.job.as_ref().map(|(_, id)| *id),
         status: match summary {
@@ -153,6 +153,7 @@ fn no_such_checkpoint(job: &JobFile, id: Option<u64>) -> Error {
 pub(super) fn store_location(job: &JobFile) -> Result<StoreLocation> {
     let working_directory = working_directory()?;
     StoreLocation::parse(&job.checkpoint.storage, &working_directory)
+        .map(|location| location.with_s3(&job.checkpoint.s3))
         .map_err(|error| error.context("checkpoint.storage"))
 }
 

@@ -19,5 +19,5 @@ pub(super) fn inspect(arguments: &SavepointInspectArguments) -> Result<()> {
 /// Deletes a savepoint.
 pub(super) fn dispose(arguments: &SavepointArgument) -> Result<()> {
     let folder = connections::dispose_savepoint(&arguments.path)?;
-    print(&format!("savepoint {} is deleted", folder.display()))
+    print(&format!("savepoint {folder} is deleted"))
 }

@@ -85,7 +85,7 @@ fn report(path: &str, line: &TerminalLine) -> Result<Report> {
         line.clear();
         let manifest = snapshot.manifest();
         Ok(Report {
-            snapshot: snapshot.folder().display().to_string(),
+            snapshot: snapshot.folder().to_string(),
             kind: Some(manifest.kind),
             id: Some(manifest.checkpoint),
             sound: verification.findings.is_empty(),

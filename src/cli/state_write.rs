@@ -30,7 +30,7 @@ pub(super) fn write(arguments: &StateWriteArguments, line: &TerminalLine) -> Res
     let plural = if rows == 1 { "" } else { "s" };
     print(&format!(
         "savepoint in {}: {} row{plural} {done}, {}",
-        written.folder.display(),
+        written.folder,
         format_count(rows),
         format_bytes(written.bytes)
     ))

@@ -50,10 +50,11 @@ impl<'t, 'p> Fields<'t, 'p> {
         }
     }
 
-    /// Reads the table `name` of a document; an absent one is empty.
+    /// Reads the table `name` of a document, or of another table; an absent one is empty.
     pub(super) fn of_section(name: &'static str, document: &mut Self) -> Self {
         let problems = document.problems;
-        let prefix = format!("{name}.");
+        let full_name = format!("{}{name}", document.prefix);
+        let prefix = format!("{full_name}.");
         let Some(value) = document.take(name) else {
             return Self::new(prefix, DeTable::default(), None, problems);
         };
@@ -62,12 +63,8 @@ impl<'t, 'p> Fields<'t, 'p> {
             DeValue::Table(table) => Self::new(prefix, table, Some(span), problems),
             other => {
                 let message = format!("expected a table, found {}", kind_of(&other));
-                problems.add(
-                    Some(span.clone()),
-                    name,
-                    message,
-                    Some(format!("write [{name}]")),
-                );
+                let hint = format!("write [{full_name}]");
+                problems.add(Some(span.clone()), full_name, message, Some(hint));
                 Self::new(prefix, DeTable::default(), Some(span), problems)
             }
         }

@@ -8,6 +8,7 @@ use super::components::Components;
 use super::diagnostic::{ConfigError, Problems};
 use super::fields::{Fields, Refusal, Verdict};
 use super::restart::{RestartSection, read_restart};
+use super::s3::read_s3;
 use super::settings::{CheckpointSection, JobSettings, LinkSection, ServerSection, StateSection};
 use super::source_text::SourceText;
 use super::units::HumanDuration;
@@ -172,6 +173,8 @@ fn read_checkpoint(document: &mut Fields<'_, '_>) -> CheckpointSection {
         judge_not_empty(text)
     });
     checkpoint.savepoint_dir = fields.read("savepoint_dir", |text: &String| judge_not_empty(text));
+    fields.set_duration("lease", &mut checkpoint.lease, judge_not_zero);
+    checkpoint.s3 = read_s3(&mut fields);
     fields.finish();
     checkpoint
 }

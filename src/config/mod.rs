@@ -12,6 +12,7 @@ mod fields;
 mod job_file;
 mod key_path;
 mod restart;
+mod s3;
 mod section;
 mod serde_message;
 mod settings;
@@ -24,6 +25,7 @@ pub use component::{ComponentRole, ComponentSection};
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use job_file::JobFile;
 pub use restart::{RestartSection, RestartStrategyKind};
+pub use s3::{ConditionalPut, S3Checksum, S3Section};
 pub use section::Section;
 pub use settings::{
     CheckpointMode, CheckpointSection, JobSettings, LinkSection, OnCancel, ServerSection,

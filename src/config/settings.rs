@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::s3::S3Section;
 use crate::model::MAX_PARALLELISM_DEFAULT;
 
 /// `[job]`: the job as a whole.
@@ -82,10 +83,15 @@ pub struct CheckpointSection {
     pub on_cancel: OnCancel,
     /// How many checkpoints the history says what became of.
     pub history_max: usize,
-    /// A path, or a URL such as `file:///var/lib/floodmark`.
+    /// A path, or a URL such as `file:///var/lib/floodmark` or `s3://bucket/prefix`.
     pub storage: String,
     /// Where savepoints go unless a request names another place: a path or a URL.
     pub savepoint_dir: Option<String>,
+    /// How long the owner of a job must not be heard of before a process on another machine takes the job for free; where
+    /// checkpoints lie in a bucket.
+    pub lease: Duration,
+    /// How S3 is reached, for checkpoints and savepoints.
+    pub s3: S3Section,
 }
 
 impl Default for CheckpointSection {
@@ -104,6 +110,8 @@ impl Default for CheckpointSection {
             history_max: 10,
             storage: "floodmark-data/checkpoints".to_owned(),
             savepoint_dir: None,
+            lease: Duration::from_secs(10),
+            s3: S3Section::default(),
         }
     }
 }

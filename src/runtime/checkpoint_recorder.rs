@@ -114,7 +114,7 @@ impl CheckpointRecorder {
             bytes: committed.bytes,
             full_bytes: committed.full_bytes,
             manifest_bytes: committed.manifest_bytes,
-            path: committed.folder.display().to_string(),
+            path: committed.folder.to_string(),
         };
         let in_flight_bytes = {
             let mut statistics = self.status.checkpoints();

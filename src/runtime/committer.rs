@@ -1,7 +1,6 @@
 //! The coordinator's hand in the store: begins checkpoints, writes manifests, cleans up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -16,7 +15,7 @@ use crate::snapshot::{
     CheckpointStore, FORMAT_VERSION, GraphOperator, Manifest, Removal, Retention, STATE_ENCODING,
     SnapshotKind, StartedFrom, SubtaskEntry, WrittenSavepoint, collect_operators,
 };
-use crate::storage::ObjectName;
+use crate::storage::{ObjectName, StoreLocation};
 
 use super::background::SubtaskAck;
 use super::executor::{Begun, SharedExecutor, begin};
@@ -60,7 +59,7 @@ pub(super) struct Committed {
     /// The objects that it refers to.
     pub(super) objects: BTreeSet<ObjectName>,
     /// Its folder: of a savepoint its own, of anything else that in the job's store.
-    pub(super) folder: PathBuf,
+    pub(super) folder: StoreLocation,
     /// The savepoint, if one was to be written.
     pub(super) savepoint: Option<WrittenSavepoint>,
 }
@@ -86,7 +85,7 @@ pub(super) struct WriteOrder {
 
 /// A savepoint to write.
 pub(super) struct SavepointOrder {
-    pub(super) directory: PathBuf,
+    pub(super) directory: StoreLocation,
     /// How long that may take.
     pub(super) time_left: Duration,
 }
@@ -141,7 +140,7 @@ impl Committer {
     /// Makes sure that a directory for savepoints is there, and then calls `done` on a background thread.
     pub(super) fn locate(
         &self,
-        directory: PathBuf,
+        directory: StoreLocation,
         done: impl FnOnce(Result<()>) + Send + 'static,
     ) {
         let store = self.store.clone();
@@ -335,7 +334,7 @@ async fn write_savepoint(
                 ErrorKind::Environment,
                 format!(
                     "the savepoint could not be written to {} in time",
-                    order.directory.display()
+                    order.directory
                 ),
             ),
         },

@@ -1,11 +1,11 @@
 //! Requests that are not answered yet.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use crate::coordinator::{CheckpointFailure, RequestId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
+use crate::storage::StoreLocation;
 
 use super::request::{CompletedCheckpoint, CompletedStop};
 use super::ticket::Answer;
@@ -25,12 +25,12 @@ pub(super) enum OpenRequest {
     Checkpoint(Answer<CompletedCheckpoint>),
     Savepoint {
         answer: Answer<CompletedCheckpoint>,
-        directory: PathBuf,
+        directory: StoreLocation,
     },
     Stop {
         answer: Answer<CompletedStop>,
         /// Where the savepoint goes, if one is wanted.
-        directory: Option<PathBuf>,
+        directory: Option<StoreLocation>,
         /// Whether the input is to end first.
         drain: bool,
     },
@@ -38,7 +38,7 @@ pub(super) enum OpenRequest {
 
 impl OpenRequest {
     /// Where the savepoint goes, if one is wanted.
-    pub(super) fn directory(&self) -> Option<&PathBuf> {
+    pub(super) fn directory(&self) -> Option<&StoreLocation> {
         match self {
             Self::Checkpoint(_) => None,
             Self::Savepoint { directory, .. } => Some(directory),
@@ -76,12 +76,12 @@ impl OpenRequests {
     }
 
     /// The directory of the savepoint that the request is for.
-    pub(super) fn directory(&self, request: RequestId) -> Option<PathBuf> {
+    pub(super) fn directory(&self, request: RequestId) -> Option<StoreLocation> {
         self.open.get(&request)?.directory().cloned()
     }
 
     /// The directory of the savepoint that the job is to stop with.
-    pub(super) fn stop_directory(&self) -> Option<PathBuf> {
+    pub(super) fn stop_directory(&self) -> Option<StoreLocation> {
         let mut open = self.open.values();
         let stop = open.find(|request| matches!(request, OpenRequest::Stop { .. }));
         stop?.directory().cloned()
@@ -170,7 +170,7 @@ mod tests {
     fn a_stop_is_answered_although_a_savepoint_becomes_complete_before_its_commit() {
         let mut requests = OpenRequests::default();
         let (answer, saved) = Ticket::new();
-        let directory = PathBuf::from("savepoints");
+        let directory = StoreLocation::of_folder("savepoints");
         let savepoint = requests.add(OpenRequest::Savepoint { answer, directory });
         let (answer, stopped) = Ticket::new();
         let stop = requests.add(OpenRequest::Stop {

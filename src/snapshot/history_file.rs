@@ -24,7 +24,7 @@ impl CheckpointStore {
         let path = self.paths.history();
         let found = match self.blobs.length(&path).await {
             Ok(length) if length > bytes_max => {
-                let shown = self.blobs.full_path(&path).display().to_string();
+                let shown = self.blobs.full_path(&path);
                 return Err(Error::new(
                     ErrorKind::Corrupt,
                     format!("{shown} has {length} bytes, more than {bytes_max}"),

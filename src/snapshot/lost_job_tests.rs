@@ -11,7 +11,7 @@ use super::manifest::Manifest;
 use super::test_support::{block_on, key_groups, manifest_of, sealed_operator, sealed_state};
 use super::writer::{SnapshotWriter, SubtaskSnapshot};
 use crate::model::{CheckpointId, SubtaskId};
-use crate::storage::{Claimant, Holder, SimulatedDisk};
+use crate::storage::{Claimant, Holder, SimulatedDisk, StoreLocation};
 
 const SAVEPOINTS: &str = "/simulated/savepoints";
 
@@ -58,9 +58,8 @@ async fn completes_savepoint(before: usize, between: usize) -> bool {
     let store = CheckpointStore::on(&disk);
     let former = claim(&store, Holder::Gone).await;
     let manifest: Manifest = manifest_of(1, vec![write_part(&former, 1, 0xabc).await]);
-    let mut writing = former
-        .write_savepoint(&manifest, Path::new(SAVEPOINTS))
-        .boxed();
+    let directory = StoreLocation::of_folder(SAVEPOINTS);
+    let mut writing = former.write_savepoint(&manifest, &directory).boxed();
     let mut written = go_on(&mut writing, before);
     let owner = claim(&store, Holder::Alive).await;
     let mut sweeping = owner.sweep_orphans(None).boxed();
@@ -73,7 +72,7 @@ async fn completes_savepoint(before: usize, between: usize) -> bool {
     }
     match written {
         Some(Ok(written)) => {
-            let path = written.folder.display().to_string();
+            let path = written.folder.to_string();
             let snapshot = owner.open_snapshot(&path, Path::new("/")).await.unwrap();
             snapshot.load().await.unwrap();
             true

@@ -4,7 +4,7 @@
 //! the note is there, the savepoint may be half written; whoever comes upon it deletes what is not complete, and then
 //! the note. So a crash leaves nothing behind for good, in whatever directory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -16,7 +16,7 @@ use super::objects::SnapshotObjects;
 use super::store::CheckpointStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
-use crate::storage::{BlobPath, BlobStore, SnapshotPaths, StorageError};
+use crate::storage::{BlobPath, BlobStore, SnapshotPaths, StorageError, StoreLocation};
 
 /// How many savepoints of one job and id a directory can hold: ids begin anew when a store is deleted.
 const SAME_NAME_MAX: usize = 100;
@@ -25,7 +25,7 @@ const SAME_NAME_MAX: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrittenSavepoint {
     /// Its folder.
-    pub folder: PathBuf,
+    pub folder: StoreLocation,
     /// How many bytes it has, with its manifest.
     pub bytes: u64,
     /// How many bytes its manifest has.
@@ -35,24 +35,23 @@ pub struct WrittenSavepoint {
 /// Where a savepoint is being written.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
-    /// The directory with the savepoint's folder.
-    directory: PathBuf,
+    /// The directory with the savepoint's folder: an absolute path, or an address.
+    directory: String,
     /// The folder's name.
     folder: String,
 }
 
 impl CheckpointStore {
-    /// Makes sure that there is a directory for savepoints: makes it if need be. It must be absolute.
+    /// Makes sure that there is a directory for savepoints: makes it if need be.
     ///
     /// # Errors
     /// [`ErrorKind::Environment`] when it cannot be made.
-    pub async fn prepare_savepoints(&self, directory: &Path) -> Result<()> {
+    pub async fn prepare_savepoints(&self, directory: &StoreLocation) -> Result<()> {
         self.blobs.reach(directory).await.map(drop)
     }
 
-    /// Writes a savepoint of what `manifest`, of a checkpoint of this job, refers to. Its folder is made in `directory`,
-    /// which must be absolute, as `savepoint-<job>-<id>`; when that is taken, with a number after it. Every byte is
-    /// verified on the way. All that the manifest refers to must be kept until this is over.
+    /// Writes a savepoint of what `manifest`, of a checkpoint of this job, refers to. Its folder is made in `directory`
+    /// as `savepoint-<job>-<id>`; when that is taken, with a number after it. Every byte is verified on the way. All that the manifest refers to must be kept until this is over.
     ///
     /// After an error, and when this is given up half way, [`CheckpointStore::clear_savepoint`] is to be called.
     ///
@@ -61,7 +60,7 @@ impl CheckpointStore {
     pub async fn write_savepoint(
         &self,
         manifest: &Manifest,
-        directory: &Path,
+        directory: &StoreLocation,
     ) -> Result<WrittenSavepoint> {
         let checkpoint = manifest.checkpoint;
         let (blobs, directory_path) = self.blobs.reach(directory).await?;
@@ -72,10 +71,12 @@ impl CheckpointStore {
             paths: SnapshotPaths::self_contained(directory_path.join(&folder).as_str()),
             blobs: blobs.clone(),
         };
-        if !blobs.create_new_folder(&target.paths.folder()).await? {
+        let taker = format!("{} {checkpoint} {}", self.paths.job(), self.generation());
+        let (path, mark) = (target.paths.folder(), target.paths.pending_manifest());
+        if !blobs.take_folder(&path, &mark, &taker).await? {
             // Somebody else has made it since: it is not to be cleared.
             self.forget_note(checkpoint).await?;
-            let shown = directory.join(&folder).display().to_string();
+            let shown = directory.join(&folder).to_string();
             return Err(StorageError::AlreadyExists { path: shown }.into());
         }
         let filled = self.fill(manifest, &target).await;
@@ -84,14 +85,14 @@ impl CheckpointStore {
             && self.ensure_owner().await.is_err()
             && let Err(error) = remove_folder(&blobs, &target.paths).await
         {
-            let folder = directory.join(&folder).display().to_string();
-            warn!(%error, folder, "what is left of a savepoint could not be deleted");
+            let folder = directory.join(&folder);
+            warn!(%error, %folder, "what is left of a savepoint could not be deleted");
         }
         let (bytes, manifest_bytes) = filled?;
         blobs.sync_folder(&directory_path).await?;
         self.forget_note(checkpoint).await?;
         Ok(WrittenSavepoint {
-            folder: directory.join(folder),
+            folder: directory.join(&folder),
             bytes: bytes + manifest_bytes,
             manifest_bytes,
         })
@@ -136,7 +137,8 @@ impl CheckpointStore {
     }
 
     async fn clear_noted(&self, note: &Note) -> Result<()> {
-        let Some((blobs, directory)) = self.blobs.reach_existing(&note.directory).await? else {
+        let directory = StoreLocation::parse(&note.directory, Path::new("/"))?;
+        let Some((blobs, directory)) = self.blobs.reach_existing(&directory).await? else {
             return Ok(());
         };
         let found = blobs.list(&directory).await?;
@@ -157,7 +159,7 @@ impl CheckpointStore {
         &self,
         blobs: &BlobStore,
         directory_path: &BlobPath,
-        directory: &Path,
+        directory: &StoreLocation,
         checkpoint: CheckpointId,
     ) -> Result<String> {
         let taken = blobs.list(directory_path).await?;
@@ -169,13 +171,12 @@ impl CheckpointStore {
         let is_free = |name: &String| taken.iter().all(|entry| entry.name != *name);
         let folder = names.find(is_free).ok_or_else(|| {
             let message = format!(
-                "{} holds {SAME_NAME_MAX} savepoints named {name}: choose another directory",
-                directory.display()
+                "{directory} holds {SAME_NAME_MAX} savepoints named {name}: choose another directory"
             );
             Error::new(ErrorKind::Environment, message)
         })?;
         let note = Note {
-            directory: directory.to_path_buf(),
+            directory: directory.to_string(),
             folder: folder.clone(),
         };
         let content = serde_json::to_vec(&note).map_err(|error| {

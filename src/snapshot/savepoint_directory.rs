@@ -1,6 +1,7 @@
 //! Savepoints as their owners see them: listed in a directory, and disposed of.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::damage::Damage;
 use super::manifest::{Manifest, SnapshotKind};
@@ -9,13 +10,13 @@ use super::snapshot_at::SnapshotAt;
 use super::summary::CheckpointSummary;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
-use crate::storage::{BlobPath, BlobStore, SnapshotPaths, StorageError, StoreLocation};
+use crate::storage::{BlobPath, BlobStore, ObjectName, SnapshotPaths, StorageError, StoreLocation};
 
 /// A savepoint that was found in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedSavepoint {
     /// Its folder.
-    pub folder: PathBuf,
+    pub folder: StoreLocation,
     /// The job that it was taken of, and its id there; nothing when its manifest cannot be read.
     pub job: Option<(String, CheckpointId)>,
     /// What it holds, or why no job can be started from it.
@@ -33,9 +34,8 @@ pub async fn list_savepoints(
     working_directory: &Path,
 ) -> Result<Vec<ListedSavepoint>> {
     let location = StoreLocation::parse(directory, working_directory)?;
-    let root = location.root();
-    if !root.is_dir() {
-        let message = format!("there is no directory {}", root.display());
+    if location.folder().is_some_and(|folder| !folder.is_dir()) {
+        let message = format!("there is no directory {location}");
         return Err(Error::new(ErrorKind::Configuration, message));
     }
     let blobs = BlobStore::open(&location)?;
@@ -63,7 +63,7 @@ pub async fn list_savepoints(
             Err(damage) => (None, Err(damage)),
         };
         listed.push(ListedSavepoint {
-            folder: root.join(&entry.name),
+            folder: location.join(&entry.name),
             job,
             summary,
         });
@@ -78,14 +78,13 @@ impl SnapshotAt {
     /// # Errors
     /// [`ErrorKind::Configuration`] when it is not a savepoint, or when its folder holds something else and stays;
     /// [`ErrorKind::Environment`] when the store refuses.
-    pub async fn dispose(&self) -> Result<PathBuf> {
-        let folder = self.folder().to_path_buf();
+    pub async fn dispose(&self) -> Result<StoreLocation> {
+        let folder = self.folder().clone();
         if self.manifest().kind != SnapshotKind::Savepoint {
             return Err(Error::new(
                 ErrorKind::Configuration,
                 format!(
-                    "{} is a checkpoint of job {}, not a savepoint: the job deletes it itself",
-                    folder.display(),
+                    "{folder} is a checkpoint of job {}, not a savepoint: the job deletes it itself",
                     self.manifest().job
                 ),
             ));
@@ -96,8 +95,7 @@ impl SnapshotAt {
         Err(Error::new(
             ErrorKind::Configuration,
             format!(
-                "the savepoint in {} is deleted, but its folder holds other files and stays",
-                folder.display()
+                "the savepoint in {folder} is deleted, but its folder holds other files and stays"
             ),
         ))
     }
@@ -120,10 +118,13 @@ pub(super) async fn dispose_of(
         Err(error) => return Err(error.into()),
     }
     blobs.sync_folder(&paths.folder()).await?;
-    for object in manifest.pieces().map(|piece| &piece.object) {
-        // Several pieces lie in one object; what is gone counts as deleted.
-        blobs.delete(&paths.object(object)).await?;
-    }
+    // What is gone counts as deleted.
+    let objects: BTreeSet<&ObjectName> = manifest.pieces().map(|piece| &piece.object).collect();
+    let objects: Vec<BlobPath> = objects
+        .into_iter()
+        .map(|object| paths.object(object))
+        .collect();
+    blobs.delete_all(&objects).await?;
     blobs.delete(&paths.pending_manifest()).await?;
     if !blobs.list(&paths.folder()).await?.is_empty() {
         return Ok(false);
@@ -140,6 +141,8 @@ fn root_folder() -> BlobPath {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::snapshot::test_support::{
         StoreFixture, block_on, manifest_of, sealed_operator, sealed_state,
@@ -157,8 +160,11 @@ mod tests {
             fixture.store.begin(CheckpointId(5)).await.unwrap();
             fixture.store.commit(&manifest).await.unwrap();
             let directory = fixture.folder.path().join("savepoints");
-            let written = fixture.store.write_savepoint(&manifest, &directory).await;
-            written.unwrap().folder
+            let written = fixture
+                .store
+                .write_savepoint(&manifest, &StoreLocation::of_folder(&directory))
+                .await;
+            written.unwrap().folder.folder().unwrap().to_path_buf()
         });
         (fixture, folder)
     }
@@ -167,7 +173,7 @@ mod tests {
         block_on(list_savepoints(directory, fixture.folder.path()))
     }
 
-    fn dispose(path: &Path) -> Result<PathBuf> {
+    fn dispose(path: &Path) -> Result<StoreLocation> {
         block_on(async {
             let path = path.to_string_lossy();
             SnapshotAt::open(&path, Path::new("/"))
@@ -183,7 +189,7 @@ mod tests {
         std::fs::create_dir(folder.with_file_name("notes")).unwrap();
         let listed = list(&fixture, "savepoints").unwrap();
         assert_eq!(listed.len(), 1);
-        assert_eq!(listed[0].folder, folder);
+        assert_eq!(listed[0].folder.folder(), Some(&*folder));
         assert_eq!(listed[0].job, Some(("job".to_owned(), CheckpointId(5))));
         assert_eq!(listed[0].summary.as_ref().unwrap().referred_bytes, 5);
         let file = |suffix: &str| {
@@ -232,7 +238,7 @@ mod tests {
         let (fixture, folder) = fixture();
         // What a crash can leave beside the manifest goes as well.
         std::fs::write(folder.join("manifest.json.pending"), "half").unwrap();
-        assert_eq!(dispose(&folder).unwrap(), folder);
+        assert_eq!(dispose(&folder).unwrap().folder(), Some(&*folder));
         assert!(!folder.exists());
         assert_eq!(list(&fixture, "savepoints").unwrap(), []);
         let error = dispose(&folder).unwrap_err();

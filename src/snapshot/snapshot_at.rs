@@ -1,6 +1,6 @@
 //! A snapshot that somebody names by its path: a checkpoint or a savepoint.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::damage::Damage;
 use super::manifest::{Manifest, SnapshotKind};
@@ -10,12 +10,12 @@ use super::store::CheckpointStore;
 use super::summary::CheckpointSummary;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
-use crate::storage::{BlobPath, BlobStore, SnapshotLocation, SnapshotPaths};
+use crate::storage::{BlobPath, BlobStore, SnapshotLocation, SnapshotPaths, StoreLocation};
 
 /// A snapshot that was opened by its path. Its manifest is read and sound; of its objects nothing is known yet.
 #[derive(Clone, Debug)]
 pub struct SnapshotAt {
-    folder: PathBuf,
+    folder: StoreLocation,
     /// The store that the folder lies in, and its path there.
     pub(super) home: (BlobStore, BlobPath),
     pub(super) objects: SnapshotObjects,
@@ -24,19 +24,22 @@ pub struct SnapshotAt {
 }
 
 impl SnapshotAt {
-    /// Opens the snapshot at `text`: a path or `file://` address of a savepoint, of the `chk-<id>` of a checkpoint, or of
+    /// Opens the snapshot at `text`: a path or address of a savepoint, of the `chk-<id>` of a checkpoint, or of
     /// the `manifest.json` in one of them. A relative path is taken from `working_directory`, which must be absolute.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when there is none, or another version of Floodmark wrote it;
     /// [`ErrorKind::Corrupt`] when its manifest is damaged; [`ErrorKind::Environment`] when it cannot be read.
     pub async fn open(text: &str, working_directory: &Path) -> Result<Self> {
-        let location = SnapshotLocation::find(text, working_directory)?;
+        Self::open_at(&SnapshotLocation::find(text, working_directory)?).await
+    }
+
+    async fn open_at(location: &SnapshotLocation) -> Result<Self> {
         let own = SnapshotObjects {
-            blobs: BlobStore::open(&location.store())?,
+            blobs: BlobStore::open(location.folder())?,
             paths: SnapshotPaths::self_contained(""),
         };
-        let above = BlobStore::open(&location.store_above())?;
+        let above = BlobStore::open(&location.above())?;
         let folder = SnapshotPaths::self_contained(location.folder_name()).folder();
         let of_checkpoint = |checkpoint| SnapshotObjects {
             blobs: above.clone(),
@@ -48,7 +51,7 @@ impl SnapshotAt {
 
     /// Reads the manifest, and finds out by its kind where the objects lie.
     async fn read(
-        folder: &Path,
+        folder: &StoreLocation,
         home: (BlobStore, BlobPath),
         own: SnapshotObjects,
         of_checkpoint: impl FnOnce(CheckpointId) -> SnapshotObjects,
@@ -61,7 +64,7 @@ impl SnapshotAt {
         };
         let expected = objects.paths.folder();
         let is_at_home = manifest.kind == SnapshotKind::Savepoint
-            || Path::new(expected.as_str()).file_name() == folder.file_name();
+            || expected.as_str().rsplit('/').next() == folder.name();
         if !is_at_home {
             let reason = format!(
                 "it is the one of checkpoint {}; a checkpoint cannot be moved, take a savepoint to have one that can",
@@ -71,7 +74,7 @@ impl SnapshotAt {
             return Err(cannot_use(folder, &damage));
         }
         Ok(Self {
-            folder: folder.to_path_buf(),
+            folder: folder.clone(),
             home,
             objects,
             manifest,
@@ -85,7 +88,7 @@ impl SnapshotAt {
     }
 
     /// The snapshot's folder.
-    pub fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &StoreLocation {
         &self.folder
     }
 
@@ -119,9 +122,9 @@ impl CheckpointStore {
         let folder = SnapshotLocation::folder_of(text, working_directory)?;
         let above = folder
             .parent()
-            .and_then(|above| self.blobs.below_root(above));
+            .and_then(|above| self.blobs.below_root(&above));
         let (Some(path), Some(above)) = (self.blobs.below_root(&folder), above) else {
-            return SnapshotAt::open(text, working_directory).await;
+            return self.open_elsewhere(text, working_directory).await;
         };
         let own = SnapshotObjects {
             blobs: self.blobs.clone(),
@@ -130,7 +133,7 @@ impl CheckpointStore {
         match self.blobs.length(&own.paths.manifest()).await {
             Ok(_) => {}
             // It knows how to say what else may be there.
-            Err(_) => return SnapshotAt::open(text, working_directory).await,
+            Err(_) => return self.open_elsewhere(text, working_directory).await,
         }
         let of_checkpoint = |checkpoint| SnapshotObjects {
             blobs: self.blobs.clone(),
@@ -139,16 +142,21 @@ impl CheckpointStore {
         let home = (self.blobs.clone(), path);
         SnapshotAt::read(&folder, home, own, of_checkpoint).await
     }
+
+    /// Opens a snapshot in a store of its own, reached as this one is.
+    async fn open_elsewhere(&self, text: &str, working_directory: &Path) -> Result<SnapshotAt> {
+        let location = SnapshotLocation::find(text, working_directory)?;
+        SnapshotAt::open_at(&location.with_s3(self.blobs.root().s3())).await
+    }
 }
 
 /// The error of a snapshot that is damaged, or that only this process cannot read.
-fn cannot_use(folder: &Path, damage: &Damage) -> Error {
+fn cannot_use(folder: &StoreLocation, damage: &Damage) -> Error {
     let kind = match damage {
         Damage::Unreadable { .. } => ErrorKind::Environment,
         Damage::UnknownVersion { .. } | Damage::UnknownEncoding { .. } => ErrorKind::Configuration,
         _ => ErrorKind::Corrupt,
     };
-    let folder = folder.display();
     Error::new(
         kind,
         format!("the snapshot in {folder} cannot be used: {damage}"),

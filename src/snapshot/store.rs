@@ -1,7 +1,5 @@
 //! The checkpoints of one job in the store: begin, commit, list, remove.
 
-use std::path::PathBuf;
-
 use bytes::Bytes;
 use tracing::warn;
 
@@ -351,14 +349,14 @@ impl CheckpointStore {
     }
 
     /// The folder of a checkpoint as the user would look for it.
-    pub fn folder(&self, checkpoint: CheckpointId) -> PathBuf {
+    pub fn folder(&self, checkpoint: CheckpointId) -> StoreLocation {
         let folder = self.paths.checkpoint_folder(checkpoint);
         self.blobs.full_path(&folder)
     }
 
     /// The same as text.
     pub fn shown_folder(&self, checkpoint: CheckpointId) -> String {
-        self.folder(checkpoint).display().to_string()
+        self.folder(checkpoint).to_string()
     }
 }
 

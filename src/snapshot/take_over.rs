@@ -19,7 +19,7 @@ use super::snapshot_at::SnapshotAt;
 use super::store::CheckpointStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, OperatorId, SubtaskId};
-use crate::storage::{ObjectName, SnapshotPaths};
+use crate::storage::{ObjectName, SnapshotPaths, StoreLocation};
 
 /// What becomes of the snapshot that a job is started from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum ClaimMode {
 /// What a job is to be started from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartFrom {
-    /// The snapshot: a path or `file://` address of a savepoint, or of the `chk-<id>` of a checkpoint.
+    /// The snapshot: a path or address of a savepoint, or of the `chk-<id>` of a checkpoint.
     pub path: String,
     /// What becomes of it.
     pub claim_mode: ClaimMode,
@@ -65,7 +65,7 @@ impl FromStr for ClaimMode {
 /// What a job was started from, as all its later manifests say it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartedFrom {
-    /// The snapshot's folder, as an absolute path.
+    /// The snapshot's folder: an absolute path, or an address.
     pub path: String,
     /// What it is. Manifests from before this was noted are taken to mean a savepoint.
     #[serde(default = "StartedFrom::kind_unless_noted")]
@@ -123,16 +123,15 @@ impl CheckpointStore {
         };
         let own = self.objects_of(id);
         let copied = source.objects.copy(&wanted, &own, name_of).await;
-        let Copied { manifest, bytes } = copied.map_err(|error| {
-            error.context(format!("the snapshot in {}", source.folder().display()))
-        })?;
+        let Copied { manifest, bytes } = copied
+            .map_err(|error| error.context(format!("the snapshot in {}", source.folder())))?;
         let manifest = Manifest {
             job: self.paths.job().to_owned(),
             checkpoint: id,
             kind: SnapshotKind::Checkpoint,
             uploaded_bytes: bytes,
             started_from: Some(StartedFrom {
-                path: source.folder().display().to_string(),
+                path: source.folder().to_string(),
                 kind: taken.kind,
                 checkpoint: taken.checkpoint,
                 completed_unix_millis: taken.completed_unix_millis,
@@ -169,18 +168,15 @@ impl CheckpointStore {
 
     /// Whether there was anything to delete: the savepoint, or what is left of it after a disposal that was cut short.
     async fn dispose(&self, started: &StartedFrom) -> Result<bool> {
-        let folder = Path::new(&started.path);
-        let above = folder.parent().unwrap_or(folder);
-        let Some((blobs, path)) = self.blobs.reach_existing(folder).await? else {
+        let folder = StoreLocation::parse(&started.path, Path::new("/"))?;
+        let above = folder.parent().unwrap_or_else(|| folder.clone());
+        let Some((blobs, path)) = self.blobs.reach_existing(&folder).await? else {
             return Ok(false);
         };
-        let Some((home, above)) = self.blobs.reach_existing(above).await? else {
+        let Some((home, above)) = self.blobs.reach_existing(&above).await? else {
             return Ok(false);
         };
-        let home = (
-            home,
-            above.join(&folder.file_name().unwrap_or_default().to_string_lossy()),
-        );
+        let home = (home, above.join(folder.name().unwrap_or_default()));
         let objects = SnapshotObjects {
             paths: SnapshotPaths::self_contained(path.as_str()),
             blobs,
@@ -206,13 +202,12 @@ impl CheckpointStore {
     }
 }
 
-fn cannot_be_claimed(folder: &Path) -> Error {
+fn cannot_be_claimed(folder: &StoreLocation) -> Error {
     Error::new(
         ErrorKind::Configuration,
         format!(
-            "{} is a checkpoint, which shares its objects with others and cannot be claimed: start from it with \
-             --claim-mode no-claim, or from a savepoint",
-            folder.display()
+            "{folder} is a checkpoint, which shares its objects with others and cannot be claimed: start from it with \
+             --claim-mode no-claim, or from a savepoint"
         ),
     )
 }

@@ -1,4 +1,4 @@
-//! Where the server of a running job listens: a file in the job's folder, for the commands that control the job.
+//! Where the server of a running job listens: a file in the job's folder on this machine, for the commands that control the job.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::location::StoreLocation;
-use super::paths::StoragePaths;
+use super::machine_folder::machine_folder;
+use super::paths::ADDRESS_FILE;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A larger file is not one of these.
@@ -91,8 +92,7 @@ impl Drop for AddressFile {
 }
 
 fn path_of(location: &StoreLocation, job: &str) -> Result<PathBuf> {
-    let paths = StoragePaths::new(job)?;
-    Ok(location.root().join(paths.address().as_str()))
+    Ok(machine_folder(location, job)?.join(ADDRESS_FILE))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The store itself: bytes in, bytes out, through OpenDAL.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,18 +10,21 @@ use opendal::layers::{RetryEvent, RetryLayer, TimeoutLayer};
 use opendal::services::Fs;
 use tracing::warn;
 
+use self::bucket::{Bucket, Uploads};
 use super::checksum::Checksum;
 use super::error::StorageError;
 use super::folder::{self, Folders, LocalFolders};
-use super::location::StoreLocation;
+use super::location::{Place, StoreLocation};
 use super::paths::BlobPath;
 use crate::error::Result;
 
+mod bucket;
 mod copy;
+mod create;
 mod reach;
 mod section_writer;
 
-/// How long one step of reading or writing may take. Syncing a base of gigabytes to a slow disk is one step.
+/// How long one step of reading or writing a disk may take. Syncing a base of gigabytes to a slow disk is one step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A section of a stored object: where it lies, and what proves that it is whole.
@@ -54,8 +56,17 @@ pub struct BlobStore {
     /// told that all is well.
     writing: Operator,
     retries: Retries,
-    folders: Arc<dyn Folders>,
-    root: PathBuf,
+    medium: Medium,
+    root: StoreLocation,
+}
+
+/// What a store does besides reading and writing depends on what it is.
+#[derive(Clone, Debug)]
+enum Medium {
+    /// A file system: it has folders, which must be synced, and gives files other names.
+    Disk(Arc<dyn Folders>),
+    /// A bucket: it has neither, but what it has taken it keeps, whole, and it can create an object only if there is none.
+    Bucket(Bucket),
 }
 
 /// How often one operation is tried again when the trouble may pass.
@@ -64,67 +75,123 @@ pub(super) struct Retries {
     pub(super) max: usize,
     /// The pause before the first of them; each further one is twice as long.
     pub(super) pause: Duration,
+    /// But no pause is longer than this.
+    pub(super) pause_max: Duration,
+    /// How long one step may take.
+    pub(super) timeout: Duration,
 }
 
-impl Default for Retries {
-    fn default() -> Self {
-        Self {
-            max: 3,
-            pause: Duration::from_millis(100),
-        }
+impl Retries {
+    /// Those of a disk.
+    pub(super) const DISK: Self = Self {
+        max: 3,
+        pause: Duration::from_millis(100),
+        pause_max: Duration::from_secs(60),
+        timeout: STEP_TIMEOUT,
+    };
+
+    /// The pause before the attempt after this one, counted from 0.
+    fn pause_after(&self, attempt: usize) -> Duration {
+        let doubled = u32::try_from(attempt).map_or(u32::MAX, |attempt| 1 << attempt.min(16));
+        self.pause.saturating_mul(doubled).min(self.pause_max)
     }
 }
 
 impl BlobStore {
-    /// Opens the store; makes its root if there is none.
+    /// Opens the store; makes its root if there is none and it is a folder. Of a bucket it only sees to it that it can be
+    /// asked: whether it is there shows when it is.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Environment`] when the root cannot be made or is not a folder.
+    /// [`crate::error::ErrorKind::Environment`] when a root cannot be made or is not a folder,
+    /// [`crate::error::ErrorKind::Configuration`] when it is not said how to reach a bucket.
     pub fn open(location: &StoreLocation) -> Result<Self> {
-        let root = location.root();
-        let shown = root.display().to_string();
-        // OpenDAL would make the root as well, but a power cut could take it away again.
-        folder::create_durably(root).map_err(|source| StorageError::Failed {
-            action: "open",
-            path: shown.clone(),
-            source,
-        })?;
-        let opened = Operator::new(Fs::default().root(&shown));
-        let operator =
-            opened.map_err(|error| StorageError::from_opendal("open", shown.clone(), error))?;
-        let folders = LocalFolders::below(root.to_path_buf());
-        Ok(Self::assemble(
-            operator,
-            Arc::new(folders),
-            root,
-            Retries::default(),
-        ))
+        Self::open_beside(location, &Uploads::default())
+    }
+
+    /// Opens a store whose uploads count among these.
+    fn open_beside(location: &StoreLocation, uploads: &Uploads) -> Result<Self> {
+        match location.place() {
+            Place::Folder(folder) => {
+                // OpenDAL would make the root as well, but a power cut could take it away again.
+                let shown = folder.display().to_string();
+                folder::create_durably(folder).map_err(|source| StorageError::Failed {
+                    action: "open",
+                    path: shown.clone(),
+                    source,
+                })?;
+                let opened = Operator::new(Fs::default().root(&shown));
+                let operator = opened
+                    .map_err(|error| StorageError::from_opendal("open", shown.clone(), error))?;
+                let folders = LocalFolders::below(folder.clone());
+                Ok(Self::on_disk(
+                    operator,
+                    Arc::new(folders),
+                    location.clone(),
+                    Retries::DISK,
+                ))
+            }
+            Place::Bucket { .. } => {
+                let operator = bucket::operator(location)?;
+                Ok(Self::in_bucket(
+                    operator,
+                    location.clone(),
+                    uploads.clone(),
+                    bucket::retries(location),
+                ))
+            }
+        }
     }
 
     /// A store of these parts; both must lead to the same root.
-    pub(super) fn assemble(
+    pub(super) fn on_disk(
         operator: Operator,
         folders: Arc<dyn Folders>,
-        root: &Path,
+        root: StoreLocation,
         retries: Retries,
     ) -> Self {
+        Self::assemble(operator, Medium::Disk(folders), root, retries)
+    }
+
+    /// A store of objects in a bucket.
+    pub(super) fn in_bucket(
+        operator: Operator,
+        root: StoreLocation,
+        uploads: Uploads,
+        retries: Retries,
+    ) -> Self {
+        let bucket = Bucket::new(uploads);
+        Self::assemble(operator, Medium::Bucket(bucket), root, retries)
+    }
+
+    fn assemble(operator: Operator, medium: Medium, root: StoreLocation, retries: Retries) -> Self {
         let retry = RetryLayer::new()
             .with_jitter()
             .with_min_delay(retries.pause)
+            .with_max_delay(retries.pause_max)
             .with_max_times(retries.max)
             .with_notify(log_retry);
         let timeout = TimeoutLayer::new()
-            .with_timeout(STEP_TIMEOUT)
-            .with_io_timeout(STEP_TIMEOUT);
+            .with_timeout(retries.timeout)
+            .with_io_timeout(retries.timeout);
         let writing = operator.layer(timeout);
         Self {
             // The timeout lies inside: from outside it could cut a retry in half.
             operator: writing.clone().layer(retry),
             writing,
             retries,
-            folders,
-            root: root.to_path_buf(),
+            medium,
+            root,
         }
+    }
+
+    /// Where its root lies.
+    pub fn root(&self) -> &StoreLocation {
+        &self.root
+    }
+
+    /// Whether it is a bucket, as opposed to a file system.
+    pub fn is_bucket(&self) -> bool {
+        matches!(self.medium, Medium::Bucket(_))
     }
 
     /// Writes a new object of several sections, one after the other, and syncs its content. Each section is a list of
@@ -152,77 +219,18 @@ impl BlobStore {
         let StorageError::Failed { source, .. } = error else {
             return false;
         };
-        // The next attempt needs a new file, and after the last one nothing may stay.
-        let is_gone = self.discard(path).await;
-        if !is_gone || !error.may_pass() || attempt == self.retries.max {
+        let is_last = match self.medium {
+            // The next attempt needs a new file, and after the last one nothing may stay.
+            Medium::Disk(_) => !self.discard(path).await || attempt == self.retries.max,
+            // A part that fails is tried again by itself; what is left is an upload that the store has forgotten.
+            Medium::Bucket(_) => attempt == bucket::UPLOAD_RETRIES_MAX,
+        };
+        if is_last || !error.may_pass() {
             return false;
         }
         warn!(%path, attempt, reason = %source, "the store failed and will be tried again");
-        tokio::time::sleep(self.retries.pause * (1 << attempt)).await;
+        tokio::time::sleep(self.retries.pause_after(attempt)).await;
         true
-    }
-
-    /// Creates a file that is there whole or not at all, whatever happens, unless there is one already. Its name is
-    /// not safe from a power cut before [`BlobStore::sync_folder`].
-    ///
-    /// The content is written and synced under the name `pending`, which only one process can create, and then gets its
-    /// own. Whoever holds `pending` looks for `path` before that, so nobody replaces what another has created.
-    ///
-    /// # Errors
-    /// [`StorageError::AlreadyExists`] when one of the two paths is taken; what is there stays.
-    pub async fn create_if_absent(
-        &self,
-        path: &BlobPath,
-        pending: &BlobPath,
-        content: Bytes,
-    ) -> Result<(), StorageError> {
-        self.put(pending, &[vec![content]]).await?;
-        self.name_if_absent(path, pending).await
-    }
-
-    /// Gives the file `pending` its own name, unless there is one of that name; then it is deleted. It is the second half
-    /// of [`BlobStore::create_if_absent`].
-    ///
-    /// # Errors
-    /// [`StorageError::AlreadyExists`] when the path is taken, [`StorageError::NotFound`] when somebody has deleted
-    /// `pending`.
-    pub async fn name_if_absent(
-        &self,
-        path: &BlobPath,
-        pending: &BlobPath,
-    ) -> Result<(), StorageError> {
-        let named = match self.length(path).await {
-            Ok(_) => Err(StorageError::AlreadyExists {
-                path: self.full_path(path).display().to_string(),
-            }),
-            Err(StorageError::NotFound { .. }) => self.rename(pending, path).await,
-            Err(error) => Err(error),
-        };
-        if named.is_err() {
-            self.discard(pending).await;
-        }
-        named
-    }
-
-    /// Writes a file, whatever was there by its name: a reader finds the old content or the new one, and either is
-    /// whole. There must be one writer. A power cut can bring the old content back.
-    ///
-    /// # Errors
-    /// [`StorageError::Failed`]; the old content is still there.
-    pub async fn replace(
-        &self,
-        path: &BlobPath,
-        pending: &BlobPath,
-        content: Bytes,
-    ) -> Result<(), StorageError> {
-        // A process that was killed may have left its own.
-        self.delete(pending).await?;
-        self.put(pending, &[vec![content]]).await?;
-        let renamed = self.rename(pending, path).await;
-        if renamed.is_err() {
-            self.discard(pending).await;
-        }
-        renamed
     }
 
     /// Reads a whole file.
@@ -249,7 +257,9 @@ impl BlobStore {
         let failed = |error| self.error("read", path, error);
         // Straight into one buffer: to collect all and then put it together would take the memory twice.
         let mut bytes = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
-        let reader = self.operator.reader(path.as_str()).await.map_err(failed)?;
+        let options = self.reader_options();
+        let reader = self.operator.reader_options(path.as_str(), options).await;
+        let reader = reader.map_err(failed)?;
         let read = reader.read_into(&mut bytes, offset..end).await;
         read.map_err(failed)?;
         if bytes.len() as u64 == length {
@@ -282,11 +292,38 @@ impl BlobStore {
         }
     }
 
+    /// Deletes files, of a bucket many with one request. Those that are not there count as deleted. After an error any of
+    /// them may be there.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`].
+    pub async fn delete_all(&self, paths: &[BlobPath]) -> Result<(), StorageError> {
+        match (&self.medium, paths) {
+            (Medium::Bucket(_), [first, _, ..]) => {
+                let deleted = self
+                    .operator
+                    .delete_iter(paths.iter().map(BlobPath::as_str));
+                deleted
+                    .await
+                    .map_err(|error| self.error("delete, with others,", first, error))
+            }
+            _ => {
+                for path in paths {
+                    self.delete(path).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Deletes a folder, which must be empty. One that is not there counts as deleted.
     ///
     /// # Errors
     /// [`StorageError::Failed`].
     pub async fn delete_folder(&self, folder: &BlobPath) -> Result<(), StorageError> {
+        if self.is_bucket() {
+            return Ok(());
+        }
         let deleted = self.operator.delete(&format!("{folder}/")).await;
         deleted.map_err(|error| self.error("delete", folder, error))
     }
@@ -320,27 +357,20 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Failed`].
     pub async fn create_folder(&self, folder: &BlobPath) -> Result<(), StorageError> {
+        let Medium::Disk(folders) = &self.medium else {
+            return Ok(());
+        };
         let path = folder.as_str();
         let ends = path.match_indices('/').map(|(end, _)| end);
         let mut parent = "";
         for end in ends.chain([path.len()]) {
-            let made = self.folders.make(&path[..end]).await;
+            let made = folders.make(&path[..end]).await;
             if made.map_err(|error| self.failed("make the folder", folder, error))? {
                 self.sync(parent).await?;
             }
             parent = &path[..end];
         }
         Ok(())
-    }
-
-    /// Makes a folder in one that is there, unless it is there itself; whether it was made. A power cut can take it away
-    /// until the folder above is synced.
-    ///
-    /// # Errors
-    /// [`StorageError::Failed`].
-    pub async fn create_new_folder(&self, folder: &BlobPath) -> Result<bool, StorageError> {
-        let made = self.folders.make(folder.as_str()).await;
-        made.map_err(|error| self.failed("make the folder", folder, error))
     }
 
     /// Makes sure that a power cut takes away neither a folder nor those above it, whoever made them.
@@ -366,7 +396,7 @@ impl BlobStore {
     }
 
     /// The path as the user would look for it.
-    pub fn full_path(&self, path: &BlobPath) -> PathBuf {
+    pub fn full_path(&self, path: &BlobPath) -> StoreLocation {
         self.root.join(path.as_str())
     }
 
@@ -375,7 +405,9 @@ impl BlobStore {
         path: &BlobPath,
         sections: &[Vec<Bytes>],
     ) -> Result<Vec<StoredSection>, StorageError> {
-        let mut writer = self.section_writer(path).await?;
+        let chunks = sections.iter().flatten();
+        let length = chunks.map(|chunk| chunk.len() as u64).sum();
+        let mut writer = self.section_writer(path, length).await?;
         for section in sections {
             for chunk in section {
                 writer.push(chunk.clone()).await?;
@@ -383,15 +415,6 @@ impl BlobStore {
             writer.end_section();
         }
         writer.close().await
-    }
-
-    /// Gives a file another name, whatever was there by that.
-    ///
-    /// # Errors
-    /// [`StorageError::NotFound`] when there is no such file.
-    pub async fn rename(&self, from: &BlobPath, to: &BlobPath) -> Result<(), StorageError> {
-        let renamed = self.writing.rename(from.as_str(), to.as_str()).await;
-        renamed.map_err(|error| self.error("put in place", to, error))
     }
 
     /// Deletes what nobody refers to; whether it is gone.
@@ -405,10 +428,13 @@ impl BlobStore {
     }
 
     async fn sync(&self, folder: &str) -> Result<(), StorageError> {
-        let synced = self.folders.sync(folder).await;
+        let Medium::Disk(folders) = &self.medium else {
+            return Ok(());
+        };
+        let synced = folders.sync(folder).await;
         synced.map_err(|source| StorageError::Failed {
             action: "sync the folder",
-            path: self.root.join(folder).display().to_string(),
+            path: self.root.join(folder).to_string(),
             source,
         })
     }
@@ -416,13 +442,13 @@ impl BlobStore {
     fn failed(&self, action: &'static str, path: &BlobPath, source: io::Error) -> StorageError {
         StorageError::Failed {
             action,
-            path: self.full_path(path).display().to_string(),
+            path: self.full_path(path).to_string(),
             source,
         }
     }
 
     fn error(&self, action: &'static str, path: &BlobPath, error: opendal::Error) -> StorageError {
-        let path = self.full_path(path).display().to_string();
+        let path = self.full_path(path).to_string();
         StorageError::from_opendal(action, path, error)
     }
 }

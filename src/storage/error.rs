@@ -35,12 +35,12 @@ pub enum StorageError {
 impl StorageError {
     /// Whether trying again may help.
     pub(super) fn may_pass(&self) -> bool {
-        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, Unsupported};
+        use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
         match self {
             Self::AlreadyExists { .. } | Self::NotFound { .. } => false,
             Self::Failed { source, .. } => !matches!(
                 source.kind(),
-                PermissionDenied | ReadOnlyFilesystem | Unsupported
+                InvalidInput | PermissionDenied | ReadOnlyFilesystem | Unsupported
             ),
         }
     }
@@ -89,7 +89,44 @@ fn into_io_error(error: opendal::Error) -> io::Error {
             Some(code) => io::Error::from_raw_os_error(code),
             None => io::Error::new(system.kind(), system.to_string()),
         },
-        None => io::Error::other(error),
+        None => answer_of_store(&error),
+    }
+}
+
+/// What a store beyond the network has answered, or why there was no answer.
+fn answer_of_store(error: &opendal::Error) -> io::Error {
+    let words = words_of(error.message());
+    let (kind, advice) = match error.kind() {
+        opendal::ErrorKind::PermissionDenied => (
+            io::ErrorKind::PermissionDenied,
+            "; check the credentials, and what they are allowed to do",
+        ),
+        opendal::ErrorKind::ConfigInvalid if words.contains("NoSuchBucket") => (
+            io::ErrorKind::InvalidInput,
+            "; make the bucket, or name another",
+        ),
+        opendal::ErrorKind::ConfigInvalid => (io::ErrorKind::InvalidInput, ""),
+        opendal::ErrorKind::Unsupported => (io::ErrorKind::Unsupported, ""),
+        _ => (io::ErrorKind::Other, ""),
+    };
+    let mut text = words;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    io::Error::new(kind, format!("{text}{advice}"))
+}
+
+/// OpenDAL passes an answer of S3 on as `S3Error { code: "...", message: "...", ... }`: its code and its message are enough.
+fn words_of(message: &str) -> String {
+    let field = |name: &str| {
+        let (_, rest) = message.split_once(&format!("{name}: \""))?;
+        rest.split_once("\",").map(|(value, _)| value)
+    };
+    match (field("code"), field("message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => message.to_owned(),
     }
 }
 
@@ -107,6 +144,39 @@ mod tests {
             error.full_message(),
             "cannot write /data/x: No space left on device (os error 28)"
         );
+    }
+
+    #[test]
+    fn the_answer_of_a_bucket_is_told_in_its_own_words_with_advice() {
+        let answer = |kind, code: &str, message: &str| {
+            let text = format!(
+                "S3Error {{ code: \"{code}\", message: \"{message}\", resource: \"/b\", request_id: \"18EA\" }}"
+            );
+            let error = opendal::Error::new(kind, text);
+            StorageError::from_opendal("write", "s3://b/x".into(), error)
+        };
+        let denied = answer(
+            opendal::ErrorKind::PermissionDenied,
+            "AccessDenied",
+            "Access Denied.",
+        );
+        assert!(!denied.may_pass());
+        assert_eq!(
+            Error::from(denied).full_message(),
+            "cannot write s3://b/x: AccessDenied: Access Denied.; check the credentials, and what they are allowed to do"
+        );
+        let missing = answer(
+            opendal::ErrorKind::ConfigInvalid,
+            "NoSuchBucket",
+            "It is not there",
+        );
+        assert!(!missing.may_pass());
+        assert_eq!(
+            Error::from(missing).full_message(),
+            "cannot write s3://b/x: NoSuchBucket: It is not there; make the bucket, or name another"
+        );
+        let busy = answer(opendal::ErrorKind::RateLimited, "SlowDown", "Slow down");
+        assert!(busy.may_pass());
     }
 
     #[test]

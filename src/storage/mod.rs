@@ -21,9 +21,11 @@ mod checksum;
 mod error;
 mod folder;
 mod location;
+mod machine_folder;
 mod object_name;
 mod ownership;
 mod paths;
+mod scheme;
 #[cfg(any(test, feature = "testing"))]
 mod simulated_disk;
 mod snapshot_location;

@@ -15,7 +15,7 @@ const OWNER_FILE: &str = "owner.json";
 const PENDING_OWNER_FILE: &str = "owner.json.pending";
 const HISTORY_FILE: &str = "history.json";
 const PENDING_HISTORY_FILE: &str = "history.json.pending";
-const ADDRESS_FILE: &str = "server.json";
+pub(super) const ADDRESS_FILE: &str = "server.json";
 const JOB_NAME_LENGTH_MAX: usize = 128;
 
 /// A path relative to the root of the store. Only [`StoragePaths`] and [`super::SnapshotPaths`] make them.
@@ -155,11 +155,6 @@ impl StoragePaths {
         self.file(&self.job_folder(), PENDING_HISTORY_FILE)
     }
 
-    /// Where the server of the running job listens.
-    pub fn address(&self) -> BlobPath {
-        self.file(&self.job_folder(), ADDRESS_FILE)
-    }
-
     /// The checkpoint whose folder has this name, if it is the name of a checkpoint's folder.
     pub fn checkpoint_of_folder(&self, folder_name: &str) -> Option<CheckpointId> {
         checkpoint_of_folder_name(folder_name)
@@ -224,7 +219,6 @@ mod tests {
             "flights/chk-7/manifest.json"
         );
         assert_eq!(paths.history().as_str(), "flights/history.json");
-        assert_eq!(paths.address().as_str(), "flights/server.json");
     }
 
     #[test]

@@ -13,7 +13,6 @@ mod service;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use tokio::task::yield_now;
 
 use super::blob_store::{BlobStore, Retries};
 use super::folder::Folders;
+use super::location::StoreLocation;
 use image::Image;
 use service::SimulatedService;
 
@@ -92,6 +92,7 @@ impl SimulatedDisk {
         self.store_with(Retries {
             max: 0,
             pause: Duration::ZERO,
+            ..Retries::DISK
         })
     }
 
@@ -100,7 +101,8 @@ impl SimulatedDisk {
         #[expect(clippy::expect_used, reason = "the service's builder gives itself")]
         let operator = Operator::new(service).expect("a service in memory can be made");
         let folders = Arc::new(self.clone());
-        BlobStore::assemble(operator, folders, Path::new("/simulated"), retries)
+        let root = StoreLocation::of_folder("/simulated");
+        BlobStore::on_disk(operator, folders, root, retries)
     }
 
     /// Everything fails from the first step on that the filter picks, and the step is not done.

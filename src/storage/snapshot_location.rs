@@ -1,52 +1,54 @@
-//! Where a snapshot lies that somebody names by its path.
+//! Where a snapshot lies that somebody names by its path or address.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::location::StoreLocation;
 use super::paths::{MANIFEST_FILE, checkpoint_of_folder_name};
+use crate::config::S3Section;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The folder of a snapshot: a savepoint's, or the `chk-<id>` of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotLocation {
-    folder: PathBuf,
+    folder: StoreLocation,
 }
 
 impl SnapshotLocation {
-    /// Finds the snapshot at `text`: a path or `file://` address of its folder, or of the `manifest.json` in it. A
-    /// relative path is taken from `working_directory`, which must be absolute.
+    /// Finds the snapshot at `text`: a path or address of its folder, or of the `manifest.json` in it. A relative path is
+    /// taken from `working_directory`, which must be absolute. Whether there is one in a bucket only reading it can tell.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when there is none.
     pub fn find(text: &str, working_directory: &Path) -> Result<Self> {
         let location = StoreLocation::parse(text, working_directory)?;
-        let path = location.root();
-        let folder = folder_of(path);
-        if folder.join(MANIFEST_FILE).is_file() {
-            let folder = folder.to_path_buf();
+        let folder = folder_of(location.clone());
+        if folder.name().is_none() && folder.folder().is_none() {
+            return Err(no_snapshot(
+                &location,
+                "it is a whole bucket, name the folder of a snapshot in it",
+            ));
+        }
+        let manifest = folder.join(MANIFEST_FILE);
+        if manifest.folder().is_none_or(Path::is_file) {
             return Ok(Self { folder });
         }
-        Err(Error::new(
-            ErrorKind::Configuration,
-            format!("there is no snapshot at {}: {}", path.display(), why(path)),
-        ))
+        let path = location.folder().unwrap_or(Path::new(""));
+        Err(no_snapshot(&location, why(path)))
     }
 
-    /// A place for a new snapshot, at a path or `file://` address where nothing is yet.
+    /// A place for a new snapshot, at a path or address where nothing is yet. Whether something is in a bucket only
+    /// writing it can tell.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when something is there, or the text is no path that a folder can have.
     pub fn of_new(text: &str, working_directory: &Path) -> Result<Self> {
-        let location = StoreLocation::parse(text, working_directory)?;
-        let folder = location.root().to_path_buf();
+        let folder = StoreLocation::parse(text, working_directory)?;
         let wrong = |reason: &str| {
-            let message = format!("{}: {reason}: name a new folder", folder.display());
+            let message = format!("{folder}: {reason}: name a new folder");
             Err(Error::new(ErrorKind::Configuration, message))
         };
-        let name = folder.file_name().and_then(OsStr::to_str);
-        match name {
-            _ if folder.exists() => wrong("it is there already"),
+        match folder.name() {
+            _ if folder.folder().is_some_and(Path::exists) => wrong("it is there already"),
             Some(name) if name.trim() == name => Ok(Self { folder }),
             _ => wrong("a folder of a store cannot have this name"),
         }
@@ -55,40 +57,45 @@ impl SnapshotLocation {
     /// The folder of the snapshot at `text`, whether there is one or not.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] when the text is no path.
-    pub fn folder_of(text: &str, working_directory: &Path) -> Result<PathBuf> {
-        let location = StoreLocation::parse(text, working_directory)?;
-        Ok(folder_of(location.root()).to_path_buf())
+    /// [`ErrorKind::Configuration`] when the text is no path and no address.
+    pub fn folder_of(text: &str, working_directory: &Path) -> Result<StoreLocation> {
+        StoreLocation::parse(text, working_directory).map(folder_of)
     }
 
-    /// The folder, as a store of its own.
-    pub fn store(&self) -> StoreLocation {
-        StoreLocation::of_folder(self.folder.clone())
+    /// The same place; if it lies on S3, it is reached as this says.
+    #[must_use]
+    pub fn with_s3(self, s3: &S3Section) -> Self {
+        Self {
+            folder: self.folder.with_s3(s3),
+        }
     }
 
-    /// The folder above, as a store of its own: there a checkpoint's job has its objects.
-    pub fn store_above(&self) -> StoreLocation {
-        let above = self.folder.parent().unwrap_or(&self.folder);
-        StoreLocation::of_folder(above.to_path_buf())
+    /// The folder above: there a checkpoint's job has its objects.
+    pub fn above(&self) -> StoreLocation {
+        self.folder.parent().unwrap_or_else(|| self.folder.clone())
     }
 
     /// The folder.
-    pub fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &StoreLocation {
         &self.folder
     }
 
     /// The folder's name.
-    pub fn folder_name(&self) -> String {
-        let name = self.folder.file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
+    pub fn folder_name(&self) -> &str {
+        self.folder.name().unwrap_or_default()
     }
 }
 
-/// The folder, if the path is that of a manifest.
-fn folder_of(path: &Path) -> &Path {
-    match path.file_name() {
-        Some(name) if name == MANIFEST_FILE => path.parent().unwrap_or(path),
-        _ => path,
+fn no_snapshot(location: &StoreLocation, why: &str) -> Error {
+    let message = format!("there is no snapshot at {location}: {why}");
+    Error::new(ErrorKind::Configuration, message)
+}
+
+/// The folder, if it is the place of a manifest.
+fn folder_of(location: StoreLocation) -> StoreLocation {
+    match location.name() {
+        Some(MANIFEST_FILE) => location.parent().unwrap_or(location),
+        _ => location,
     }
 }
 
@@ -124,8 +131,8 @@ mod tests {
             format!("file://{}", folder.display()),
         ] {
             let found = SnapshotLocation::find(&text, root.path()).unwrap();
-            assert_eq!(found.folder(), folder, "{text}");
-            assert_eq!(found.store_above().root(), root.path());
+            assert_eq!(found.folder().folder(), Some(&*folder), "{text}");
+            assert_eq!(found.above(), StoreLocation::of_folder(root.path()));
             assert_eq!(found.folder_name(), "savepoint-flights-7");
         }
     }
@@ -142,6 +149,25 @@ mod tests {
         check("nowhere", "the path does not exist");
         check("flights", "name one of the chk-<id> in it");
         check("flights/chk-3", "it holds no manifest.json");
-        check("s3://bucket/savepoint", "there is only file://");
+        check("hdfs://name/savepoint", "the scheme hdfs:// is not known");
+    }
+
+    #[cfg(feature = "s3")]
+    #[test]
+    fn a_snapshot_in_a_bucket_is_named_by_its_folder_or_its_manifest() {
+        let find = |text: &str| SnapshotLocation::find(text, Path::new("/"));
+        for text in [
+            "s3://bucket/a/savepoint-1",
+            "s3://bucket/a/savepoint-1/manifest.json",
+        ] {
+            let found = find(text).unwrap();
+            assert_eq!(found.folder().to_string(), "s3://bucket/a/savepoint-1");
+            assert_eq!(found.above().to_string(), "s3://bucket/a");
+        }
+        let error = find("s3://bucket").unwrap_err();
+        assert!(
+            error.to_string().contains("it is a whole bucket"),
+            "{error}"
+        );
     }
 }

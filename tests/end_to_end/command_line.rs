@@ -53,7 +53,7 @@ fn what_is_wrong_on_the_command_line_or_in_the_job_file_is_said_in_words() {
         "storage.toml",
         &Sums::fast()
             .toml()
-            .replace("'checkpoints'", "'s3://bucket/x'"),
+            .replace("'checkpoints'", "'hdfs://name/x'"),
     );
     for (arguments, expected) in [
         (&["run", "no-such.toml"][..], "read job file no-such.toml"),
@@ -64,7 +64,7 @@ fn what_is_wrong_on_the_command_line_or_in_the_job_file_is_said_in_words() {
         (&["run", "cycle.toml"], "reads from itself: sums -> sums"),
         (&["run", "column.toml"], "\"valeu\""),
         (&["run", "call.toml"], "\"summ\""),
-        (&["run", "storage.toml"], "s3://bucket/x"),
+        (&["run", "storage.toml"], "hdfs://name/x"),
         (&["run", "job.toml", "--parallelism", "0"], "--parallelism"),
         (
             &["run", "job.toml", "--parallelism", "200"],

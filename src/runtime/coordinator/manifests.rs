@@ -1,6 +1,5 @@
 //! How the coordinator has manifests and savepoints written, and what it makes of the outcome.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::runtime::message::{ManifestWritten, StoreReport};
 use crate::runtime::open_requests::Completed;
 use crate::runtime::request::CompletedCheckpoint;
 use crate::snapshot::SnapshotKind;
+use crate::storage::StoreLocation;
 use crate::telemetry::LastCheckpoint;
 
 use super::Coordinator;
@@ -99,15 +99,15 @@ impl Coordinator {
         committed: Committed,
     ) {
         let bytes = committed.bytes;
-        let described = |kind, folder: &Path, bytes| CompletedCheckpoint {
+        let described = |kind, folder: &StoreLocation, bytes| CompletedCheckpoint {
             id: checkpoint,
             kind,
-            path: folder.display().to_string(),
+            path: folder.to_string(),
             bytes,
             duration,
         };
         let savepoint = committed.savepoint.as_ref().map(|written| {
-            let folder = written.folder.display();
+            let folder = &written.folder;
             info!(%checkpoint, %folder, ?duration, bytes = written.bytes, "savepoint completed");
             described(SnapshotKind::Savepoint, &written.folder, written.bytes)
         });

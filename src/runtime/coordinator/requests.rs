@@ -1,6 +1,5 @@
 //! What somebody outside asks of the coordinator.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::coordinator::{JobState, RequestKind};
@@ -44,7 +43,7 @@ impl Coordinator {
     }
 
     /// The directory that a savepoint goes to.
-    fn directory(&self, requested: Option<String>) -> Result<PathBuf> {
+    fn directory(&self, requested: Option<String>) -> Result<StoreLocation> {
         let directory = requested.or_else(|| self.committer.savepoint_directory.clone());
         let directory = directory.ok_or_else(|| {
             Error::new(
@@ -54,8 +53,7 @@ impl Coordinator {
         })?;
         let working_directory = std::env::current_dir()
             .map_err(|error| Error::io("find the working directory", error))?;
-        let location = StoreLocation::parse(&directory, &working_directory)?;
-        Ok(location.root().to_path_buf())
+        StoreLocation::parse(&directory, &working_directory)
     }
 
     /// Sees to it that the directory of the savepoint is there before the job does anything for it.

@@ -1,14 +1,12 @@
 //! A job that is started from a snapshot takes it over before it runs for the first time.
 
-use std::path::Path;
-
 use tracing::{info, warn};
 
 use super::run::JobRun;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::OperatorId;
 use crate::snapshot::{Manifest, OperatorMismatch, SnapshotAt, StartFrom, StartedFrom};
-use crate::storage::SnapshotLocation;
+use crate::storage::{SnapshotLocation, StoreLocation};
 
 impl JobRun {
     /// Takes the snapshot over, unless an earlier start of the same command has done so: then the job goes on from its own
@@ -37,16 +35,13 @@ impl JobRun {
             return Err(self.has_other_checkpoints(&newest, &folder));
         }
         let source = source?;
-        self.check_operators(
-            source.manifest(),
-            &format!("the snapshot in {}", folder.display()),
-        )?;
+        self.check_operators(source.manifest(), &format!("the snapshot in {folder}"))?;
         let is_known = |id: &OperatorId| self.graph.nodes().iter().any(|node| node.id == *id);
         let taken = self
             .store
             .take_over(&source, start.claim_mode, is_known, self.nonce);
         let checkpoint = taken.await?;
-        info!(%checkpoint, from = %folder.display(), "the snapshot is taken over as the job's first checkpoint");
+        info!(%checkpoint, from = %folder, "the snapshot is taken over as the job's first checkpoint");
         Ok(())
     }
 
@@ -80,7 +75,7 @@ impl JobRun {
         Ok(())
     }
 
-    fn has_other_checkpoints(&self, newest: &Manifest, folder: &Path) -> Error {
+    fn has_other_checkpoints(&self, newest: &Manifest, folder: &StoreLocation) -> Error {
         let from = match &newest.started_from {
             None => "was not started from a snapshot".to_owned(),
             Some(started) => format!("was started from {}", started.path),
@@ -92,7 +87,7 @@ impl JobRun {
                  from its checkpoint, or add --fresh to leave it behind and start from the snapshot",
                 self.graph.name,
                 self.store.shown_folder(newest.checkpoint),
-                folder.display()
+                folder
             ),
         )
     }
@@ -100,9 +95,9 @@ impl JobRun {
 
 /// Whether a job was started from the snapshot in `folder`. That may be gone since, when the job has claimed it; and it
 /// may have been moved.
-fn is_same(started: &StartedFrom, folder: &Path, source: Option<&SnapshotAt>) -> bool {
+fn is_same(started: &StartedFrom, folder: &StoreLocation, source: Option<&SnapshotAt>) -> bool {
     match source {
         Some(source) => started.is(source.manifest()),
-        None => Path::new(&started.path) == folder,
+        None => started.path == folder.to_string(),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{KeyGroup, OperatorId, hash_key};
@@ -20,7 +19,7 @@ const RECORD_OVERHEAD_BYTES: u64 = 112;
 #[derive(Clone, Debug)]
 pub struct KeyedStateReader<'a> {
     objects: &'a SnapshotObjects,
-    folder: &'a Path,
+    folder: String,
     max_parallelism: u16,
     operator: OperatorId,
     state: String,
@@ -86,14 +85,14 @@ impl<'a> KeyedStateReader<'a> {
     /// [`ErrorKind::Configuration`] when there is none, with those that there are; [`ErrorKind::Corrupt`] when subtasks
     /// say different things about it.
     pub fn find(snapshot: &'a SnapshotAt, operator: &str, state: &str) -> Result<Self> {
-        let (objects, folder) = (&snapshot.objects, snapshot.folder());
-        Self::find_in(objects, folder, snapshot.manifest(), operator, state)
+        let (objects, folder) = (&snapshot.objects, snapshot.folder().to_string());
+        Self::find_in(objects, &folder, snapshot.manifest(), operator, state)
     }
 
     /// The same in a manifest whose objects are `objects`; `folder` is what messages call the snapshot.
     pub(super) fn find_in(
         objects: &'a SnapshotObjects,
-        folder: &'a Path,
+        folder: &str,
         manifest: &'a Manifest,
         operator: &str,
         state: &str,
@@ -104,7 +103,7 @@ impl<'a> KeyedStateReader<'a> {
         let context = |error: Error| error.context(format!("state \"{state}\" of \"{operator}\""));
         Ok(Self {
             objects,
-            folder,
+            folder: folder.to_owned(),
             max_parallelism: manifest.max_parallelism,
             codec: StateCodec::new(&first.descriptor).map_err(context)?,
             descriptor: &first.descriptor,
@@ -275,9 +274,7 @@ impl<'a> KeyedStateReader<'a> {
     fn context(&self, error: Error) -> Error {
         error.context(format!(
             "{}: state \"{}\" of \"{}\"",
-            self.folder.display(),
-            self.state,
-            self.operator
+            self.folder, self.state, self.operator
         ))
     }
 }

@@ -47,14 +47,18 @@ fn a_savepoint_can_be_moved_and_needs_nothing_of_the_job_that_took_it() {
     let directory = fixture.folder.path().join("savepoints");
     let written = block_on(async {
         let manifest = acknowledged(&fixture.store, fixture.writer(0, 1)).await;
-        let written = fixture.store.write_savepoint(&manifest, &directory).await;
+        let written = fixture
+            .store
+            .write_savepoint(&manifest, &StoreLocation::of_folder(&directory))
+            .await;
         written.unwrap()
     });
-    assert_eq!(written.folder, directory.join("savepoint-job-5"));
+    let folder = directory.join("savepoint-job-5");
+    assert_eq!(written.folder, StoreLocation::of_folder(&folder));
     assert!(!fixture.path("chk-5/savepoint.json").exists());
     std::fs::remove_dir_all(fixture.path("")).unwrap();
     let moved = fixture.folder.path().join("kept for years");
-    std::fs::rename(&written.folder, &moved).unwrap();
+    std::fs::rename(&folder, &moved).unwrap();
     let files = std::fs::read_dir(&moved).unwrap();
     let lengths = files.map(|file| file.unwrap().metadata().unwrap().len());
     assert_eq!(lengths.sum::<u64>(), written.bytes);
@@ -74,8 +78,12 @@ fn a_folder_that_is_taken_stays_and_the_savepoint_gets_a_number() {
     std::fs::create_dir_all(directory.join("savepoint-job-5")).unwrap();
     block_on(async {
         let manifest = acknowledged(&fixture.store, fixture.writer(0, 1)).await;
-        let written = fixture.store.write_savepoint(&manifest, &directory).await;
-        assert_eq!(written.unwrap().folder, directory.join("savepoint-job-5-2"));
+        let written = fixture
+            .store
+            .write_savepoint(&manifest, &StoreLocation::of_folder(&directory))
+            .await;
+        let folder = directory.join("savepoint-job-5-2");
+        assert_eq!(written.unwrap().folder.folder(), Some(&*folder));
     });
 }
 
@@ -87,7 +95,10 @@ fn a_savepoint_of_damaged_state_fails_with_the_damage_and_leaves_nothing() {
         let manifest = acknowledged(&fixture.store, fixture.writer(0, 1)).await;
         let base = manifest.pieces().next().unwrap().object.clone();
         std::fs::write(fixture.path(base.as_str()), "bare").unwrap();
-        let written = fixture.store.write_savepoint(&manifest, &directory).await;
+        let written = fixture
+            .store
+            .write_savepoint(&manifest, &StoreLocation::of_folder(&directory))
+            .await;
         let error = written.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.to_string().contains(base.as_str()), "{error}");
@@ -103,8 +114,12 @@ fn a_complete_savepoint_is_not_cleared_even_if_the_note_is_still_there() {
     let directory = fixture.folder.path().join("savepoints");
     block_on(async {
         let manifest = acknowledged(&fixture.store, fixture.writer(0, 1)).await;
-        let written = fixture.store.write_savepoint(&manifest, &directory).await;
-        let folder = written.unwrap().folder;
+        let written = fixture
+            .store
+            .write_savepoint(&manifest, &StoreLocation::of_folder(&directory))
+            .await;
+        let written = written.unwrap();
+        let folder = written.folder.folder().unwrap();
         let note = serde_json::json!({ "directory": directory, "folder": "savepoint-job-5" });
         std::fs::write(fixture.path("chk-5/savepoint.json"), note.to_string()).unwrap();
         fixture.store.sweep_orphans(Some(CheckpointId(1))).await;
@@ -115,7 +130,7 @@ fn a_complete_savepoint_is_not_cleared_even_if_the_note_is_still_there() {
 
 /// Ends the writing of a savepoint before each of its steps, and checks what the next start makes of it.
 fn at_every_step(crash: impl Fn(&SimulatedDisk, usize) -> SimulatedDisk) {
-    let directory = Path::new("/simulated/savepoints");
+    let directory = StoreLocation::of_folder("/simulated/savepoints");
     let mut complete = 0;
     for step in 0.. {
         let disk = SimulatedDisk::default();
@@ -124,7 +139,7 @@ fn at_every_step(crash: impl Fn(&SimulatedDisk, usize) -> SimulatedDisk) {
             store.prepare().await.unwrap();
             let manifest = acknowledged(&store, writer).await;
             disk.stop_before(disk.steps() + step);
-            store.write_savepoint(&manifest, directory).await.is_ok()
+            store.write_savepoint(&manifest, &directory).await.is_ok()
         });
         let story = format!("before step {step}, after {}", disk.last_steps());
         let disk = crash(&disk, step);

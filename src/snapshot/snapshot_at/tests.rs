@@ -25,7 +25,7 @@ fn a_checkpoint_is_opened_by_its_folder_and_by_its_manifest() {
     for path in ["chk-3", "chk-3/manifest.json"] {
         let snapshot = open(&fixture, path).unwrap();
         assert_eq!(snapshot.manifest().checkpoint, CheckpointId(3));
-        assert_eq!(snapshot.folder(), fixture.path("chk-3"));
+        assert_eq!(snapshot.folder().folder(), Some(&*fixture.path("chk-3")));
         let loaded = block_on(snapshot.load()).unwrap();
         let piece = snapshot.manifest().pieces().next().unwrap();
         assert_eq!(loaded.bytes(piece), "delta");

@@ -19,8 +19,11 @@ async fn savepoint(fixture: &StoreFixture) -> String {
     let manifest = manifest_of(5, vec![snapshot]);
     fixture.store.commit(&manifest).await.unwrap();
     let directory = fixture.folder.path().join("savepoints");
-    let written = fixture.store.write_savepoint(&manifest, &directory).await;
-    written.unwrap().folder.display().to_string()
+    let written = fixture
+        .store
+        .write_savepoint(&manifest, &StoreLocation::of_folder(&directory))
+        .await;
+    written.unwrap().folder.to_string()
 }
 
 /// The store of another job, which has no checkpoint yet.
@@ -145,10 +148,10 @@ fn is_disposed_of_after(steps: usize) -> bool {
         store.begin(CheckpointId(5)).await.unwrap();
         let part = writer.write(CheckpointId(5), &sealed).await.unwrap();
         let manifest = manifest_of(5, vec![part]);
-        let directory = Path::new("/simulated/savepoints");
-        let written = store.write_savepoint(&manifest, directory).await.unwrap();
+        let directory = StoreLocation::of_folder("/simulated/savepoints");
+        let written = store.write_savepoint(&manifest, &directory).await.unwrap();
         let started = StartedFrom {
-            path: written.folder.display().to_string(),
+            path: written.folder.to_string(),
             kind: SnapshotKind::Savepoint,
             checkpoint: manifest.checkpoint,
             completed_unix_millis: manifest.completed_unix_millis,

@@ -42,7 +42,8 @@ impl BlobStore {
         from: &BlobPath,
         sections: &[StoredSection],
     ) -> Result<Vec<StoredSection>, StorageError> {
-        let mut writer = self.section_writer(path).await?;
+        let length = sections.iter().map(|section| section.length).sum();
+        let mut writer = self.section_writer(path, length).await?;
         for section in sections {
             let mut done = 0;
             while done < section.length {

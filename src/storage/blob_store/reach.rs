@@ -1,18 +1,16 @@
 //! Folders anywhere, as a store reaches them: below its own root, or as the root of another.
 
-use std::path::Path;
-
-use super::BlobStore;
+use super::{BlobStore, Medium};
 use crate::error::Result;
 use crate::storage::location::StoreLocation;
 use crate::storage::paths::BlobPath;
 
 impl BlobStore {
-    /// A folder, made if there is none, as a store and the path in it. `folder` must be absolute.
+    /// A folder, made if there is none, as a store and the path in it. On S3 it is reached as this store is.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Environment`] when it cannot be made.
-    pub async fn reach(&self, folder: &Path) -> Result<(Self, BlobPath)> {
+    pub async fn reach(&self, folder: &StoreLocation) -> Result<(Self, BlobPath)> {
         match self.below_root(folder) {
             Some(path) => {
                 if !path.as_str().is_empty() {
@@ -21,33 +19,30 @@ impl BlobStore {
                 Ok((self.clone(), path))
             }
             None => {
-                let store = Self::open(&StoreLocation::of_folder(folder.to_path_buf()))?;
+                let location = folder.clone().with_s3(self.root.s3());
+                let store = match &self.medium {
+                    Medium::Disk(_) => Self::open(&location)?,
+                    Medium::Bucket(bucket) => Self::open_beside(&location, &bucket.uploads)?,
+                };
                 Ok((store, BlobPath(String::new())))
             }
         }
     }
 
-    /// A folder as a store and the path in it; nothing when there is no such folder.
+    /// A folder as a store and the path in it; nothing when there is no such folder. One in a bucket is always there.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Environment`] when it cannot be opened.
-    pub async fn reach_existing(&self, folder: &Path) -> Result<Option<(Self, BlobPath)>> {
+    pub async fn reach_existing(&self, folder: &StoreLocation) -> Result<Option<(Self, BlobPath)>> {
         match self.below_root(folder) {
             Some(path) => Ok(Some((self.clone(), path))),
-            None if folder.is_dir() => self.reach(folder).await.map(Some),
-            None => Ok(None),
+            None if folder.folder().is_some_and(|folder| !folder.is_dir()) => Ok(None),
+            None => self.reach(folder).await.map(Some),
         }
     }
 
-    /// The path of a folder in this store; nothing when it does not lie below the store's root. `folder` must be
-    /// absolute.
-    pub fn below_root(&self, folder: &Path) -> Option<BlobPath> {
-        let path = folder.strip_prefix(&self.root).ok()?;
-        // Anything else could name a folder that OpenDAL takes for another.
-        let parts = path.components().map(|part| part.as_os_str().to_str());
-        let parts: Option<Vec<&str>> = parts.collect();
-        let is_plain = |part: &&str| part.trim() == *part && *part != "..";
-        let parts = parts.filter(|parts| parts.iter().all(is_plain))?;
-        Some(BlobPath(parts.join("/")))
+    /// The path of a folder in this store; nothing when it does not lie below the store's root.
+    pub fn below_root(&self, folder: &StoreLocation) -> Option<BlobPath> {
+        folder.below(&self.root).map(BlobPath)
     }
 }

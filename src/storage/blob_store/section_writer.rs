@@ -3,9 +3,11 @@
 use std::io;
 
 use bytes::Bytes;
-use opendal::{Writer, options};
+use opendal::Writer;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{BlobStore, StoredSection};
+use super::{BlobStore, Medium, StoredSection};
 use crate::storage::checksum::ChecksumBuilder;
 use crate::storage::error::StorageError;
 use crate::storage::paths::BlobPath;
@@ -13,11 +15,15 @@ use crate::storage::paths::BlobPath;
 /// How many bytes are handed to the store in one step, at most one chunk more.
 pub(super) const STEP_BYTES: u64 = 8 << 20;
 
-/// An object that is being written. Dropped before [`SectionWriter::close`], it leaves a file that means nothing.
+/// An object that is being written. Dropped before [`SectionWriter::close`], it leaves a file that means nothing; in a
+/// bucket it takes back what was uploaded.
 pub(super) struct SectionWriter<'store> {
     store: &'store BlobStore,
     path: &'store BlobPath,
-    writer: Writer,
+    /// Nothing when the object is complete.
+    writer: Option<Writer>,
+    /// Counts among the uploads of a bucket as long as this is here.
+    _upload: Option<OwnedSemaphorePermit>,
     stored: Vec<StoredSection>,
     offset: u64,
     checksum: ChecksumBuilder,
@@ -26,20 +32,25 @@ pub(super) struct SectionWriter<'store> {
 }
 
 impl BlobStore {
-    /// Creates the file at the path, which must not exist.
+    /// Creates the object at the path, which must not exist, and will have so many bytes. In a bucket it waits until there
+    /// are not too many others under way.
     pub(super) async fn section_writer<'store>(
         &'store self,
         path: &'store BlobPath,
+        length: u64,
     ) -> Result<SectionWriter<'store>, StorageError> {
-        let exclusive = options::WriteOptions {
-            if_not_exists: true,
-            ..Default::default()
+        let (operator, upload) = match &self.medium {
+            Medium::Disk(_) => (&self.writing, None),
+            // A part can be sent again without harm.
+            Medium::Bucket(bucket) => (&self.operator, bucket.uploads.begin().await),
         };
-        let writer = self.writing.writer_options(path.as_str(), exclusive).await;
+        let options = self.writer_options(length);
+        let writer = operator.writer_options(path.as_str(), options).await;
         Ok(SectionWriter {
             store: self,
             path,
-            writer: writer.map_err(|error| self.error("write", path, error))?,
+            writer: Some(writer.map_err(|error| self.error("write", path, error))?),
+            _upload: upload,
             stored: Vec::new(),
             offset: 0,
             checksum: ChecksumBuilder::default(),
@@ -79,10 +90,15 @@ impl SectionWriter<'_> {
     /// Syncs the content, and says where each section lies.
     pub(super) async fn close(mut self) -> Result<Vec<StoredSection>, StorageError> {
         self.write_step().await?;
-        let closed = self.writer.close().await;
-        let metadata = closed.map_err(|error| self.store.error("write", self.path, error))?;
-        if metadata.content_length() == self.offset {
-            return Ok(self.stored);
+        let Some(writer) = &mut self.writer else {
+            return Ok(std::mem::take(&mut self.stored));
+        };
+        let closed = writer.close().await;
+        let metadata = closed.map_err(|error| self.failed(error))?;
+        self.writer = None;
+        // A bucket does not say it; it has checked each part.
+        if self.store.is_bucket() || metadata.content_length() == self.offset {
+            return Ok(std::mem::take(&mut self.stored));
         }
         let message = format!(
             "{} bytes arrived of {}",
@@ -96,7 +112,39 @@ impl SectionWriter<'_> {
     async fn write_step(&mut self) -> Result<(), StorageError> {
         self.step_bytes = 0;
         let chunks = std::mem::take(&mut self.step);
-        let written = self.writer.write(chunks).await;
-        written.map_err(|error| self.store.error("write", self.path, error))
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        let written = writer.write(chunks).await;
+        written.map_err(|error| self.failed(error))
+    }
+
+    /// The error of an upload that the store has forgotten is not that of an object which is not there.
+    fn failed(&self, error: opendal::Error) -> StorageError {
+        match error.kind() {
+            opendal::ErrorKind::NotFound => {
+                let forgotten = io::Error::other(error.message().to_owned());
+                self.store.failed("write", self.path, forgotten)
+            }
+            _ => self.store.error("write", self.path, error),
+        }
+    }
+}
+
+impl Drop for SectionWriter<'_> {
+    fn drop(&mut self) {
+        let (Some(mut writer), true) = (self.writer.take(), self.store.is_bucket()) else {
+            return;
+        };
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let path = self.store.full_path(self.path);
+        runtime.spawn(async move {
+            if let Err(error) = writer.abort().await {
+                let reason = error.message();
+                tracing::warn!(%path, reason, "the parts of an upload that was given up stay in the bucket");
+            }
+        });
     }
 }

@@ -108,7 +108,7 @@ pub(super) async fn read(blobs: &BlobStore, paths: &StoragePaths) -> Result<Opti
     let path = paths.owner();
     match blobs.read(&path).await {
         Ok(content) => {
-            let shown = blobs.full_path(&path).display().to_string();
+            let shown = blobs.full_path(&path).to_string();
             OwnerRecord::decode(&shown, &content).map(Some)
         }
         Err(StorageError::NotFound { .. }) => Ok(None),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::claim::Holder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::StoragePaths;
 use crate::storage::StoreLocation;
+use crate::storage::machine_folder::make_machine_folder;
 
 const CLAIM_FILE: &str = "claim.lock";
 const LOCK_PREFIX: &str = "lock-";
@@ -25,17 +25,14 @@ pub struct JobLock {
 }
 
 impl ClaimLock {
-    /// Takes the lock of `job`; makes the job's folder if there is none.
+    /// Takes the lock of `job`; makes the job's folder on this machine if there is none.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] when another process is just taking the job over; [`ErrorKind::Environment`] when the
     /// job's folder cannot be written to.
     pub fn acquire(location: &StoreLocation, job: &str) -> Result<Self> {
-        let paths = StoragePaths::new(job)?;
-        let folder = location.root().join(paths.job_folder().as_str());
+        let folder = make_machine_folder(location, job)?;
         let path = folder.join(CLAIM_FILE);
-        fs::create_dir_all(&folder)
-            .map_err(|error| Error::io(format!("lock {}", path.display()), error))?;
         match lock(path.clone())? {
             Some(file) => Ok(Self {
                 folder,

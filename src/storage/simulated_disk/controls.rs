@@ -13,7 +13,7 @@ impl SimulatedDisk {
     pub(crate) fn stubborn_store(&self) -> BlobStore {
         self.store_with(Retries {
             pause: Duration::ZERO,
-            ..Retries::default()
+            ..Retries::DISK
         })
     }
 

@@ -1,7 +1,6 @@
 //! What a savepoint that is made of rows begins with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, OperatorId};
@@ -27,7 +26,7 @@ pub struct SavepointDraft {
     /// Where what the manifest refers to is, if it refers to anything.
     pub(super) objects: Option<SnapshotObjects>,
     /// What messages call the snapshot that it is made of.
-    folder: PathBuf,
+    folder: String,
     /// The operator states that are written anew, of each subtask all that it has; the manifest has none of them.
     pub(super) sections: Sections,
 }
@@ -54,7 +53,7 @@ impl SavepointDraft {
         Self {
             manifest: snapshot.manifest().clone(),
             objects: Some(snapshot.objects.clone()),
-            folder: snapshot.folder().to_path_buf(),
+            folder: snapshot.folder().to_string(),
             sections: Sections::new(),
         }
     }
@@ -130,7 +129,7 @@ impl SavepointDraft {
         });
         let operators = collect_operators(entries);
         Self {
-            folder: PathBuf::from(format!("the new savepoint of {}", job.name)),
+            folder: format!("the new savepoint of {}", job.name),
             manifest: Manifest {
                 format_version: FORMAT_VERSION,
                 floodmark_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -212,8 +211,7 @@ impl SavepointDraft {
         let message = format!(
             "{operator}[{}] had worked off all its input in {}, so a job that starts from there does nothing with its state: \
              begin with an earlier snapshot, or with --new",
-            finished.index,
-            self.folder.display()
+            finished.index, self.folder
         );
         Err(Error::new(ErrorKind::Configuration, message))
     }

@@ -1,7 +1,6 @@
 //! Writes a savepoint that is made of rows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use bytes::Bytes;
 use tracing::warn;
@@ -20,13 +19,15 @@ use crate::snapshot::offline::state_reader::entries_of;
 use crate::snapshot::savepoint::{complete_savepoint, remove_folder};
 use crate::state::StateDescriptor;
 use crate::state::rows::{DeltaRecords, StateCodec, delta_of};
-use crate::storage::{BlobStore, ObjectKind, ObjectName, SnapshotLocation, SnapshotPaths};
+use crate::storage::{
+    BlobStore, ObjectKind, ObjectName, SnapshotLocation, SnapshotPaths, StoreLocation,
+};
 
 /// A savepoint that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EditedSavepoint {
     /// Its folder.
-    pub folder: PathBuf,
+    pub folder: StoreLocation,
     /// How many bytes it has, with its manifest.
     pub bytes: u64,
 }
@@ -61,27 +62,26 @@ impl SavepointDraft {
         for (place, states) in std::mem::take(&mut self.sections) {
             additions.sections.entry(place).or_insert(states);
         }
-        let folder = target.folder_name();
-        let blobs = BlobStore::open(&target.store_above())?;
+        let blobs = BlobStore::open(&target.above())?;
         let objects = SnapshotObjects {
-            paths: SnapshotPaths::self_contained(folder),
+            paths: SnapshotPaths::self_contained(target.folder_name()),
             blobs,
         };
         let SnapshotObjects { blobs, paths } = &objects;
-        if !blobs.create_new_folder(&paths.folder()).await? {
-            let folder = target.folder().display();
-            let message = format!("{folder} is there already: name a new folder");
+        let mark = paths.pending_manifest();
+        if !blobs.take_folder(&paths.folder(), &mark, "edit").await? {
+            let message = format!("{} is there already: name a new folder", target.folder());
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         let written = self.write_into(additions, &objects).await;
         if written.is_err()
             && let Err(error) = remove_folder(blobs, paths).await
         {
-            let (folder, reason) = (target.folder().display(), Error::from(error).full_message());
+            let (folder, reason) = (target.folder(), Error::from(error).full_message());
             warn!(%folder, reason, "a savepoint that is not complete stays behind");
         }
         Ok(EditedSavepoint {
-            folder: target.folder().to_path_buf(),
+            folder: target.folder().clone(),
             bytes: written?,
         })
     }
