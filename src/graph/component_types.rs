@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 
 use crate::config::ComponentSection;
 use crate::connectors::{
     BlackholeConfig, BlackholeSink, ConsoleConfig, ConsoleSink, FileList, FileSink, FileSinkConfig,
     FileSource, FileSourceConfig, GeneratorConfig, RowCount,
 };
+#[cfg(feature = "kafka")]
+use crate::connectors::{KafkaSink, KafkaSinkConfig};
 use crate::error::Result;
 use crate::operator::{
     AggregateConfig, AggregateOperator, FilterConfig, FilterOperator, Operator, ProjectConfig,
@@ -94,8 +96,14 @@ fn operator(make: Factory<dyn Operator>, schema: SchemaRef, key: Option<Vec<Stri
     }
 }
 
+/// The types of sinks.
+#[cfg(feature = "kafka")]
+const SINKS: [&str; 4] = ["blackhole", "console", "file", "kafka"];
+#[cfg(not(feature = "kafka"))]
+const SINKS: [&str; 3] = ["blackhole", "console", "file"];
+
 /// Makes the sink that a section describes.
-pub(super) fn build_sink(section: &ComponentSection) -> Result<Built> {
+pub(super) fn build_sink(section: &ComponentSection, input: &Schema) -> Result<Built> {
     let options = &section.options;
     let mut folder = None;
     let make: Factory<dyn Sink> = match section.kind.as_str() {
@@ -113,7 +121,13 @@ pub(super) fn build_sink(section: &ComponentSection) -> Result<Built> {
             folder = Some(config.path.clone());
             Arc::new(move || Ok(Box::new(FileSink::new(config.clone())) as _))
         }
-        _ => return Err(section.unknown_type(&["blackhole", "console", "file"])),
+        #[cfg(feature = "kafka")]
+        "kafka" => {
+            let config: KafkaSinkConfig = options.parse()?;
+            KafkaSink::new(config.clone())?.check_columns(input)?;
+            Arc::new(move || Ok(Box::new(KafkaSink::new(config.clone())?) as _))
+        }
+        _ => return Err(section.unknown_type(&SINKS)),
     };
     Ok(Built {
         component: Component::Sink(make),

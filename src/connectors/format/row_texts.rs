@@ -134,10 +134,15 @@ mod tests {
     fn each_row_has_a_text_of_its_own_and_the_last_batch_leaves_nothing() {
         let mut rows = RowTexts::default();
         for _ in 0..2 {
-            rows.fill(RowFormat::Csv, &batch(&[Some("a\nb"), None])).unwrap();
+            rows.fill(RowFormat::Csv, &batch(&[Some("a\nb"), None]))
+                .unwrap();
             assert_eq!(texts(&rows), [Some("\"a\nb\",0"), Some(",1")]);
-            rows.fill(RowFormat::Json, &batch(&[Some("a"), None])).unwrap();
-            let expected = ["{\"name\":\"a\",\"count\":0}", "{\"name\":null,\"count\":1}"];
+            rows.fill(RowFormat::Json, &batch(&[Some("a"), None]))
+                .unwrap();
+            let expected = [
+                "{\"name\":\"a\",\"count\":0}",
+                "{\"name\":null,\"count\":1}",
+            ];
             assert_eq!(texts(&rows), expected.map(Some));
             assert_eq!(rows.get(2), None);
         }

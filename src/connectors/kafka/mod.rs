@@ -1,10 +1,5 @@
 //! Kafka: the client's settings, which source and sink share, and what its errors mean.
 
-#![expect(
-    dead_code,
-    reason = "the settings stand before the source and the sink that they are for"
-)]
-
 mod client_events;
 mod client_settings;
 mod failure;
@@ -14,3 +9,7 @@ mod sink;
 mod variables;
 
 pub use properties::KafkaProperties;
+pub use sink::{
+    DeliveryGuarantee, KafkaSink, KafkaSinkConfig, KeyFormat, Partitioner, TransactionStep,
+    ValueFields,
+};

@@ -28,7 +28,10 @@ const OWNED_PROPERTIES: [OwnedProperty; 5] = [
     ("enable.idempotence", "set delivery_guarantee"),
     ("partitioner", "set partitioner beside the kafka table"),
     ("group.id", "set transactional_id_prefix"),
-    ("acks", "the sink waits for all replicas; set delivery_guarantee = \"none\" to wait for none"),
+    (
+        "acks",
+        "the sink waits for all replicas; set delivery_guarantee = \"none\" to wait for none",
+    ),
 ];
 
 /// A Kafka sink: each row becomes a record of a topic.
@@ -170,7 +173,9 @@ impl KafkaSinkConfig {
         match (self.key_format, self.key_fields.as_slice()) {
             (Some(_), []) => return invalid("key_format: needs key_fields"),
             (Some(KeyFormat::Raw), [_, _, ..]) => {
-                return invalid("key_format: \"raw\" goes with one column; set \"json\" or \"csv\"");
+                return invalid(
+                    "key_format: \"raw\" goes with one column; set \"json\" or \"csv\"",
+                );
             }
             (None, []) if self.value_fields_include == ValueFields::ExceptKey => {
                 return invalid("value_fields_include: \"except-key\" needs key_fields");
@@ -328,7 +333,10 @@ mod tests {
         check("topic = 't'\ntopic_column = 'c'", Some("topic_column:"));
         check("topic_column = 'c'", Some("marker_topic:"));
         check("topic_column = 'c'\nmarker_topic = 'm'", None);
-        check("topic_column = 'c'\ndelivery_guarantee = 'at-least-once'", None);
+        check(
+            "topic_column = 'c'\ndelivery_guarantee = 'at-least-once'",
+            None,
+        );
         check("topic = 't'\nkey_fields = ['a', 'b']", None);
         check("topic = 't'\nkey_fields = ['a', 'a']", Some("key_fields:"));
         check("topic = 't'\nkey_format = 'raw'", Some("key_format:"));
@@ -396,6 +404,9 @@ mod tests {
         let error = timeout(set, Some(30)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration);
         let message = error.to_string();
-        assert!(message.contains("20s is shorter than the checkpoint interval of 30s"), "{message}");
+        assert!(
+            message.contains("20s is shorter than the checkpoint interval of 30s"),
+            "{message}"
+        );
     }
 }

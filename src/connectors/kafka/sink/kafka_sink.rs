@@ -1,6 +1,8 @@
 //! The Kafka sink.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow_schema::Schema;
 
 use super::committer::Committer;
 use super::config::{DeliveryGuarantee, KafkaSinkConfig};
@@ -15,9 +17,10 @@ use super::worker::{Observer, TransactionStep, Worker};
 use crate::connectors::kafka::client_events::ClientEvents;
 use crate::connectors::kafka::variables::process_environment;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Batch, CheckpointId, SharedClock};
+use crate::model::{Batch, CheckpointId, OperatorId, SharedClock};
 use crate::operator::{BackgroundWork, OperatorContext, OperatorSnapshot, Sink};
 use crate::state::OperatorListState;
+use crate::telemetry::{Metric, set_gauge};
 
 /// The operator state that transactions wait in. Every subtask is given those of all, and takes those whose ids it looks
 /// after.
@@ -49,6 +52,8 @@ pub struct KafkaSink {
 }
 
 struct OpenedSink {
+    operator: OperatorId,
+    subtask: usize,
     clock: SharedClock,
     buffer: EpochBuffer,
     transactions: OperatorListState<Vec<u8>>,
@@ -73,6 +78,14 @@ impl KafkaSink {
             observer: None,
             opened: None,
         })
+    }
+
+    /// Checks that rows with these columns can be written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`], beginning with the key that names a column that there is not.
+    pub fn check_columns(&self, schema: &Schema) -> Result<()> {
+        RecordEncoder::check(&self.config, schema)
     }
 
     /// Calls `observer` at each step of a transaction, in the thread that commits: for tests that let the process die there.
@@ -133,6 +146,7 @@ impl Sink for KafkaSink {
         let now = opened.clock.unix_millis();
         opened.buffer.seal(checkpoint, now);
         opened.transactions.update(opened.buffer.items()?)?;
+        opened.report_bytes();
         let progress = Arc::clone(&opened.progress);
         let mut background: Vec<BackgroundWork> = vec![Box::new(move || progress.wait_recovered())];
         if let Some(stream) = &mut opened.stream {
@@ -175,10 +189,7 @@ impl OpenedSink {
         let transactions = context
             .operator_state
             .union_list_state::<Vec<u8>>(TRANSACTIONS)?;
-        let restored = transactions.get();
-        let restored = restored.iter().map(|item| PendingTransaction::from_bytes(item));
-        let mut restored = restored.collect::<Result<Vec<_>>>()?;
-        restored.retain(|pending| share.has(&pending.id));
+        let restored = restored_of(share, &transactions.get())?;
         let is_exact = config.delivery_guarantee == DeliveryGuarantee::ExactlyOnce;
         let marker_topic = match config.marker_topic() {
             Ok(topic) => topic.to_owned(),
@@ -230,6 +241,8 @@ impl OpenedSink {
             Some(Stream::new(&producer, events, Arc::clone(context.wake))?)
         };
         Ok(Self {
+            operator: context.operator.clone(),
+            subtask: context.subtask,
             clock: context.clock.clone(),
             buffer,
             transactions,
@@ -257,7 +270,14 @@ impl OpenedSink {
         let settled = self.progress.take_settled();
         if !settled.is_empty() {
             self.buffer.settled(&settled);
+            self.report_bytes();
         }
+    }
+
+    fn report_bytes(&self) {
+        let bytes = self.buffer.bytes() as f64;
+        let (operator, subtask) = (&self.operator, self.subtask);
+        set_gauge(Metric::SinkPendingBytes, operator, subtask, bytes);
     }
 
     fn check(&mut self) -> Result<()> {
@@ -274,7 +294,19 @@ impl Drop for OpenedSink {
     }
 }
 
-fn locked(worker: &Mutex<Worker>) -> std::sync::MutexGuard<'_, Worker> {
+/// The transactions of a snapshot that a subtask looks after.
+fn restored_of(share: Share, items: &[Vec<u8>]) -> Result<Vec<PendingTransaction>> {
+    let all = items
+        .iter()
+        .map(|item| PendingTransaction::from_bytes(item));
+    let is_own = |pending: &Result<PendingTransaction>| match pending {
+        Ok(pending) => share.has(&pending.id),
+        Err(_) => true,
+    };
+    all.filter(is_own).collect()
+}
+
+fn locked(worker: &Mutex<Worker>) -> MutexGuard<'_, Worker> {
     // After a panic the job fails, and nobody asks for anything more.
     worker.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -129,7 +129,10 @@ impl Producers {
             let record = record.map_err(Failure::Refused)?;
             // When its queue is full, polling takes out what the broker has acknowledged.
             let mut polls = 0;
-            while send(&record, 0, |message| producer.send(message))? == Sent::QueueFull {
+            while send(&record, 0, |message| {
+                producer.send(message).map_err(|(error, _)| error)
+            })? == Sent::QueueFull
+            {
                 producer.poll(POLL_TIMEOUT);
                 polls += 1;
                 if polls == POLLS_MAX {
@@ -163,10 +166,7 @@ impl Producers {
         }
     }
 
-    fn producer(
-        &mut self,
-        id: &TransactionalId,
-    ) -> Result<&BaseProducer<ProducerEvents>, Failure> {
+    fn producer(&mut self, id: &TransactionalId) -> Result<&BaseProducer<ProducerEvents>, Failure> {
         let clients = self.clients.entry(id.clone()).or_default();
         if clients.producer.is_none() {
             let mut config = self.producer.clone();
@@ -212,7 +212,10 @@ impl Producers {
     /// What an error means for the transaction.
     fn failed(&mut self, id: &TransactionalId, what: &str, error: &KafkaError) -> Failure {
         // Errors of the connection itself come as events, which are only heard by polling.
-        if let Some(producer) = self.clients.get(id).and_then(|clients| clients.producer.as_ref())
+        if let Some(producer) = self
+            .clients
+            .get(id)
+            .and_then(|clients| clients.producer.as_ref())
         {
             producer.poll(Duration::ZERO);
         }
@@ -230,13 +233,17 @@ impl Producers {
             FailureKind::Authentication | FailureKind::Authorization => {
                 Failure::Refused(failure(what, error))
             }
-            _ if error.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidTransactionTimeout) => {
+            _ if error.rdkafka_error_code()
+                == Some(RDKafkaErrorCode::InvalidTransactionTimeout) =>
+            {
                 Failure::Refused(Error::new(
                     ErrorKind::Configuration,
                     format!(
                         "{what}: the broker does not take transaction.timeout.ms = {}; set at most its \
                          transaction.max.timeout.ms",
-                        self.producer.get("transaction.timeout.ms").unwrap_or("60000")
+                        self.producer
+                            .get("transaction.timeout.ms")
+                            .unwrap_or("60000")
                     ),
                 ))
             }
@@ -348,6 +355,9 @@ fn offsets_of(topic: &str, offset: i64, metadata: &str) -> Result<TopicPartition
 
 /// The error for settings that librdkafka takes one by one, and not together.
 pub(super) fn not_made(error: &KafkaError) -> Error {
-    let message = format!("make a kafka client: {}; see the kafka table", reason(error));
+    let message = format!(
+        "make a kafka client: {}; see the kafka table",
+        reason(error)
+    );
     Error::new(ErrorKind::Configuration, message)
 }

@@ -69,9 +69,8 @@ impl Progress {
     /// # Errors
     /// What the thread that commits has failed with; or that the sink was closed.
     pub(super) fn wait_recovered(&self) -> Result<()> {
-        let goes_on = |state: &mut State| {
-            !state.has_recovered && !state.is_closed && state.failure.is_none()
-        };
+        let goes_on =
+            |state: &mut State| !state.has_recovered && !state.is_closed && state.failure.is_none();
         let state = self.changed.wait_while(self.lock(), goes_on);
         let state = state.unwrap_or_else(PoisonError::into_inner);
         match &state.failure {
@@ -91,7 +90,11 @@ impl Progress {
             .changed
             .wait_timeout_while(self.lock(), duration, goes_on);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if state.is_closed { Err(closed()) } else { Ok(()) }
+        if state.is_closed {
+            Err(closed())
+        } else {
+            Ok(())
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

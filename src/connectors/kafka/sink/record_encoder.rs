@@ -120,11 +120,10 @@ impl RecordEncoder {
     fn fill(&mut self, places: &Places, batch: &RecordBatch) -> Result<()> {
         let part = |columns: &[usize]| {
             let part = batch.project(columns);
-            part.map_err(|error| {
-                Error::new(ErrorKind::Bug, "a column is gone").with_source(error)
-            })
+            part.map_err(|error| Error::new(ErrorKind::Bug, "a column is gone").with_source(error))
         };
-        self.values.fill(self.config.format, &part(&places.value)?)?;
+        self.values
+            .fill(self.config.format, &part(&places.value)?)?;
         if !places.key.is_empty() {
             let key = part(&places.key)?;
             match self.config.key_format() {
@@ -157,7 +156,11 @@ impl Places {
     fn find(config: &KafkaSinkConfig, schema: &Schema) -> Result<Self> {
         let find = |key: &str, name: &String| {
             schema.index_of(name).map_err(|_| {
-                let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                let names: Vec<_> = schema
+                    .fields()
+                    .iter()
+                    .map(|field| field.name().as_str())
+                    .collect();
                 let message = format!(
                     "{key}: there is no column \"{name}\"; there are {}",
                     names.join(", ")
@@ -172,7 +175,10 @@ impl Places {
                 None => Ok(None),
             }
         };
-        let key = config.key_fields.iter().map(|name| find("key_fields", name));
+        let key = config
+            .key_fields
+            .iter()
+            .map(|name| find("key_fields", name));
         let key: Vec<usize> = key.collect::<Result<_>>()?;
         let all = 0..schema.fields().len();
         let not_key: Vec<usize> = all.clone().filter(|index| !key.contains(index)).collect();

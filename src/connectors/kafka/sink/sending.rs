@@ -25,7 +25,7 @@ pub(super) enum Sent {
 pub(super) fn send<'a>(
     record: &Record<'a>,
     epoch: Epoch,
-    hand_over: impl FnOnce(Message<'a>) -> Result<(), (KafkaError, Message<'a>)>,
+    hand_over: impl FnOnce(Message<'a>) -> Result<(), KafkaError>,
 ) -> Result<Sent, Failure> {
     let mut message: Message<'a> = BaseRecord::with_opaque_to(record.topic, epoch);
     message.partition = record.partition;
@@ -41,12 +41,12 @@ pub(super) fn send<'a>(
     }
     match hand_over(message) {
         Ok(()) => Ok(Sent::Handed),
-        Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(Sent::QueueFull),
-        Err((error, _)) if refuses(&error) => Err(Failure::Refused(failure(
+        Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => Ok(Sent::QueueFull),
+        Err(error) if refuses(&error) => Err(Failure::Refused(failure(
             describe(record.topic, record.key),
             &error,
         ))),
-        Err((error, _)) => Err(match FailureKind::of(&error) {
+        Err(error) => Err(match FailureKind::of(&error) {
             FailureKind::Fenced => Failure::Fenced,
             // In a transaction that must be aborted it takes no record, and does not say so in particular.
             _ => Failure::Aborted,

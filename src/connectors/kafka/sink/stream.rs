@@ -100,7 +100,9 @@ impl Stream {
     }
 
     fn hand_over(&self, record: &Record<'_>) -> Result<Sent> {
-        let sent = send(record, self.epoch, |message| self.producer.send(message));
+        let sent = send(record, self.epoch, |message| {
+            self.producer.send(message).map_err(|(error, _)| error)
+        });
         sent.map_err(|failure| match failure {
             Failure::Refused(error) => error,
             _ => {

@@ -57,7 +57,8 @@ fn check(rest: &str, expected: [&str; 2]) {
 
 #[test]
 fn each_part_of_a_record_comes_from_its_columns() {
-    let first = "{\"user\":\"ann\",\"count\":3,\"at\":\"1970-01-01T00:00:00.005Z\",\"topic\":\"one\"}";
+    let first =
+        "{\"user\":\"ann\",\"count\":3,\"at\":\"1970-01-01T00:00:00.005Z\",\"topic\":\"one\"}";
     let second = "{\"user\":null,\"count\":null,\"at\":null,\"topic\":\"two\"}";
     check(
         "topic = 't'",
