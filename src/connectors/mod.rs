@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | file | CSV, JSON lines | CSV, JSON lines | exactly once |
 //! | generator | by index, by a closure | | exactly once |
-//! | kafka | | CSV, JSON records | exactly once |
+//! | kafka | JSON, CSV, text | JSON, CSV | exactly once |
 //! | memory | rows, columns | rows, columns | exactly once within the process |
 //! | console | | CSV, JSON lines | at least once |
 //! | blackhole | | counts | at least once |
@@ -35,7 +35,9 @@ pub use generator::{
 };
 #[cfg(feature = "kafka")]
 pub use kafka::{
-    DeliveryGuarantee, KafkaProperties, KafkaSink, KafkaSinkConfig, KeyFormat, Partitioner,
-    TransactionStep, ValueFields,
+    AutoOffsetReset, BoundedMode, DeliveryGuarantee, IsolationLevel, KafkaProperties, KafkaSink,
+    KafkaSinkConfig, KafkaSource, KafkaSourceConfig, KeyFormat, MetadataColumns, MetadataField,
+    Partitioner, SourcePeers, StartupMode, Tombstones, TopicOffsets, TransactionStep, UnixMillis,
+    ValueFields, ValueFormat,
 };
 pub use memory::{MemoryOutput, MemorySink, MemorySource};

@@ -1,4 +1,4 @@
-//! Kafka: the client's settings, which source and sink share, and what its errors mean.
+//! Kafka: source and sink, and what both share: the client's settings, and what its errors mean.
 
 mod client_events;
 mod client_settings;
@@ -6,10 +6,15 @@ mod failure;
 mod outage;
 mod properties;
 mod sink;
+mod source;
 mod variables;
 
 pub use properties::KafkaProperties;
 pub use sink::{
     DeliveryGuarantee, KafkaSink, KafkaSinkConfig, KeyFormat, Partitioner, TransactionStep,
     ValueFields,
+};
+pub use source::{
+    AutoOffsetReset, BoundedMode, IsolationLevel, KafkaSource, KafkaSourceConfig, MetadataColumns,
+    MetadataField, SourcePeers, StartupMode, Tombstones, TopicOffsets, UnixMillis, ValueFormat,
 };
