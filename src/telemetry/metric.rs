@@ -131,7 +131,7 @@ struct Description {
 
 impl Metric {
     /// All metrics, in the order of the documentation.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 45] = [
         Self::RecordsIn,
         Self::RecordsOut,
         Self::RecordsInRate,

@@ -8,5 +8,6 @@
 )]
 
 mod broker_facts;
+mod kafka_sink;
 mod kafka_source;
 mod support;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -31,6 +31,10 @@ const POLLS_MAX: usize = 50;
 /// How long each such poll waits.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// How often a topic may be missing before it is taken for one that does not exist: a broker that makes topics of itself
+/// takes a moment for it.
+const MISSED_MAX: u32 = 6;
+
 /// The partition that markers and the registry are kept for: every topic has it.
 const MARKER_PARTITION: i32 = 0;
 
@@ -46,6 +50,8 @@ pub(super) struct Producers {
     marker_topic: String,
     events: ClientEvents,
     clients: BTreeMap<TransactionalId, Clients>,
+    /// How often the topic of the registry was not there.
+    missed: u32,
 }
 
 /// What belongs to one id. Each is made when it is needed.
@@ -66,6 +72,9 @@ impl Default for Clients {
     }
 }
 
+/// Reading offsets of a group without being a member has no events of its own.
+impl ConsumerContext for ClientEvents {}
+
 impl Producers {
     pub(super) fn new(
         producer: ClientConfig,
@@ -81,6 +90,7 @@ impl Producers {
             marker_topic,
             events,
             clients: BTreeMap::new(),
+            missed: 0,
         }
     }
 
@@ -293,7 +303,7 @@ impl Broker for Producers {
 }
 
 impl Producers {
-    fn unregistered(&self, what: &str, error: &KafkaError) -> Failure {
+    fn unregistered(&mut self, what: &str, error: &KafkaError) -> Failure {
         if let Some(refusal) = self.events.take_refusal() {
             return Failure::Refused(refusal);
         }
@@ -302,7 +312,11 @@ impl Producers {
             FailureKind::Authentication | FailureKind::Authorization => {
                 Failure::Refused(failure(what, error))
             }
-            _ => {
+            FailureKind::UnknownTopic if self.missed == MISSED_MAX => {
+                Failure::Refused(failure(what, error))
+            }
+            kind => {
+                self.missed += u32::from(kind == FailureKind::UnknownTopic);
                 self.events.passing(&format!("{what}: {}", reason(error)));
                 Failure::Passing
             }

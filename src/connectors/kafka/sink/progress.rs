@@ -80,6 +80,14 @@ impl Progress {
         }
     }
 
+    /// Looks whether the subtask is still there.
+    ///
+    /// # Errors
+    /// When the sink was closed.
+    pub(super) fn ensure_open(&self) -> Result<()> {
+        self.pause(Duration::ZERO)
+    }
+
     /// Lets `duration` pass.
     ///
     /// # Errors

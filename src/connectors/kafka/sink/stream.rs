@@ -1,5 +1,6 @@
 //! Records that go out at once, for sinks that promise less than exactly once.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ pub(super) struct Stream {
     deliveries: Arc<Deliveries>,
     /// What has come since the last barrier belongs to this epoch.
     epoch: Epoch,
-    /// Records that the producer had no room for.
-    overflow: RecordLog,
+    /// Records that the producer had no room for, by their epochs.
+    overflow: VecDeque<(Epoch, RecordLog)>,
 }
 
 impl Stream {
@@ -50,7 +51,7 @@ impl Stream {
             producer: producer.map_err(|error| not_made(&error))?,
             deliveries,
             epoch: 0,
-            overflow: RecordLog::default(),
+            overflow: VecDeque::new(),
         })
     }
 
@@ -60,10 +61,7 @@ impl Stream {
     /// When the broker takes it from nobody, or one before it did not arrive.
     pub(super) fn write(&mut self, record: &Record<'_>) -> Result<()> {
         self.deliveries.sending(self.epoch, 1);
-        if self.overflow.records() > 0 || self.hand_over(record)? == Sent::QueueFull {
-            self.overflow.push(record)?;
-        }
-        Ok(())
+        self.write_of(self.epoch, record)
     }
 
     /// Whether more records may come.
@@ -73,14 +71,28 @@ impl Stream {
     pub(super) fn has_room(&mut self) -> Result<bool> {
         // Before the look at the producer: a record that arrives between the two wakes the subtask.
         self.deliveries.await_room();
-        let overflow = std::mem::take(&mut self.overflow).into_bytes();
-        for record in RecordReader::new(&overflow) {
-            let record = record?;
-            if self.overflow.records() > 0 || self.hand_over(&record)? == Sent::QueueFull {
-                self.overflow.push(&record)?;
+        for (epoch, log) in std::mem::take(&mut self.overflow) {
+            for record in RecordReader::new(&log.into_bytes()) {
+                self.write_of(epoch, &record?)?;
             }
         }
-        Ok(self.overflow.records() == 0 && self.producer.in_flight_count() < IN_FLIGHT_MAX)
+        Ok(self.overflow.is_empty() && self.producer.in_flight_count() < IN_FLIGHT_MAX)
+    }
+
+    /// Hands a record of an epoch to the producer, or keeps it behind all others that wait.
+    fn write_of(&mut self, epoch: Epoch, record: &Record<'_>) -> Result<()> {
+        if self.overflow.is_empty() && self.hand_over(epoch, record)? == Sent::Handed {
+            return Ok(());
+        }
+        match self.overflow.back_mut() {
+            Some((of, log)) if *of == epoch => log.push(record),
+            _ => {
+                let mut log = RecordLog::default();
+                log.push(record)?;
+                self.overflow.push_back((epoch, log));
+                Ok(())
+            }
+        }
     }
 
     /// What a record did not arrive for, if one did not.
@@ -99,8 +111,8 @@ impl Stream {
         Box::new(move || deliveries.wait_for(epoch))
     }
 
-    fn hand_over(&self, record: &Record<'_>) -> Result<Sent> {
-        let sent = send(record, self.epoch, |message| {
+    fn hand_over(&self, epoch: Epoch, record: &Record<'_>) -> Result<Sent> {
+        let sent = send(record, epoch, |message| {
             self.producer.send(message).map_err(|(error, _)| error)
         });
         sent.map_err(|failure| match failure {

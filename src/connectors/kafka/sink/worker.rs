@@ -82,6 +82,7 @@ impl Worker {
 
     fn run_to_rest(&mut self) -> Result<()> {
         loop {
+            self.progress.ensure_open()?;
             let step = self.committer.next_step();
             let outcome = self.carry_out(&step)?;
             let done = self.committer.done(&step, outcome);
