@@ -24,6 +24,10 @@ const PART_BYTES: u64 = 8 << 20;
 /// How many parts an object can have: S3 takes 10,000.
 const PARTS_MAX: u64 = 9_000;
 
+/// How long a server may take to accept a connection.
+#[cfg(feature = "http")]
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How often a whole upload is begun anew.
 pub(super) const UPLOAD_RETRIES_MAX: usize = 1;
 
@@ -142,10 +146,33 @@ pub(super) fn operator(location: &StoreLocation) -> Result<Operator> {
             return Err(Error::new(ErrorKind::Bug, message));
         }
     };
-    opened.map_err(|error| {
+    let operator = opened.map_err(|error| {
         let message = format!("{location} cannot be reached: {}", error.message());
         Error::new(ErrorKind::Configuration, message)
-    })
+    })?;
+    connected(operator)
+}
+
+/// The same with connections of its own.
+#[cfg(feature = "http")]
+fn connected(operator: Operator) -> Result<Operator> {
+    use opendal::{HttpTransporter, OperationContext};
+    use opendal_http_transport_reqwest::ReqwestTransport;
+    let client = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build()
+        .map_err(|error| {
+            let message =
+                "no HTTP client can be made, perhaps for want of the system's certificates";
+            Error::new(ErrorKind::Environment, message).with_source(error)
+        })?;
+    let transport = HttpTransporter::new(ReqwestTransport::new(client));
+    Ok(operator.with_context(OperationContext::new().with_http_transport(transport)))
+}
+
+#[cfg(not(feature = "http"))]
+fn connected(operator: Operator) -> Result<Operator> {
+    Ok(operator)
 }
 
 #[cfg(feature = "s3")]
