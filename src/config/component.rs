@@ -64,6 +64,13 @@ impl ComponentSection {
         self.options.error_at("type", message, hint.as_deref())
     }
 
+    /// The error for a `type` that this binary was built without.
+    pub fn missing_feature(&self, feature: &str) -> Error {
+        let message = format!("this binary was built without type \"{}\"", self.kind);
+        let hint = format!("build it with --features {feature}");
+        self.options.error_at("type", message, Some(&hint))
+    }
+
     /// Reads the element `index` of the list of `role`. Problems are noted; without an id
     /// there is no component, any other part is left empty.
     pub(super) fn read(

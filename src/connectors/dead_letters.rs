@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::OperatorId;
 use crate::operator::BackgroundWork;
+use crate::telemetry::{JobStatus, Metric, count};
 
 /// What becomes of a row that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,15 @@ pub(super) struct DeadLetterItem {
     /// Whose file it is: the subtask's index.
     pub(super) dead_letters: usize,
     pub(super) length: u64,
+}
+
+/// What became of the bad rows of one batch.
+#[derive(Default)]
+pub(super) struct BadRows {
+    /// How many there were.
+    pub(super) count: u64,
+    /// Their lines for the dead-letter file, if they go there.
+    pub(super) dead_letters: String,
 }
 
 /// The dead-letter file of one subtask.
@@ -57,6 +68,31 @@ impl OnError {
             _ => return Ok(()),
         };
         Err(Error::new(ErrorKind::Configuration, message))
+    }
+}
+
+impl BadRows {
+    /// Counts the rows, and writes them down if there is a file for them.
+    pub(super) fn settle(
+        self,
+        dead_letters: Option<&mut DeadLetters>,
+        operator: &OperatorId,
+        subtask: usize,
+        status: &JobStatus,
+    ) -> Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let metric = match dead_letters {
+            Some(dead_letters) => {
+                dead_letters.append(&self.dead_letters)?;
+                Metric::RecordsDeadLettered
+            }
+            None => Metric::RecordsSkipped,
+        };
+        count(metric, operator, subtask, self.count);
+        status.add_records_skipped(self.count);
+        Ok(())
     }
 }
 

@@ -21,16 +21,22 @@ pub struct EventTimeConfig {
     pub max_out_of_orderness: HumanDuration,
 }
 
+/// The column that holds the event time.
+#[derive(Clone, Debug)]
+pub(super) struct EventTimeColumn {
+    column: usize,
+    bound_millis: i64,
+}
+
 /// Follows the event time of batches: the watermark is the newest time seen less the bound.
 #[derive(Debug)]
 pub(super) struct WatermarkTracker {
-    column: usize,
-    bound_millis: i64,
+    column: EventTimeColumn,
     watermark: EventTime,
 }
 
-impl WatermarkTracker {
-    /// Follows the column that `config` names, among `columns`.
+impl EventTimeColumn {
+    /// The column that `config` names, among `columns`.
     pub(super) fn new(config: &EventTimeConfig, columns: &Columns) -> Result<Self> {
         let invalid = |message| Err(Error::new(ErrorKind::Configuration, message));
         let name = &config.column;
@@ -50,17 +56,31 @@ impl WatermarkTracker {
         Ok(Self {
             column,
             bound_millis: i64::try_from(bound).unwrap_or(i64::MAX),
+        })
+    }
+
+    /// The watermark after a batch alone; nothing when none of its records has a time.
+    pub(super) fn watermark_of(&self, batch: &RecordBatch) -> Option<EventTime> {
+        let times = batch
+            .column(self.column)
+            .as_primitive_opt::<TimestampMillisecondType>()?;
+        let newest = times.iter().flatten().max()?;
+        Some(EventTime(newest.saturating_sub(self.bound_millis)))
+    }
+}
+
+impl WatermarkTracker {
+    /// Follows the column that `config` names, among `columns`.
+    pub(super) fn new(config: &EventTimeConfig, columns: &Columns) -> Result<Self> {
+        Ok(Self {
+            column: EventTimeColumn::new(config, columns)?,
             watermark: EventTime::MIN,
         })
     }
 
     /// Takes note of a batch. Returns the new watermark if it has advanced.
     pub(super) fn observe(&mut self, batch: &RecordBatch) -> Option<EventTime> {
-        let times = batch
-            .column(self.column)
-            .as_primitive_opt::<TimestampMillisecondType>()?;
-        let newest = times.iter().flatten().max()?;
-        let watermark = EventTime(newest.saturating_sub(self.bound_millis));
+        let watermark = self.column.watermark_of(batch)?;
         if watermark <= self.watermark {
             return None;
         }

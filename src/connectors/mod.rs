@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | file | CSV, JSON lines | CSV, JSON lines | exactly once |
 //! | generator | by index, by a closure | | exactly once |
+//! | kafka | JSON, CSV, text | | exactly once |
 //! | memory | rows, columns | rows, columns | exactly once within the process |
 //! | console | | CSV, JSON lines | at least once |
 //! | blackhole | | counts | at least once |
@@ -33,5 +34,9 @@ pub use generator::{
     RowsGenerator, SplitRange,
 };
 #[cfg(feature = "kafka")]
-pub use kafka::KafkaProperties;
+pub use kafka::{
+    AutoOffsetReset, BoundedMode, IsolationLevel, KafkaProperties, KafkaSource, KafkaSourceConfig,
+    MetadataColumns, MetadataField, SourcePeers, StartupMode, Tombstones, TopicOffsets, UnixMillis,
+    ValueFormat,
+};
 pub use memory::{MemoryOutput, MemorySink, MemorySource};

@@ -10,6 +10,8 @@ use crate::connectors::{
     BlackholeConfig, BlackholeSink, ConsoleConfig, ConsoleSink, FileList, FileSink, FileSinkConfig,
     FileSource, FileSourceConfig, GeneratorConfig, RowCount,
 };
+#[cfg(feature = "kafka")]
+use crate::connectors::{KafkaSource, KafkaSourceConfig, SourcePeers};
 use crate::error::Result;
 use crate::operator::{
     AggregateConfig, AggregateOperator, FilterConfig, FilterOperator, Operator, ProjectConfig,
@@ -46,7 +48,20 @@ pub(super) fn build_source(section: &ComponentSection) -> Result<Built> {
             let make = move || Ok(Box::new(config.source()?) as _);
             (Component::Source(Arc::new(make)), schema)
         }
-        _ => return Err(section.unknown_type(&["file", "generator"])),
+        #[cfg(feature = "kafka")]
+        "kafka" => {
+            let config: KafkaSourceConfig = options.parse()?;
+            let schema = config.schema()?;
+            let peers = SourcePeers::default();
+            let make = move || {
+                let source = KafkaSource::new(config.clone(), peers.clone())?;
+                Ok(Box::new(source) as _)
+            };
+            (Component::Source(Arc::new(make)), schema)
+        }
+        #[cfg(not(feature = "kafka"))]
+        "kafka" => return Err(section.missing_feature("kafka")),
+        _ => return Err(section.unknown_type(&["file", "generator", "kafka"])),
     };
     Ok(Built {
         component,

@@ -17,6 +17,12 @@ pub enum Metric {
     RecordsSkipped,
     /// Rows that a source could not read and wrote to its dead-letter file.
     RecordsDeadLettered,
+    /// Bytes of keys, values and headers that a Kafka source took in.
+    BytesIn,
+    /// Records that lie in Kafka and that a source has still to read.
+    PendingRecords,
+    /// How often a Kafka source went on elsewhere since the offset to be read was gone.
+    OffsetResets,
     /// Wall-clock time minus the watermark of a subtask.
     WatermarkLag,
     /// How much of each second a subtask works.
@@ -119,13 +125,16 @@ struct Description {
 
 impl Metric {
     /// All metrics, in the order of the documentation.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 42] = [
         Self::RecordsIn,
         Self::RecordsOut,
         Self::RecordsInRate,
         Self::RecordsOutRate,
         Self::RecordsSkipped,
         Self::RecordsDeadLettered,
+        Self::BytesIn,
+        Self::PendingRecords,
+        Self::OffsetResets,
         Self::WatermarkLag,
         Self::BusyTime,
         Self::IdleTime,
@@ -249,6 +258,27 @@ impl Metric {
                 MetricScope::Subtask,
                 Unit::Count,
                 "unreadable rows written to the dead-letter file",
+                "",
+            ),
+            Self::BytesIn => counter(
+                "floodmark_bytes_in_total",
+                MetricScope::Subtask,
+                Unit::Bytes,
+                "bytes of keys, values and headers read from Kafka",
+                "numBytesIn",
+            ),
+            Self::PendingRecords => gauge(
+                "floodmark_pending_records",
+                MetricScope::Subtask,
+                Unit::Count,
+                "records in Kafka that are still to be read",
+                "pendingRecords",
+            ),
+            Self::OffsetResets => counter(
+                "floodmark_offset_resets_total",
+                MetricScope::Subtask,
+                Unit::Count,
+                "partitions that went on elsewhere since an offset was gone",
                 "",
             ),
             Self::WatermarkLag => gauge(

@@ -8,4 +8,5 @@
 )]
 
 mod broker_facts;
+mod kafka_source;
 mod support;

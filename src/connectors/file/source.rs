@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::config::FileSourceConfig;
 use super::row_reader::{BadRow, RowRead, RowReader, RowSyntax};
 use super::source_files::{FileList, RestoredSource, SourceFile, SourceItem, assign_files};
-use crate::connectors::dead_letters::{DeadLetters, OnError};
+use crate::connectors::dead_letters::{BadRows, DeadLetters, OnError};
 use crate::connectors::event_time::WatermarkTracker;
 use crate::connectors::format::RowBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Batch, CheckpointId, OperatorId};
 use crate::operator::{OperatorContext, OperatorSnapshot, Output, Source, SourceStatus};
-use crate::telemetry::{JobStatus, Metric, count};
+use crate::telemetry::JobStatus;
 
 /// Reads files row by row, each file once. Its position is a byte offset and a line number for each file.
 ///
@@ -46,13 +46,6 @@ pub struct FileSource {
     subtask: usize,
     /// Where bad rows are counted for the progress line.
     status: Arc<JobStatus>,
-}
-
-/// What became of the bad rows of one batch.
-#[derive(Default)]
-struct BadRows {
-    count: u64,
-    dead_letters: String,
 }
 
 impl FileSource {
@@ -109,7 +102,9 @@ impl FileSource {
         while self.rows.len() < rows_max {
             match reader.read(&mut self.rows)? {
                 RowRead::Row => {}
-                RowRead::Bad(row) => bad_rows.add(&row, self.config.on_error, &file.path)?,
+                RowRead::Bad(row) => {
+                    add_bad_row(bad_rows, &row, self.config.on_error, &file.path)?;
+                }
                 RowRead::End => {
                     file.finished = true;
                     break;
@@ -120,22 +115,6 @@ impl FileSource {
         if file.finished {
             self.reader = None;
         }
-        Ok(())
-    }
-
-    fn settle(&mut self, bad_rows: BadRows) -> Result<()> {
-        if bad_rows.count == 0 {
-            return Ok(());
-        }
-        let metric = match &mut self.dead_letters {
-            Some(dead_letters) => {
-                dead_letters.append(&bad_rows.dead_letters)?;
-                Metric::RecordsDeadLettered
-            }
-            None => Metric::RecordsSkipped,
-        };
-        count(metric, &self.operator, self.subtask, bad_rows.count);
-        self.status.add_records_skipped(bad_rows.count);
         Ok(())
     }
 }
@@ -163,7 +142,8 @@ impl Source for FileSource {
 
     fn poll(&mut self, rows_max: usize, output: &mut Output) -> Result<SourceStatus> {
         let bad_rows = self.read_rows(rows_max.min(self.config.batch_rows))?;
-        self.settle(bad_rows)?;
+        let dead_letters = self.dead_letters.as_mut();
+        bad_rows.settle(dead_letters, &self.operator, self.subtask, &self.status)?;
         let batch = self.rows.finish()?;
         let watermark = self
             .watermarks
@@ -198,16 +178,15 @@ impl Source for FileSource {
     }
 }
 
-impl BadRows {
-    fn add(&mut self, row: &BadRow, on_error: OnError, path: &str) -> Result<()> {
-        match on_error {
-            OnError::Fail => return Err(row.to_error(path)),
-            OnError::Skip => {}
-            OnError::DeadLetter => self.dead_letters.push_str(&row.to_dead_letter(path)),
-        }
-        self.count += 1;
-        Ok(())
+/// Takes note of a bad row of the file at `path`.
+fn add_bad_row(bad_rows: &mut BadRows, row: &BadRow, on_error: OnError, path: &str) -> Result<()> {
+    match on_error {
+        OnError::Fail => return Err(row.to_error(path)),
+        OnError::Skip => {}
+        OnError::DeadLetter => bad_rows.dead_letters.push_str(&row.to_dead_letter(path)),
     }
+    bad_rows.count += 1;
+    Ok(())
 }
 
 #[cfg(test)]

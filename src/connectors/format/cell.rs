@@ -24,7 +24,7 @@ pub(super) enum ColumnView<'a> {
 
 /// One value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Cell<'a> {
+pub(in crate::connectors) enum Cell<'a> {
     Null,
     Boolean(bool),
     Int64(i64),

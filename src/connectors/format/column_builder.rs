@@ -10,6 +10,7 @@ use arrow_array::builder::{
     TimestampMillisecondBuilder,
 };
 
+use super::cell::Cell;
 use crate::model::ColumnType;
 
 /// How much of a wrong value an error message shows, in characters.
@@ -104,6 +105,18 @@ impl ColumnBuilder {
             Self::String(_) => return Err(CellProblem::of_json(raw, "not a string")),
         }
         Ok(())
+    }
+
+    /// Appends a value of the column's own type; one of another type becomes null.
+    pub(super) fn push_cell(&mut self, cell: Cell<'_>) {
+        match (self, cell) {
+            (Self::Boolean(builder), Cell::Boolean(value)) => builder.append_value(value),
+            (Self::Int64(builder), Cell::Int64(value)) => builder.append_value(value),
+            (Self::Float64(builder), Cell::Float64(value)) => builder.append_value(value),
+            (Self::String(builder), Cell::String(value)) => builder.append_value(value),
+            (Self::Timestamp(builder), Cell::Timestamp(value)) => builder.append_value(value),
+            (builder, _) => builder.push_null(),
+        }
     }
 
     pub(super) fn finish(&mut self) -> ArrayRef {

@@ -9,6 +9,7 @@ mod row_format;
 mod row_problem;
 mod row_writer;
 
+pub(super) use cell::Cell;
 pub use columns::Columns;
 pub(super) use json_object::JsonObjects;
 pub(super) use row_builder::RowBuilder;

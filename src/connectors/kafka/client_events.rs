@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, info, warn};
 
@@ -25,6 +24,8 @@ pub(super) struct ClientEvents {
 #[derive(Default)]
 struct Heard {
     outage: Outage,
+    /// Failed commits of the group's offsets.
+    failed_commits: Outage,
     /// Whether the broker has answered since the client was made.
     connected: bool,
     refusal: Option<Error>,
@@ -57,6 +58,15 @@ impl ClientEvents {
         let now = self.clock.elapsed();
         if self.with_heard(|heard| heard.outage.is_news(now)) {
             warn!(operator = %self.operator, reason, "the kafka broker does not answer; trying again");
+        }
+    }
+
+    /// Warns that the group's offsets could not be set, unless that was done just now. Nothing depends on them but what
+    /// others see of the group.
+    pub(super) fn commit_failed(&self, reason: &str) {
+        let now = self.clock.elapsed();
+        if self.with_heard(|heard| heard.failed_commits.is_news(now)) {
+            warn!(operator = %self.operator, reason, "the offsets of the consumer group could not be set");
         }
     }
 
@@ -110,8 +120,6 @@ impl ClientContext for ClientEvents {
         }
     }
 }
-
-impl ConsumerContext for ClientEvents {}
 
 #[cfg(test)]
 mod tests {

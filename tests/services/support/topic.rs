@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -48,6 +48,22 @@ impl Topic {
             answer.unwrap();
         }
         Self { name, partitions }
+    }
+
+    /// Adds partitions until there are this many.
+    pub(crate) fn add_partitions(&mut self, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+        let count = usize::try_from(partitions).unwrap();
+        let new = NewPartitions::new(&self.name, count);
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let answers = runtime.block_on(admin.create_partitions([&new], &options));
+        for answer in answers.unwrap() {
+            answer.unwrap();
+        }
+        self.partitions = partitions;
     }
 
     /// Writes messages, each a partition, a key and a value, in this order.
