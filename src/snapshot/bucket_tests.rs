@@ -235,6 +235,13 @@ fn what_is_superseded_goes_with_its_tombstones_and_whoever_ends_gives_its_ids_ba
         let manifest = manifest_of(41, Vec::new());
         store.commit(&manifest).await.unwrap();
         store.sweep_orphans(Some(CheckpointId(41))).await;
+        let listed = store.list().await.unwrap();
+        let listed: Vec<u64> = listed.iter().map(|listed| listed.checkpoint.0).collect();
+        assert_eq!(
+            listed,
+            [1, 2, 3, 4, 5, 6, 7, 8, 41],
+            "no tombstone is listed"
+        );
         let left = tombstones(&bucket);
         assert_eq!(
             left.into_iter().collect::<Vec<_>>(),

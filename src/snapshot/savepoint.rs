@@ -129,7 +129,7 @@ impl CheckpointStore {
 
     /// The same for every id; failures are logged only, and the next start tries again.
     pub(super) async fn clear_savepoints(&self, checkpoints: &[CheckpointId]) {
-        let checkpoints = checkpoints.to_vec().into_iter();
+        let checkpoints = checkpoints.iter().copied();
         let clearing = checkpoints.map(|checkpoint| async move {
             if let Err(error) = self.clear_savepoint(checkpoint).await {
                 let reason = error.full_message();

@@ -149,14 +149,15 @@ impl CheckpointStore {
         })
     }
 
-    /// Every checkpoint that has a folder, oldest first. Looks whether the objects are there and long enough, but not
-    /// at their bytes.
+    /// Every checkpoint that has a folder, oldest first; in a bucket, where folders are nothing but names that may be listed
+    /// long after what was there is gone, every one that has a manifest. Looks whether the objects are there and long enough,
+    /// but not at their bytes.
     ///
     /// # Errors
     /// [`ErrorKind::Environment`] when the job's folder cannot be read.
     pub async fn list(&self) -> Result<Vec<ListedCheckpoint>> {
-        let mut listed = Vec::new();
-        for checkpoint in self.checkpoint_ids().await? {
+        let ids = self.checkpoint_ids().await?.into_iter();
+        let looks = ids.map(|checkpoint| async move {
             let summary = match self.read_manifest(checkpoint).await {
                 Ok((manifest, manifest_bytes)) => self
                     .objects_of(checkpoint)
@@ -165,11 +166,14 @@ impl CheckpointStore {
                     .map(|()| CheckpointSummary::of(&manifest, manifest_bytes)),
                 Err(damage) => Err(damage),
             };
-            listed.push(ListedCheckpoint {
+            ListedCheckpoint {
                 checkpoint,
                 summary,
-            });
-        }
+            }
+        });
+        let mut listed = self.blobs.do_all(looks).await;
+        let is_there = |listed: &ListedCheckpoint| listed.summary != Err(Damage::Incomplete);
+        listed.retain(|listed| is_there(listed) || !self.blobs.is_bucket());
         Ok(listed)
     }
 

@@ -49,7 +49,7 @@ const UPWARD_IMPORTS_ALLOWED: [(&str, &str); 1] = [
 ];
 
 /// Each foreign crate that only some modules may know, with these modules.
-const CRATE_HOMES: [(&str, &[&str]); 18] = [
+const CRATE_HOMES: [(&str, &[&str]); 19] = [
     ("actix", &["runtime"]),
     ("actix_rt", &["runtime"]),
     ("actix_web", &["server"]),
@@ -63,6 +63,7 @@ const CRATE_HOMES: [(&str, &[&str]); 18] = [
     ("metrics", &["telemetry"]),
     ("metrics_exporter_prometheus", &["telemetry"]),
     ("opendal", &["storage"]),
+    ("opendal_http_transport_reqwest", &["storage"]),
     ("rdkafka", &["connectors"]),
     // State values are rkyv types, so whoever defines or handles one needs its traits.
     ("rkyv", &["state", "operator", "graph"]),

@@ -131,6 +131,10 @@ pub(super) fn operator(location: &StoreLocation) -> Result<Operator> {
         let message = format!("{location} lies in no bucket");
         return Err(Error::new(ErrorKind::Bug, message));
     };
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azblob"))]
+    opendal::HttpTransporter::install_default(
+        opendal_http_transport_reqwest::ReqwestTransport::default(),
+    );
     let opened = match scheme {
         #[cfg(feature = "s3")]
         Scheme::S3 => s3(bucket, prefix, location.s3())?,

@@ -16,22 +16,26 @@ pub struct Fence(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     /// The job's record is a file, which whoever takes the job over replaces.
-    Disk {
-        blobs: BlobStore,
-        paths: StoragePaths,
-        record: OwnerRecord,
-    },
+    Disk(Box<OwnerFile>),
     /// It is the newest of a ledger.
     Bucket(Arc<Ledger>),
 }
 
+/// The record of a job on a disk, as this process has written it.
+#[derive(Clone, Debug)]
+struct OwnerFile {
+    blobs: BlobStore,
+    paths: StoragePaths,
+    record: OwnerRecord,
+}
+
 impl Fence {
     pub(super) fn on_disk(blobs: BlobStore, paths: StoragePaths, record: OwnerRecord) -> Self {
-        Self(Kind::Disk {
+        Self(Kind::Disk(Box::new(OwnerFile {
             blobs,
             paths,
             record,
-        })
+        })))
     }
 
     pub(super) fn in_bucket(ledger: Arc<Ledger>) -> Self {
@@ -41,7 +45,7 @@ impl Fence {
     /// What this process has written.
     pub fn record(&self) -> &OwnerRecord {
         match &self.0 {
-            Kind::Disk { record, .. } => record,
+            Kind::Disk(file) => &file.record,
             Kind::Bucket(ledger) => ledger.owner(),
         }
     }
@@ -49,7 +53,7 @@ impl Fence {
     /// The job's ledger, if its checkpoints lie in a bucket.
     pub fn ledger(&self) -> Option<&Ledger> {
         match &self.0 {
-            Kind::Disk { .. } => None,
+            Kind::Disk(_) => None,
             Kind::Bucket(ledger) => Some(ledger),
         }
     }
@@ -60,17 +64,13 @@ impl Fence {
     /// [`ErrorKind::Conflict`], with the new owner, when it does not; [`ErrorKind::Environment`] when the store does not
     /// say, in which case nothing may be committed either.
     pub async fn check(&self) -> Result<()> {
-        let (blobs, paths, own) = match &self.0 {
+        let file = match &self.0 {
             Kind::Bucket(ledger) => return ledger.check().await,
-            Kind::Disk {
-                blobs,
-                paths,
-                record,
-            } => (blobs, paths, record),
+            Kind::Disk(file) => file,
         };
-        let lost = |how: &str| lost(paths.job(), own.generation, how);
-        match read(blobs, paths).await? {
-            Some(found) if found == *own => Ok(()),
+        let lost = |how: &str| lost(file.paths.job(), file.record.generation, how);
+        match read(&file.blobs, &file.paths).await? {
+            Some(found) if found == file.record => Ok(()),
             Some(found) => Err(lost(&format!(
                 "process {} has taken it over, with generation {}",
                 found.process, found.generation
@@ -85,7 +85,7 @@ impl Fence {
     /// As for [`Fence::check`].
     pub async fn begin(&self, checkpoint: CheckpointId) -> Result<()> {
         match &self.0 {
-            Kind::Disk { .. } => self.check().await,
+            Kind::Disk(_) => self.check().await,
             Kind::Bucket(ledger) => ledger.begin(checkpoint).await,
         }
     }
