@@ -66,8 +66,7 @@
 //! - [`channel`]: what travels on a link, the link and its bound, the alignment of several (crossbeam-channel)
 //! - [`state`]: keyed state: segments, table, delta and base; operator state; the only module with `unsafe` (memmap2;
 //!   rkyv, which operators and the graph know as well)
-//! - [`storage`]: the store of objects: paths, conditional writes, checksums, retries (opendal, its
-//!   transport over HTTP)
+//! - [`storage`]: the store of objects: paths, conditional writes, checksums, retries (opendal)
 //! - [`snapshot`]: what makes up a checkpoint: manifest, writer, reader, retention (arrow-ipc)
 //! - [`operator`]: the contracts of sources, operators and sinks, and the built-in operators
 //! - [`connectors`]: the built-in sources and sinks, a folder a system (csv, glob, rdkafka)

@@ -27,7 +27,10 @@ pub use blackhole::{BlackholeConfig, BlackholeSink, RowCount};
 pub use console::{ConsoleConfig, ConsoleSink};
 pub use dead_letters::OnError;
 pub use event_time::EventTimeConfig;
-pub use file::{ExistingFiles, FileList, FileSink, FileSinkConfig, FileSource, FileSourceConfig};
+pub use file::{
+    ExistingFiles, FileList, FileSink, FileSinkConfig, FileSource, FileSourceConfig, S3Access,
+    StoredFileSink,
+};
 pub use format::{Columns, RowFormat};
 pub use generator::{
     ColumnsGenerator, GenerateRows, GeneratorConfig, GeneratorSchema, GeneratorSource,

@@ -52,14 +52,14 @@ impl Subtask {
     }
 
     pub(super) fn open_source(&self, source: &mut dyn Source) -> Result<()> {
-        self.with_context(|context| source.open(context))
+        self.open_with(|context| source.open(context))
     }
 
     pub(super) fn open_sink(&self, sink: &mut dyn Sink) -> Result<()> {
-        self.with_context(|context| sink.open(context))
+        self.open_with(|context| sink.open(context))
     }
 
-    fn with_context(
+    pub(super) fn open_with(
         &self,
         open: impl FnOnce(&mut OperatorContext<'_>) -> Result<()>,
     ) -> Result<()> {

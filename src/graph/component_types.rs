@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 use crate::config::ComponentSection;
 use crate::connectors::{
     BlackholeConfig, BlackholeSink, ConsoleConfig, ConsoleSink, FileList, FileSink, FileSinkConfig,
-    FileSource, FileSourceConfig, GeneratorConfig, RowCount,
+    FileSource, FileSourceConfig, GeneratorConfig, RowCount, StoredFileSink,
 };
 #[cfg(feature = "kafka")]
 use crate::connectors::{KafkaSource, KafkaSourceConfig, SourcePeers};
@@ -126,7 +126,12 @@ pub(super) fn build_sink(section: &ComponentSection) -> Result<Built> {
         "file" => {
             let config: FileSinkConfig = options.parse()?;
             folder = Some(config.path.clone());
-            Arc::new(move || Ok(Box::new(FileSink::new(config.clone())) as _))
+            match config.location()? {
+                Some(location) => Arc::new(move || {
+                    Ok(Box::new(StoredFileSink::new(config.clone(), location.clone())) as _)
+                }),
+                None => Arc::new(move || Ok(Box::new(FileSink::new(config.clone())) as _)),
+            }
         }
         _ => return Err(section.unknown_type(&["blackhole", "console", "file"])),
     };

@@ -186,6 +186,11 @@ impl BlobStore {
         }
     }
 
+    /// What reaches it, and tries again by itself.
+    pub(super) fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
     /// Where its root lies.
     pub fn root(&self) -> &StoreLocation {
         &self.root

@@ -23,6 +23,7 @@ mod address_file;
 mod blob_store;
 mod checksum;
 mod error;
+mod file_store;
 mod folder;
 mod location;
 mod machine_folder;
@@ -41,6 +42,7 @@ pub use address_file::{AddressFile, ServerAddress};
 pub use blob_store::{BlobStore, FolderEntry, StoredSection};
 pub use checksum::{Checksum, ChecksumBuilder};
 pub use error::StorageError;
+pub use file_store::{FileStore, PendingResult};
 pub use location::StoreLocation;
 pub use object_name::{ObjectKind, ObjectName};
 pub use ownership::{

@@ -1,21 +1,20 @@
 //! A file that is read only as far as the row at hand may reach.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// A file that ends a read with an error where no row may reach: so a quote that is never closed does not bring the whole
 /// file into memory.
-pub(super) struct BoundedFile {
-    file: File,
+pub(super) struct BoundedFile<F> {
+    file: F,
     /// How far it has been read.
     offset: u64,
     /// Where the row at hand must have ended.
     end: u64,
 }
 
-impl BoundedFile {
+impl<F> BoundedFile<F> {
     /// A file of which nothing may be read yet.
-    pub(super) fn new(file: File) -> Self {
+    pub(super) fn new(file: F) -> Self {
         Self {
             file,
             offset: 0,
@@ -34,7 +33,7 @@ impl BoundedFile {
     }
 }
 
-impl Read for BoundedFile {
+impl<F: Read> Read for BoundedFile<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.is_exhausted() {
             return Err(io::Error::other("a row is too large"));
@@ -46,7 +45,7 @@ impl Read for BoundedFile {
     }
 }
 
-impl Seek for BoundedFile {
+impl<F: Seek> Seek for BoundedFile<F> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.offset = self.file.seek(to)?;
         Ok(self.offset)
@@ -55,6 +54,8 @@ impl Seek for BoundedFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]

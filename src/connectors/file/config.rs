@@ -6,18 +6,24 @@ use std::time::Duration;
 use arrow_schema::SchemaRef;
 use serde::{Deserialize, Serialize};
 
+use super::s3_access::S3Access;
 use crate::config::{HumanDuration, HumanSize};
 use crate::connectors::dead_letters::OnError;
 use crate::connectors::event_time::{EventTimeConfig, WatermarkTracker};
 use crate::connectors::format::{Columns, RowFormat};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::StoreLocation;
 
 /// A file source: all files that match a glob pattern, each read once from its start to its end.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSourceConfig {
-    /// A glob pattern, relative to the working directory.
+    /// A glob pattern, relative to the working directory, or with the address of a bucket before it:
+    /// `s3://bucket/flights/*.csv`.
     pub path: String,
+    /// How S3 is reached, if the files lie there.
+    #[serde(default)]
+    pub s3: S3Access,
     /// How rows are written; the extension of `path` says it when this is absent.
     pub format: Option<RowFormat>,
     /// The columns to read, in order. A file may have more.
@@ -46,14 +52,19 @@ pub struct FileSourceConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSinkConfig {
-    /// The folder, relative to the working directory. It is made if need be, and belongs to this sink alone.
+    /// The folder, relative to the working directory, or a place in a bucket: `s3://bucket/results`. A folder is made if
+    /// need be; either belongs to this sink alone.
     pub path: PathBuf,
+    /// How S3 is reached, if that is where the files go.
+    #[serde(default)]
+    pub s3: S3Access,
     /// How rows are written.
     pub format: RowFormat,
-    /// A part file is closed when it has grown to this size.
+    /// A part file is closed when it has grown to this size. In a bucket a part is closed at every checkpoint as well, and
+    /// up to four of this size are in memory.
     #[serde(default = "roll_size_default")]
     pub roll_size: HumanSize,
-    /// A part file is closed at the first checkpoint after this time; `"0s"` closes it at every checkpoint.
+    /// A part file is closed at the first checkpoint after this time; `"0s"` closes it at every checkpoint, as in a bucket.
     #[serde(default = "roll_interval_default")]
     pub roll_interval: HumanDuration,
     /// What becomes of an earlier run's files when a job starts afresh.
@@ -74,6 +85,17 @@ pub enum ExistingFiles {
     Replace,
 }
 
+impl FileSinkConfig {
+    /// The place in a bucket that the files go to; nothing when it is a folder.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when the path is an address that leads nowhere.
+    pub fn location(&self) -> Result<Option<StoreLocation>> {
+        let path = self.path.to_string_lossy();
+        self.s3.location(&path, &path)
+    }
+}
+
 impl FileSourceConfig {
     /// The schema of the source's batches.
     ///
@@ -82,6 +104,14 @@ impl FileSourceConfig {
     pub fn schema(&self) -> Result<SchemaRef> {
         self.check()?;
         Ok(self.columns.schema())
+    }
+
+    /// The bucket that the files lie in, up to where the path begins to be a pattern; nothing when they lie in folders.
+    pub(super) fn location(&self) -> Result<Option<StoreLocation>> {
+        let pattern = self.path.find(['*', '?', '[']).unwrap_or(self.path.len());
+        let fixed = &self.path[..pattern];
+        let folder = fixed.rfind('/').map_or("", |end| &fixed[..end]);
+        self.s3.location(&self.path, folder)
     }
 
     /// Checks what the types cannot: the keys against each other.
@@ -215,5 +245,34 @@ mod tests {
         assert_eq!(config.existing, ExistingFiles::Fail);
         let error = toml::from_str::<FileSinkConfig>("path = 'out'\nformat = 'csv'\nroll = 1");
         assert!(error.unwrap_err().to_string().contains("roll"));
+    }
+
+    #[cfg(feature = "s3")]
+    #[test]
+    fn the_address_of_a_bucket_is_told_from_a_folder() {
+        let check = |path: &str, expected: Option<&str>| {
+            let text = format!("path = '{path}'\ncolumns = {{ a = 'int64' }}");
+            let config: FileSourceConfig = toml::from_str(&text).unwrap();
+            let location = config.location().unwrap();
+            let found = location.map(|location| location.to_string());
+            assert_eq!(found.as_deref(), expected, "{path}");
+        };
+        check("in/*.csv", None);
+        check("s3://bucket/*.csv", Some("s3://bucket"));
+        check("s3://bucket/a/b.csv", Some("s3://bucket/a"));
+        check("s3://bucket/a/2013-*/b.csv", Some("s3://bucket/a"));
+        let refuse = |rest: &str, problem: &str| {
+            let text = format!("{rest}\nformat = 'csv'");
+            let config: FileSinkConfig = toml::from_str(&text).unwrap();
+            let error = config.location().unwrap_err().to_string();
+            assert!(error.starts_with(problem), "{rest}: {error}");
+        };
+        refuse("path = 's3://'", "path:");
+        refuse("path = 'hdfs://bucket/a'", "path:");
+        refuse(
+            "path = 'file:///a'",
+            "path: write the folder without file://",
+        );
+        refuse("path = 'out'\ns3.region = 'r'", "s3: only goes with");
     }
 }

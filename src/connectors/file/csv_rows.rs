@@ -1,11 +1,11 @@
 //! The rows of a CSV file with a header.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use csv::{ByteRecord, Position, Reader, ReaderBuilder};
 
 use super::bounded_file::BoundedFile;
+use super::input_file::{InputFile, InputFiles};
 use super::row_reader::{BadRow, FilePosition, RowRead, RowSyntax, read_failure, too_large};
 use crate::connectors::format::{Columns, RowBuilder, RowProblem};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,8 +14,9 @@ const BUFFER_BYTES: usize = 128 << 10;
 
 /// Reads the columns that are asked for, found by the header, whatever their order in the file.
 pub(super) struct CsvRows {
+    files: InputFiles,
     path: String,
-    reader: Reader<BoundedFile>,
+    reader: Reader<BoundedFile<InputFile>>,
     record: ByteRecord,
     row_bytes_max: u64,
     /// For each wanted column, its name and which field of a row holds it.
@@ -27,12 +28,13 @@ pub(super) struct CsvRows {
 impl CsvRows {
     /// Reads the header of the file at `path`, then goes to `position`.
     pub(super) fn open(
+        files: &InputFiles,
         path: &str,
         syntax: RowSyntax,
         columns: &Columns,
         position: FilePosition,
     ) -> Result<Self> {
-        let file = File::open(path).map_err(|error| read_failure(path, error))?;
+        let file = files.open(path)?;
         let row_bytes_max = syntax.row_bytes_max;
         let mut reader = ReaderBuilder::new()
             .delimiter(syntax.delimiter)
@@ -58,6 +60,7 @@ impl CsvRows {
                 .map_err(|error| read_failure(path, error))?;
         }
         Ok(Self {
+            files: files.clone(),
             path: path.to_owned(),
             reader,
             record: ByteRecord::new(),
@@ -112,7 +115,8 @@ impl CsvRows {
         let start = self.record.position();
         let start = start.cloned().unwrap_or_else(Position::new);
         let length = self.position().offset - start.byte();
-        let raw = read_range(&self.path, start.byte(), length)
+        let file = self.files.open(&self.path)?;
+        let raw = read_range(file, start.byte(), length)
             .map_err(|error| read_failure(&self.path, error))?;
         // What lies before the row can be blank lines, or the second half of the line end before it.
         let is_line_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
@@ -145,8 +149,7 @@ fn find_fields(path: &str, header: &ByteRecord, columns: &Columns) -> Result<Vec
     columns.0.iter().map(find).collect()
 }
 
-fn read_range(path: &str, start: u64, length: u64) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+fn read_range(mut file: InputFile, start: u64, length: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes)?;

@@ -1,8 +1,8 @@
 //! The rows of a file of JSON lines.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
+use super::input_file::{InputFile, InputFiles};
 use super::row_reader::{BadRow, FilePosition, RowRead, RowSyntax, read_failure, too_large};
 use crate::connectors::format::{Columns, JsonObjects, RowBuilder};
 use crate::error::Result;
@@ -12,7 +12,7 @@ const BUFFER_BYTES: usize = 128 << 10;
 /// Reads one object a line. A missing key is null, a key that is not asked for is passed over, a blank line too.
 pub(super) struct JsonRows {
     path: String,
-    reader: BufReader<File>,
+    reader: BufReader<InputFile>,
     position: FilePosition,
     line: Vec<u8>,
     row_bytes_max: u64,
@@ -22,17 +22,15 @@ pub(super) struct JsonRows {
 impl JsonRows {
     /// Opens the file at `path` and goes to `position`.
     pub(super) fn open(
+        files: &InputFiles,
         path: &str,
         syntax: RowSyntax,
         columns: &Columns,
         position: FilePosition,
     ) -> Result<Self> {
-        let open = || {
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(position.offset))?;
-            Ok(file)
-        };
-        let file = open().map_err(|error: std::io::Error| read_failure(path, error))?;
+        let mut file = files.open(path)?;
+        file.seek(SeekFrom::Start(position.offset))
+            .map_err(|error| read_failure(path, error))?;
         Ok(Self {
             path: path.to_owned(),
             reader: BufReader::with_capacity(BUFFER_BYTES, file),

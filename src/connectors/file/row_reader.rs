@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::csv_rows::CsvRows;
+use super::input_file::InputFiles;
 use super::json_rows::JsonRows;
 use crate::connectors::format::{Columns, RowBuilder, RowFormat, RowProblem};
 use crate::error::{Error, ErrorKind, Result};
@@ -53,21 +54,25 @@ pub(super) struct BadRow {
 
 /// The rows of one open file.
 pub(super) enum RowReader {
-    Csv(CsvRows),
+    Csv(Box<CsvRows>),
     Json(JsonRows),
 }
 
 impl RowReader {
     /// Opens the file at `path` and goes to `position`.
     pub(super) fn open(
+        files: &InputFiles,
         syntax: RowSyntax,
         columns: &Columns,
         path: &str,
         position: FilePosition,
     ) -> Result<Self> {
         Ok(match syntax.format {
-            RowFormat::Csv => Self::Csv(CsvRows::open(path, syntax, columns, position)?),
-            RowFormat::Json => Self::Json(JsonRows::open(path, syntax, columns, position)?),
+            RowFormat::Csv => {
+                let rows = CsvRows::open(files, path, syntax, columns, position)?;
+                Self::Csv(Box::new(rows))
+            }
+            RowFormat::Json => Self::Json(JsonRows::open(files, path, syntax, columns, position)?),
         })
     }
 

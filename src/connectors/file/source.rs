@@ -1,17 +1,22 @@
 //! The file source.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::config::FileSourceConfig;
-use super::row_reader::{BadRow, RowRead, RowReader, RowSyntax};
+use super::input_file::InputFiles;
+use super::row_feed::RowFeed;
 use super::source_files::{FileList, RestoredSource, SourceFile, SourceItem, assign_files};
-use crate::connectors::dead_letters::{BadRows, DeadLetters, OnError};
+use super::source_rows::{RowsRead, SourceRows};
+use crate::connectors::dead_letters::DeadLetters;
 use crate::connectors::event_time::WatermarkTracker;
-use crate::connectors::format::RowBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Batch, CheckpointId, OperatorId};
 use crate::operator::{OperatorContext, OperatorSnapshot, Output, Source, SourceStatus};
 use crate::telemetry::JobStatus;
+
+/// How long a source sleeps that waits for its feed, should nobody wake it.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Reads files row by row, each file once. Its position is a byte offset and a line number for each file.
 ///
@@ -33,19 +38,26 @@ use crate::telemetry::JobStatus;
 /// ```
 pub struct FileSource {
     config: FileSourceConfig,
-    syntax: RowSyntax,
     found: FileList,
+    /// How far each file is read.
     files: Vec<SourceFile>,
-    /// Which of `files` is being read.
-    current: usize,
-    reader: Option<RowReader>,
-    rows: RowBuilder,
+    /// How many of them are not read to their end.
+    unfinished: usize,
+    rows: Option<Rows>,
     watermarks: Option<WatermarkTracker>,
     dead_letters: Option<DeadLetters>,
     operator: OperatorId,
     subtask: usize,
     /// Where bad rows are counted for the progress line.
     status: Arc<JobStatus>,
+}
+
+/// Where the rows are read.
+enum Rows {
+    /// In the poll itself.
+    Here(Box<SourceRows>),
+    /// On another thread.
+    Fed(RowFeed),
 }
 
 impl FileSource {
@@ -56,18 +68,12 @@ impl FileSource {
     pub fn new(config: FileSourceConfig, found: FileList) -> Result<Self> {
         config.check()?;
         Ok(Self {
-            syntax: RowSyntax {
-                format: config.row_format()?,
-                delimiter: config.delimiter_byte()?,
-                row_bytes_max: config.max_row_size.bytes(),
-            },
-            rows: RowBuilder::new(&config.columns, &config.null_markers()?, config.batch_rows),
             watermarks: config.watermarks()?,
             config,
             found,
             files: Vec::new(),
-            current: 0,
-            reader: None,
+            unfinished: 0,
+            rows: None,
             dead_letters: None,
             operator: OperatorId::new(""),
             subtask: 0,
@@ -75,47 +81,27 @@ impl FileSource {
         })
     }
 
-    /// Reads rows until the batch holds `rows_max`, counting bad ones, or all files are at their end.
-    fn read_rows(&mut self, rows_max: usize) -> Result<BadRows> {
-        let mut bad_rows = BadRows::default();
-        while self.current < self.files.len() && self.rows.len() < rows_max {
-            if self.files[self.current].finished {
-                self.current += 1;
-                continue;
-            }
-            self.read_file(rows_max, &mut bad_rows)?;
+    /// Reads the next rows; nothing when they have not come yet.
+    fn read(&mut self, rows_max: usize) -> Result<Option<RowsRead>> {
+        match &mut self.rows {
+            _ if self.unfinished == 0 => Ok(None),
+            Some(Rows::Here(rows)) => rows.read(rows_max).map(Some),
+            Some(Rows::Fed(feed)) => feed.take(),
+            None => Err(Error::new(
+                ErrorKind::Bug,
+                "the source was polled before it was opened",
+            )),
         }
-        Ok(bad_rows)
     }
 
-    fn read_file(&mut self, rows_max: usize, bad_rows: &mut BadRows) -> Result<()> {
-        let file = &mut self.files[self.current];
-        let reader = match &mut self.reader {
-            Some(reader) => reader,
-            closed => closed.insert(RowReader::open(
-                self.syntax,
-                &self.config.columns,
-                &file.path,
-                file.position(),
-            )?),
-        };
-        while self.rows.len() < rows_max {
-            match reader.read(&mut self.rows)? {
-                RowRead::Row => {}
-                RowRead::Bad(row) => {
-                    add_bad_row(bad_rows, &row, self.config.on_error, &file.path)?;
-                }
-                RowRead::End => {
-                    file.finished = true;
-                    break;
-                }
-            }
+    /// Takes note of how far the files are read.
+    fn advance(&mut self, read: &RowsRead) {
+        for progress in &read.progress {
+            let file = &mut self.files[progress.file];
+            file.set_position(progress.position);
+            file.finished = progress.finished;
+            self.unfinished -= usize::from(progress.finished);
         }
-        file.set_position(reader.position());
-        if file.finished {
-            self.reader = None;
-        }
-        Ok(())
     }
 }
 
@@ -129,11 +115,23 @@ impl Source for FileSource {
         }
         let (subtask, parallelism) = (context.subtask, context.parallelism);
         self.files = assign_files(&self.found, restored.as_ref(), subtask, parallelism)?;
+        self.unfinished = self.files.iter().filter(|file| !file.finished).count();
         if let Some(base) = &self.config.dead_letter {
             let lengths = restored.unwrap_or_default().dead_letters;
             let dead_letters = DeadLetters::open(base, subtask, parallelism, &lengths)?;
             self.dead_letters = Some(dead_letters);
         }
+        let input = self.found.input();
+        let rows = SourceRows::new(&self.config, input.clone(), self.files.clone())?;
+        self.rows = Some(match input {
+            InputFiles::Local => Rows::Here(Box::new(rows)),
+            InputFiles::Stored(store) => Rows::Fed(RowFeed::start(
+                store,
+                rows,
+                self.config.batch_rows,
+                Arc::clone(context.wake),
+            )),
+        });
         self.operator = context.operator.clone();
         self.status = Arc::clone(context.status);
         self.subtask = subtask;
@@ -141,22 +139,26 @@ impl Source for FileSource {
     }
 
     fn poll(&mut self, rows_max: usize, output: &mut Output) -> Result<SourceStatus> {
-        let bad_rows = self.read_rows(rows_max.min(self.config.batch_rows))?;
-        let dead_letters = self.dead_letters.as_mut();
-        bad_rows.settle(dead_letters, &self.operator, self.subtask, &self.status)?;
-        let batch = self.rows.finish()?;
-        let watermark = self
-            .watermarks
-            .as_mut()
-            .and_then(|watermarks| watermarks.observe(&batch));
-        output.emit(Batch::Columns(batch));
-        if let Some(watermark) = watermark {
-            output.emit_watermark(watermark);
+        if let Some(read) = self.read(rows_max)? {
+            self.advance(&read);
+            let dead_letters = self.dead_letters.as_mut();
+            read.bad_rows
+                .settle(dead_letters, &self.operator, self.subtask, &self.status)?;
+            let watermark = self
+                .watermarks
+                .as_mut()
+                .and_then(|watermarks| watermarks.observe(&read.batch));
+            output.emit(Batch::Columns(read.batch));
+            if let Some(watermark) = watermark {
+                output.emit_watermark(watermark);
+            }
+        } else if self.unfinished > 0 {
+            return Ok(SourceStatus::Wait(SLEEP_MAX));
         }
-        if self.current == self.files.len() {
-            return Ok(SourceStatus::Finished);
+        match self.unfinished {
+            0 => Ok(SourceStatus::Finished),
+            _ => Ok(SourceStatus::Ready),
         }
-        Ok(SourceStatus::Ready)
     }
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> Result<OperatorSnapshot> {
@@ -176,17 +178,6 @@ impl Source for FileSource {
         }
         Ok(snapshot)
     }
-}
-
-/// Takes note of a bad row of the file at `path`.
-fn add_bad_row(bad_rows: &mut BadRows, row: &BadRow, on_error: OnError, path: &str) -> Result<()> {
-    match on_error {
-        OnError::Fail => return Err(row.to_error(path)),
-        OnError::Skip => {}
-        OnError::DeadLetter => bad_rows.dead_letters.push_str(&row.to_dead_letter(path)),
-    }
-    bad_rows.count += 1;
-    Ok(())
 }
 
 #[cfg(test)]

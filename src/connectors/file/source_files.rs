@@ -1,24 +1,29 @@
 //! Which files a source reads, which subtask reads which, and what a checkpoint says about them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::config::FileSourceConfig;
+use super::input_file::InputFiles;
 use super::row_reader::FilePosition;
 use crate::connectors::dead_letters::DeadLetterItem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::RestoredOperatorState;
+use crate::storage::{FileStore, StoreLocation};
 
 /// The files that a source's pattern matched, sorted.
 ///
 /// It is made once and shared by all subtasks: if each looked for itself, a file that arrives in between could be read
 /// by two of them, or by none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileList(Arc<[String]>);
+#[derive(Clone, Debug)]
+pub struct FileList {
+    input: InputFiles,
+    paths: Arc<[String]>,
+}
 
 /// One file of a source, and how far it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,33 +60,67 @@ impl FileList {
     /// [`ErrorKind::Configuration`] for a bad pattern, [`ErrorKind::Environment`] for a folder that cannot be read. No
     /// match is no error yet: the source to be resumed may have read all its files.
     pub fn find(config: &FileSourceConfig) -> Result<Self> {
-        let pattern = &config.path;
-        let paths = glob::glob(pattern).map_err(|error| {
-            let message = format!("path: \"{pattern}\" is not a glob pattern");
-            Error::new(ErrorKind::Configuration, message).with_source(error)
-        })?;
-        let mut files = Vec::new();
-        for path in paths {
-            let path = path.map_err(|error| {
-                let folder = error.path().display().to_string();
-                Error::io(format_args!("read {folder}"), std::io::Error::from(error))
-            })?;
-            if !path.is_file() {
-                continue;
+        let (input, mut paths) = match config.location()? {
+            Some(location) => {
+                let (store, paths) = find_stored(&config.path, &location)?;
+                (InputFiles::Stored(store), paths)
             }
-            files.push(path.into_os_string().into_string().map_err(|path| {
-                let message = format!("path: the name {} is not valid UTF-8", path.display());
-                Error::new(ErrorKind::Configuration, message)
-            })?);
-        }
-        files.sort();
-        Ok(Self(files.into()))
+            None => (InputFiles::Local, find_local(&config.path)?),
+        };
+        paths.sort();
+        Ok(Self {
+            input,
+            paths: paths.into(),
+        })
     }
 
     /// The paths, sorted.
     pub fn paths(&self) -> &[String] {
-        &self.0
+        &self.paths
     }
+
+    /// Where the files lie.
+    pub(super) fn input(&self) -> &InputFiles {
+        &self.input
+    }
+}
+
+fn find_local(pattern: &str) -> Result<Vec<String>> {
+    let paths = glob::glob(pattern).map_err(|error| not_a_pattern(pattern, error))?;
+    let mut files = Vec::new();
+    for path in paths {
+        let path = path.map_err(|error| {
+            let folder = error.path().display().to_string();
+            Error::io(format_args!("read {folder}"), io::Error::from(error))
+        })?;
+        if !path.is_file() {
+            continue;
+        }
+        files.push(path.into_os_string().into_string().map_err(|path| {
+            let message = format!("path: the name {} is not valid UTF-8", path.display());
+            Error::new(ErrorKind::Configuration, message)
+        })?);
+    }
+    Ok(files)
+}
+
+/// The store of the files that match a pattern, `location` being where it begins to be one, and their addresses.
+fn find_stored(pattern: &str, location: &StoreLocation) -> Result<(FileStore, Vec<String>)> {
+    let store = FileStore::open(location)?;
+    let pattern = glob::Pattern::new(pattern).map_err(|error| not_a_pattern(pattern, error))?;
+    let options = glob::MatchOptions {
+        require_literal_separator: true,
+        ..glob::MatchOptions::new()
+    };
+    let names = store.list()?.into_iter();
+    let addresses = names.map(|name| store.address_of(&name));
+    let matching = addresses.filter(|address| pattern.matches_with(address, options));
+    Ok((store.clone(), matching.collect()))
+}
+
+fn not_a_pattern(pattern: &str, error: glob::PatternError) -> Error {
+    let message = format!("path: \"{pattern}\" is not a glob pattern");
+    Error::new(ErrorKind::Configuration, message).with_source(error)
 }
 
 impl RestoredSource {
@@ -140,24 +179,20 @@ impl SourceFile {
     }
 
     /// Compares the position with the file as it is now: what lies behind the position must still be there.
-    fn check(&mut self) -> Result<()> {
+    fn check(&mut self, input: &InputFiles) -> Result<()> {
         let Self { path, offset, .. } = &*self;
         let missing = |problem| {
             let message = format!("{path} {problem}; put it back, or start afresh");
             Err(Error::new(ErrorKind::Data, message))
         };
-        let length = match fs::metadata(path) {
-            Ok(metadata) => metadata.len(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                // Of a file that was read to its end, nothing is needed any more.
-                if self.finished {
-                    return Ok(());
-                }
-                return missing(format!(
-                    "has vanished, and the checkpoint has read it only up to byte {offset}"
-                ));
+        let Some(length) = input.length(path)? else {
+            // Of a file that was read to its end, nothing is needed any more.
+            if self.finished {
+                return Ok(());
             }
-            Err(error) => return Err(Error::io(format_args!("read {path}"), error)),
+            return missing(format!(
+                "has vanished, and the checkpoint has read it only up to byte {offset}"
+            ));
         };
         if length < *offset {
             return missing(format!(
@@ -186,7 +221,7 @@ pub(super) fn assign_files(
     let own = known.into_values().skip(subtask).step_by(parallelism);
     let mut files: Vec<SourceFile> = own.collect();
     for file in &mut files {
-        file.check()?;
+        file.check(found.input())?;
     }
     Ok(files)
 }

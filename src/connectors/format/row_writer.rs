@@ -92,6 +92,15 @@ impl<W: Write> RowWriter<W> {
         }
     }
 
+    /// Hands everything to the destination, and gives that back.
+    pub(in crate::connectors) fn into_destination(self) -> Result<W> {
+        let destination = match self.encoder {
+            Encoder::Csv { writer, .. } => writer.into_inner().map_err(|error| error.into_error()),
+            Encoder::Json(writer) => writer.into_inner().map_err(|error| error.into_error()),
+        };
+        destination.map_err(|error| Error::io(format_args!("write {}", self.name), error))
+    }
+
     fn failure(&self, error: io::Error) -> Error {
         Error::io(format_args!("write {}", self.name), error)
     }

@@ -30,6 +30,10 @@ pub(super) const REQUESTS_MAX: usize = 32;
 /// How many objects are deleted with one request: S3 takes 1,000.
 pub(super) const DELETIONS_MAX: usize = 1_000;
 
+/// How long a server may take to accept a connection.
+#[cfg(feature = "http")]
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How often a whole upload is begun anew.
 pub(super) const UPLOAD_RETRIES_MAX: usize = 1;
 
@@ -131,10 +135,6 @@ pub(super) fn operator(location: &StoreLocation) -> Result<Operator> {
         let message = format!("{location} lies in no bucket");
         return Err(Error::new(ErrorKind::Bug, message));
     };
-    #[cfg(any(feature = "s3", feature = "gcs", feature = "azblob"))]
-    opendal::HttpTransporter::install_default(
-        opendal_http_transport_reqwest::ReqwestTransport::default(),
-    );
     let opened = match scheme {
         #[cfg(feature = "s3")]
         Scheme::S3 => s3(bucket, prefix, location.s3())?,
@@ -152,10 +152,33 @@ pub(super) fn operator(location: &StoreLocation) -> Result<Operator> {
             return Err(Error::new(ErrorKind::Bug, message));
         }
     };
-    opened.map_err(|error| {
+    let operator = opened.map_err(|error| {
         let message = format!("{location} cannot be reached: {}", error.message());
         Error::new(ErrorKind::Configuration, message)
-    })
+    })?;
+    connected(operator)
+}
+
+/// The same with connections of its own.
+#[cfg(feature = "http")]
+fn connected(operator: Operator) -> Result<Operator> {
+    use opendal::{HttpTransporter, OperationContext};
+    use opendal_http_transport_reqwest::ReqwestTransport;
+    let client = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build()
+        .map_err(|error| {
+            let message =
+                "no HTTP client can be made, perhaps for want of the system's certificates";
+            Error::new(ErrorKind::Environment, message).with_source(error)
+        })?;
+    let transport = HttpTransporter::new(ReqwestTransport::new(client));
+    Ok(operator.with_context(OperationContext::new().with_http_transport(transport)))
+}
+
+#[cfg(not(feature = "http"))]
+fn connected(operator: Operator) -> Result<Operator> {
+    Ok(operator)
 }
 
 #[cfg(feature = "s3")]

@@ -1,0 +1,270 @@
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::connectors::test_support::{Subtask, key_values, state_of};
+use crate::model::ManualClock;
+use crate::operator::RestoredOperatorState;
+
+/// All subtasks of one sink. A folder stands for the bucket.
+struct Sinks {
+    config: FileSinkConfig,
+    bucket: FileStore,
+    clock: Arc<ManualClock>,
+    sinks: Vec<StoredFileSink>,
+    checkpoint: u64,
+    /// The next value to be written: every row is written once.
+    next: i64,
+}
+
+/// A checkpoint whose manifest is durable: what the sinks put into it, and what had been written by then.
+#[derive(Clone)]
+struct Taken {
+    id: CheckpointId,
+    state: RestoredOperatorState,
+    next: i64,
+}
+
+impl Sinks {
+    fn start(folder: &Path, rest: &str, parallelism: usize) -> Result<Self> {
+        let text = format!("path = 'out'\nformat = 'csv'\n{rest}");
+        let mut sinks = Self {
+            config: toml::from_str(&text).unwrap(),
+            bucket: FileStore::of_folder(folder).unwrap(),
+            clock: Arc::default(),
+            sinks: Vec::new(),
+            checkpoint: 0,
+            next: 0,
+        };
+        sinks.open(parallelism, None)?;
+        Ok(sinks)
+    }
+
+    /// Opens new sinks; those before may still be at work somewhere.
+    fn open(&mut self, parallelism: usize, restored: Option<&RestoredOperatorState>) -> Result<()> {
+        self.clock.advance(std::time::Duration::from_millis(1));
+        self.sinks.clear();
+        for index in 0..parallelism {
+            let location = StoreLocation::of_folder("/unused");
+            let mut sink = StoredFileSink::new(self.config.clone(), location);
+            let bucket = self.bucket.clone();
+            Subtask::of(index, parallelism)
+                .with_clock(&self.clock)
+                .restored(restored.cloned())
+                .open_with(|context| sink.open_over(bucket, context))?;
+            self.sinks.push(sink);
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, parallelism: usize, taken: &Taken) -> Result<()> {
+        self.next = taken.next;
+        self.open(parallelism, Some(&taken.state))
+    }
+
+    fn write(&mut self, rows: usize) {
+        for _ in 0..rows {
+            let subtask = self.next as usize % self.sinks.len();
+            let batch = key_values(&[("k", self.next)]);
+            self.sinks[subtask].write(batch).unwrap();
+            self.next += 1;
+        }
+    }
+
+    fn snapshot(&mut self) -> Taken {
+        self.checkpoint += 1;
+        let id = CheckpointId(self.checkpoint);
+        let mut snapshots = Vec::new();
+        for sink in &mut self.sinks {
+            let mut snapshot = sink.snapshot(id).unwrap();
+            for work in snapshot.background.drain(..) {
+                work().unwrap();
+            }
+            snapshots.push(snapshot);
+        }
+        let (state, next) = (state_of(&snapshots), self.next);
+        Taken { id, state, next }
+    }
+
+    /// Makes visible what a checkpoint covers; the last `undone` subtasks do not come to it.
+    fn commit(&mut self, taken: &Taken, undone: usize) {
+        let done = self.sinks.len().saturating_sub(undone);
+        for sink in &mut self.sinks[..done] {
+            for work in sink.commit(taken.id).unwrap() {
+                work().unwrap();
+            }
+        }
+    }
+}
+
+/// The values that a reader of the bucket sees, in order.
+fn values(folder: &Path) -> Vec<i64> {
+    let mut values = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if !entry.file_name().to_str().unwrap().starts_with("part-") {
+            continue;
+        }
+        let text = fs::read_to_string(entry.path()).unwrap();
+        let rows = text
+            .lines()
+            .skip(1)
+            .map(|line| line.split_once(',').unwrap());
+        values.extend(rows.map(|(_, value)| value.parse::<i64>().unwrap()));
+    }
+    values.sort_unstable();
+    values
+}
+
+/// How many parts wait.
+fn staged(folder: &Path) -> usize {
+    fs::read_dir(folder.join(".pending")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn readers_see_what_complete_checkpoints_cover_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sinks = Sinks::start(folder.path(), "roll_size = '60B'", 2).unwrap();
+    sinks.write(10);
+    let first = sinks.snapshot();
+    assert!(values(folder.path()).is_empty());
+    sinks.write(5);
+    sinks.commit(&first, 0);
+    assert!(values(folder.path()).into_iter().eq(0..10));
+    // The second is given up; the third stands for both.
+    sinks.snapshot();
+    sinks.write(3);
+    let third = sinks.snapshot();
+    sinks.commit(&third, 0);
+    assert!(values(folder.path()).into_iter().eq(0..18));
+    assert_eq!(staged(folder.path()), 0);
+}
+
+#[test]
+fn every_crash_leaves_each_row_once_for_readers() {
+    for seed in 0..150 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let mut sinks =
+            Sinks::start(folder.path(), "roll_size = '40B'", random.usize(1..4)).unwrap();
+        let mut last: Option<Taken> = None;
+        for _ in 0..random.usize(1..25) {
+            sinks.write(random.usize(0..8));
+            match random.u8(0..6) {
+                0..3 => {
+                    let taken = sinks.snapshot();
+                    sinks.commit(&taken, 0);
+                    last = Some(taken);
+                }
+                // It is given up.
+                3 => drop(sinks.snapshot()),
+                _ => {
+                    // Killed at any time after the manifest was durable, also in the midst of the commit.
+                    if random.bool() {
+                        let taken = sinks.snapshot();
+                        let undone = random.usize(0..4);
+                        sinks.commit(&taken, undone);
+                        last = Some(taken);
+                        sinks.write(random.usize(0..4));
+                    }
+                    let parallelism = random.usize(1..4);
+                    match &last {
+                        Some(taken) => sinks.restore(parallelism, &taken.clone()).unwrap(),
+                        None => {
+                            sinks.next = 0;
+                            sinks.open(parallelism, None).unwrap();
+                        }
+                    }
+                }
+            }
+            let visible = last.as_ref().map_or(0, |taken| taken.next);
+            assert!(
+                values(folder.path()).into_iter().eq(0..visible),
+                "seed {seed}"
+            );
+        }
+        let taken = sinks.snapshot();
+        sinks.commit(&taken, 0);
+        assert!(
+            values(folder.path()).into_iter().eq(0..sinks.next),
+            "seed {seed}"
+        );
+        // What was given up or killed leaves nothing behind once the job is restored.
+        let parallelism = random.usize(1..4);
+        sinks.restore(parallelism, &taken).unwrap();
+        assert!(
+            values(folder.path()).into_iter().eq(0..sinks.next),
+            "seed {seed}"
+        );
+        assert_eq!(staged(folder.path()), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_process_that_lost_the_job_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sinks = Sinks::start(folder.path(), "", 1).unwrap();
+    sinks.write(3);
+    let first = sinks.snapshot();
+    let mut former = std::mem::take(&mut sinks.sinks);
+    sinks.restore(1, &first).unwrap();
+    sinks.write(2);
+    let second = sinks.snapshot();
+    // It writes a part of the same number, and comes to the commit that it was frozen before.
+    former[0].write(key_values(&[("k", 77)])).unwrap();
+    for work in former[0].snapshot(CheckpointId(9)).unwrap().background {
+        work().unwrap();
+    }
+    sinks.commit(&second, 0);
+    assert!(values(folder.path()).into_iter().eq(0..5));
+}
+
+#[test]
+fn what_a_checkpoint_needs_and_is_gone_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sinks = Sinks::start(folder.path(), "", 1).unwrap();
+    sinks.write(3);
+    let taken = sinks.snapshot();
+    fs::remove_dir_all(folder.path().join(".pending")).unwrap();
+    let error = sinks.restore(1, &taken).unwrap_err();
+    assert!(error.to_string().contains("part-0-000000.csv"), "{error}");
+    assert!(error.to_string().contains("is gone"), "{error}");
+}
+
+#[test]
+fn the_output_of_an_earlier_run_is_refused_kept_or_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sinks = Sinks::start(folder.path(), "", 1).unwrap();
+    sinks.write(3);
+    let taken = sinks.snapshot();
+    sinks.commit(&taken, 0);
+    let error = Sinks::start(folder.path(), "", 2).err().unwrap();
+    assert!(error.to_string().contains("earlier run"), "{error}");
+    let mut kept = Sinks::start(folder.path(), "existing = 'keep'", 2).unwrap();
+    kept.next = 3;
+    kept.write(2);
+    let taken = kept.snapshot();
+    kept.commit(&taken, 0);
+    assert!(values(folder.path()).into_iter().eq(0..5));
+    Sinks::start(folder.path(), "existing = 'replace'", 2).unwrap();
+    assert!(values(folder.path()).is_empty());
+}
+
+#[test]
+fn a_sink_whose_uploads_wait_has_no_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sinks = Sinks::start(folder.path(), "roll_size = '1B'", 1).unwrap();
+    let sink = &mut sinks.sinks[0];
+    for _ in 0..20 {
+        sink.write(key_values(&[("k", 1)])).unwrap();
+    }
+    for work in sink.snapshot(CheckpointId(1)).unwrap().background {
+        work().unwrap();
+    }
+    assert!(sink.has_room(), "all that was on its way has arrived");
+    let opened = sink.opened.as_mut().unwrap();
+    for pending in opened.pending.iter().take(UPLOADS_MAX) {
+        *lock(&pending.upload.0) = Some(PendingResult::never());
+    }
+    assert!(!sink.has_room());
+}
