@@ -272,8 +272,7 @@ fn a_savepoint_in_a_bucket_is_listed_verified_started_from_and_disposed_of() {
     let expected = job.expected();
     job.write_job(Some(RATE));
     let running = job.start();
-    job.floodmark(&["savepoint", "job.toml"]);
-    job.floodmark(&["stop", "job.toml"]);
+    job.floodmark(&["stop", "job.toml", "--savepoint"]);
     drop(running);
     let directory = format!("{}savepoints", job.place);
     let listed = job.floodmark(&["savepoint", "list", &directory, "--json"]);
@@ -284,12 +283,11 @@ fn a_savepoint_in_a_bucket_is_listed_verified_started_from_and_disposed_of() {
     job.floodmark(&["savepoint", "verify", path]);
     job.floodmark(&["state", "ls", path]);
 
-    // Into a store on the disk, and from there back into the bucket.
-    job.write("local.toml", "from-bucket", "elsewhere", None);
+    // Into a store on the disk.
+    job.write("local.toml", "out", "elsewhere", None);
     job.floodmark(&["run", "local.toml", "--from", path]);
-    let rest = job.committed("from-bucket");
-    assert!(!rest.is_empty() && rest.len() < expected.len());
-    assert!(rest.iter().all(|line| expected.binary_search(line).is_ok()));
+    assert!(job.committed("out") == expected);
+
     let patched = format!("{}patched", job.place);
     let rows = job.folder.path().join("rows.jsonl");
     fs::write(&rows, "").unwrap();
@@ -327,9 +325,6 @@ fn a_store_that_refuses_is_named_at_once_with_what_to_do() {
     let refused = refusal(&ended.unwrap());
     assert!(refused.contains("check the credentials"), "{refused}");
     assert!(!refused.contains("wrong-secret"), "{refused}");
-    job.write("job.toml", "out", "s3://there-is-no-such-bucket/x", None);
-    let refused = job.refused(&["run", "job.toml"]);
-    assert!(refused.contains("there-is-no-such-bucket"), "{refused}");
 }
 
 #[test]
