@@ -285,6 +285,43 @@ fn only_committed_records_are_seen_and_control_records_do_not_hold_up_the_end() 
 
 #[test]
 #[ignore = "needs Kafka: scripts/services.sh"]
+fn an_offset_out_of_range_is_an_error_that_names_the_range_or_a_jump() {
+    let topic = ten_values("source-range");
+    let job = SourceJob::reading(&topic, "");
+    job.stop_after(job.start(1, ""), 10);
+    let resetting = SourceJob::reading(&topic, "auto_offset_reset = 'earliest'");
+    resetting.stop_after(resetting.start(1, ""), 10);
+    topic.write([(0, "k", "lost"), (0, "k", "lost too"), (0, "k", "there")]);
+    topic.delete_before(0, 6);
+    let error = job.failure(1);
+    assert_eq!(error.kind(), ErrorKind::Data);
+    let message = error.full_message();
+    let expected = "/0: offset 4 is out of range, the broker has 6 to 7";
+    assert!(message.contains(expected), "{message}");
+    let mut expected = numbers(0..10);
+    expected.push("there".to_owned());
+    resetting.stop_after(resetting.start(1, ""), expected.len());
+    assert_eq!(resetting.values(), expected);
+    // An offset that was never there is noticed by the broker alone, while the job runs.
+    let beyond = format!(
+        "startup_mode = 'specific-offsets'\nstartup_offsets = {{ {} = {{ 0 = 77, 1 = 3, 2 = 3 }} }}",
+        topic.name
+    );
+    let job = SourceJob::reading(&topic, &beyond);
+    let error = job.start(1, "").wait().into_result().unwrap_err();
+    let message = error.full_message();
+    assert!(
+        message.contains("/0: offset 77 is out of range, the broker has 6 to 7"),
+        "{message}"
+    );
+    let options = format!("{beyond}\nauto_offset_reset = 'earliest'");
+    let resetting = SourceJob::reading(&topic, &options);
+    resetting.stop_after(resetting.start(1, ""), 1);
+    assert_eq!(resetting.values(), ["there"]);
+}
+
+#[test]
+#[ignore = "needs Kafka: scripts/services.sh"]
 fn a_topic_that_does_not_exist_is_named_at_once() {
     let topic = Topic {
         name: "source-no-such-topic".into(),

@@ -9,4 +9,5 @@
 
 mod broker_facts;
 mod kafka_source;
+mod s3_store;
 mod support;

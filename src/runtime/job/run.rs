@@ -74,7 +74,7 @@ impl JobRun {
     /// could not be started.
     pub(crate) fn run(mut self, started: &SyncSender<Result<JobControl>>) -> JobOutcome {
         let outcome = match self.claim() {
-            Ok(lock) => {
+            Ok(tenure) => {
                 let relay = Arc::new(Relay::default());
                 let outcome = self.attempt_until_it_ends(&relay, started);
                 // A job can also be cancelled because it was to stop and had nothing to save yet.
@@ -82,7 +82,7 @@ impl JobRun {
                     self.heed_cancellation();
                 }
                 // The next run may start as soon as this one is heard to have ended.
-                drop(lock);
+                self.give_up(tenure);
                 outcome
             }
             Err(error) => not_started(error, started),

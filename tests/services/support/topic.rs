@@ -66,6 +66,23 @@ impl Topic {
         self.partitions = partitions;
     }
 
+    /// Deletes the messages of a partition before an offset, as if their time was over.
+    pub(crate) fn delete_before(&self, partition: i32, offset: i64) {
+        let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+        let mut before = TopicPartitionList::new();
+        before
+            .add_partition_offset(&self.name, partition, Offset::Offset(offset))
+            .unwrap();
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER_MAX));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let answer = runtime.block_on(admin.delete_records(&before, &options));
+        for partition in answer.unwrap().elements() {
+            partition.error().unwrap();
+        }
+    }
+
     /// Writes messages, each a partition, a key and a value, in this order.
     pub(crate) fn write<'a>(&self, messages: impl IntoIterator<Item = (i32, &'a str, &'a str)>) {
         let mut client = client();

@@ -142,16 +142,14 @@ impl FetchClient for KafkaConsumer {
         Ok(())
     }
 
-    fn seek(&mut self, partition: usize, offset: i64) -> Result<(), ClientFailure> {
+    fn restart(&mut self, partition: usize, offset: i64) -> Result<(), ClientFailure> {
         let (partition, _) = &self.partitions[partition];
-        // Without a wait: what was fetched before is recognised by its offsets.
-        self.consumer
-            .seek(
-                &partition.topic,
-                partition.partition,
-                Offset::Offset(offset),
-                Duration::ZERO,
-            )
+        // A seek would do nothing here: librdkafka has stopped to read a partition whose offset is out of range.
+        one(partition, offset)
+            .and_then(|start| {
+                self.consumer.incremental_unassign(&start)?;
+                self.consumer.incremental_assign(&start)
+            })
             .map_err(|error| {
                 client_failure(&format!("go on in {partition} at offset {offset}"), &error)
             })

@@ -24,6 +24,13 @@ pub(super) struct OffsetRange {
     pub(super) latest: i64,
 }
 
+impl OffsetRange {
+    /// Whether a reader can stand at this offset.
+    pub(super) fn contains(self, offset: i64) -> bool {
+        (self.earliest..=self.latest).contains(&offset)
+    }
+}
+
 /// What came of asking a partition for its next record.
 #[derive(Debug)]
 pub(super) enum Polled {
@@ -64,8 +71,8 @@ pub(super) trait FetchClient {
     /// Begins to read a partition at an offset.
     fn start(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), ClientFailure>;
 
-    /// Goes on at another offset.
-    fn seek(&mut self, partition: usize, offset: i64) -> Result<(), ClientFailure>;
+    /// Goes on at another offset, whatever became of the reading before.
+    fn restart(&mut self, partition: usize, offset: i64) -> Result<(), ClientFailure>;
 
     /// Reads a partition no more. Its number is not used again.
     fn stop(&mut self, partition: usize);

@@ -10,6 +10,7 @@ use super::assignment::{Assignment, Start, TopicListing};
 use super::chunk::Chunk;
 use super::fetch_client::{ClientFailure, FetchClient, Polled};
 use super::fetch_queue::{FetchEvent, FetchQueue, Wait};
+use super::item::Position;
 use super::start::OffsetRules;
 use super::topic_partition::TopicPartition;
 use crate::error::{Error, ErrorKind, Result};
@@ -149,6 +150,11 @@ impl<C: FetchClient> Fetcher<C> {
         // What is started leaves the list one by one: a failure keeps the rest for the next time.
         while let Some((partition, start)) = self.pending.first().cloned() {
             let position = self.rules.resolve(&partition, start, &mut self.client)?;
+            let reset = self.reset_at_start(&partition, start, position)?;
+            let position = Position {
+                offset: reset.unwrap_or(position.offset),
+                ..position
+            };
             let is_at_end = position.end.is_some_and(|end| position.offset >= end);
             self.client.start(&partition, position.offset)?;
             self.pending.remove(0);
@@ -161,6 +167,9 @@ impl<C: FetchClient> Fetcher<C> {
             });
             info!(%partition, offset = position.offset, "reading a partition");
             self.queue.push(FetchEvent::Started(partition, position));
+            if let Some(offset) = reset {
+                self.queue.push(FetchEvent::Reset(number, offset));
+            }
             if is_at_end {
                 self.end(number);
             }
@@ -176,6 +185,27 @@ impl<C: FetchClient> Fetcher<C> {
             return Err(ClientFailure::Passing(reason));
         }
         Ok(())
+    }
+
+    /// Where a restored partition goes on if its offset is gone. A topic that was made anew under the name can have room for
+    /// the offset, and other records at it; as long as it has not, that is seen here.
+    fn reset_at_start(
+        &mut self,
+        partition: &TopicPartition,
+        start: Start,
+        position: Position,
+    ) -> Result<Option<i64>, ClientFailure> {
+        if !matches!(start, Start::Restored(_)) {
+            return Ok(None);
+        }
+        let range = self.client.range(partition)?;
+        if range.contains(position.offset) {
+            return Ok(None);
+        }
+        let reset = self.rules.reset(partition, position.offset, range);
+        let offset = reset.map_err(ClientFailure::Final)?;
+        warn_of_reset(partition, position.offset, offset);
+        Ok(Some(offset))
     }
 
     fn lose(&mut self, partition: &TopicPartition) {
@@ -292,18 +322,20 @@ impl<C: FetchClient> Fetcher<C> {
             Err(failure) => return self.pass_over(failure),
         };
         let lost = fetched.offset;
-        let offset = self.rules.reset(&fetched.partition, lost, range)?;
-        if let Err(failure) = self.client.seek(number, offset) {
+        let offset = match range.contains(lost) {
+            // The broker has changed its mind, as after the choice of another leader.
+            true => lost,
+            false => self.rules.reset(&fetched.partition, lost, range)?,
+        };
+        if let Err(failure) = self.client.restart(number, offset) {
             return self.pass_over(failure);
         }
-        warn!(
-            partition = %fetched.partition,
-            lost,
-            offset,
-            "the offset to be read is out of range: records may be lost or come again"
-        );
-        fetched.offset = offset;
         fetched.phase = Phase::Reading;
+        if offset == lost {
+            return Ok(());
+        }
+        warn_of_reset(&fetched.partition, lost, offset);
+        fetched.offset = offset;
         self.queue.push(FetchEvent::Reset(number, offset));
         if fetched.end.is_some_and(|end| offset >= end) {
             self.end(number);
@@ -321,6 +353,16 @@ impl<C: FetchClient> Fetcher<C> {
             ClientFailure::Final(error) => Err(error),
         }
     }
+}
+
+/// A jump is never silent.
+fn warn_of_reset(partition: &TopicPartition, lost: i64, offset: i64) {
+    warn!(
+        %partition,
+        lost,
+        offset,
+        "the offset to be read is out of range: records may be lost or come again"
+    );
 }
 
 #[cfg(test)]

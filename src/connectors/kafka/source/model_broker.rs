@@ -226,7 +226,7 @@ impl FetchClient for ModelClient {
         Ok(())
     }
 
-    fn seek(&mut self, partition: usize, offset: i64) -> Result<(), ClientFailure> {
+    fn restart(&mut self, partition: usize, offset: i64) -> Result<(), ClientFailure> {
         let reader = self.started[partition].as_mut().unwrap();
         reader.offset = offset;
         reader.reported_end = None;

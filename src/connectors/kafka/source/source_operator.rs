@@ -67,6 +67,7 @@ pub struct KafkaSource {
     event_time: Option<EventTimeColumn>,
     /// What there is once the source is open.
     open: Option<OpenSource>,
+    thread: Option<FetchThread>,
 }
 
 /// A source that is open.
@@ -89,7 +90,6 @@ struct OpenSource {
     /// When figures are to be reported again.
     figures_due: Duration,
     queue: Arc<FetchQueue>,
-    _thread: FetchThread,
 }
 
 /// What one poll has read.
@@ -117,7 +117,58 @@ impl KafkaSource {
             config,
             peers,
             open: None,
+            thread: None,
         })
+    }
+
+    /// Opens all but the thread. What that is to fetch, and where it is to put it, is given.
+    fn prepare(
+        &mut self,
+        context: &mut OperatorContext<'_>,
+    ) -> Result<(Assignment, Arc<FetchQueue>)> {
+        let (subtask, parallelism) = (context.subtask, context.parallelism);
+        let restored = context.restored.map(RestoredSource::of_state).transpose()?;
+        let dead_letters = match (&self.config.dead_letter, &restored) {
+            (Some(base), Some(restored)) => Some(DeadLetters::open(
+                base,
+                subtask,
+                parallelism,
+                &restored.dead_letters,
+            )?),
+            (Some(base), None) => Some(DeadLetters::open(base, subtask, parallelism, &[].into())?),
+            (None, _) => None,
+        };
+        let selection = self.config.selection()?;
+        let assignment = Assignment::new(selection, subtask, parallelism, restored);
+        for topic in assignment.dropped_topics() {
+            warn!(operator = %context.operator, %topic, "the checkpoint has read this topic, which the job no longer names");
+        }
+        let buffer_bytes = usize::try_from(self.config.buffer_size.bytes()).unwrap_or(usize::MAX);
+        let queue = FetchQueue::new(
+            self.config.buffer_rows,
+            buffer_bytes,
+            Arc::clone(context.wake),
+        );
+        let queue = Arc::new(queue);
+        let positions = Positions::new(assignment.restored_positions());
+        let idle_timeout = self.config.idle_timeout.map(|timeout| timeout.0);
+        self.open = Some(OpenSource {
+            operator: context.operator.clone(),
+            subtask,
+            parallelism,
+            clock: Arc::clone(context.clock),
+            status: Arc::clone(context.status),
+            positions,
+            watermarks: PartitionWatermarks::new(idle_timeout),
+            seat: self.peers.join(subtask, parallelism),
+            emitted: EventTime::MIN,
+            dead_letters,
+            chunk: None,
+            commits: VecDeque::new(),
+            figures_due: Duration::ZERO,
+            queue: Arc::clone(&queue),
+        });
+        Ok((assignment, queue))
     }
 
     fn start_thread(
@@ -225,49 +276,8 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
-        let (subtask, parallelism) = (context.subtask, context.parallelism);
-        let restored = context.restored.map(RestoredSource::of_state).transpose()?;
-        let dead_letters = match (&self.config.dead_letter, &restored) {
-            (Some(base), Some(restored)) => Some(DeadLetters::open(
-                base,
-                subtask,
-                parallelism,
-                &restored.dead_letters,
-            )?),
-            (Some(base), None) => Some(DeadLetters::open(base, subtask, parallelism, &[].into())?),
-            (None, _) => None,
-        };
-        let selection = self.config.selection()?;
-        let assignment = Assignment::new(selection, subtask, parallelism, restored);
-        for topic in assignment.dropped_topics() {
-            warn!(operator = %context.operator, %topic, "the checkpoint has read this topic, which the job no longer names");
-        }
-        let buffer_bytes = usize::try_from(self.config.buffer_size.bytes()).unwrap_or(usize::MAX);
-        let queue = FetchQueue::new(
-            self.config.buffer_rows,
-            buffer_bytes,
-            Arc::clone(context.wake),
-        );
-        let queue = Arc::new(queue);
-        let positions = Positions::new(assignment.restored_positions());
-        let idle_timeout = self.config.idle_timeout.map(|timeout| timeout.0);
-        self.open = Some(OpenSource {
-            _thread: self.start_thread(context, assignment, &queue)?,
-            operator: context.operator.clone(),
-            subtask,
-            parallelism,
-            clock: Arc::clone(context.clock),
-            status: Arc::clone(context.status),
-            positions,
-            watermarks: PartitionWatermarks::new(idle_timeout),
-            seat: self.peers.join(subtask, parallelism),
-            emitted: EventTime::MIN,
-            dead_letters,
-            chunk: None,
-            commits: VecDeque::new(),
-            figures_due: Duration::ZERO,
-            queue,
-        });
+        let (assignment, queue) = self.prepare(context)?;
+        self.thread = Some(self.start_thread(context, assignment, &queue)?);
         Ok(())
     }
 
@@ -434,3 +444,6 @@ fn opened(open: &mut Option<OpenSource>) -> Result<&mut OpenSource> {
     let not_open = || Error::new(ErrorKind::Bug, "the Kafka source is not open");
     open.as_mut().ok_or_else(not_open)
 }
+
+#[cfg(test)]
+mod tests;
