@@ -360,7 +360,7 @@ fn a_broker_that_is_not_there_at_the_start_is_waited_for() {
     };
     let handle = job.start(|_| ());
     // The sink is full, and takes nothing any more: as far as it can get without a broker.
-    thread::spawn(move || forward(address));
+    in_background(move || forward(address));
     assert!(matches!(handle.wait(), JobOutcome::Finished));
     check_all(&topic);
 }
@@ -376,10 +376,15 @@ fn forward(address: std::net::SocketAddr) {
             (broker, client),
         ];
         for (mut from, mut to) in pairs {
-            thread::spawn(move || {
+            in_background(move || {
                 let _ = std::io::copy(&mut from, &mut to);
                 let _ = to.shutdown(Shutdown::Both);
             });
         }
     }
+}
+
+/// Runs until it ends, or the test does.
+fn in_background(work: impl FnOnce() + Send + 'static) {
+    thread::Builder::new().spawn(work).unwrap();
 }
