@@ -154,8 +154,8 @@ impl Engine {
         let run = JobRun {
             store,
             claim: Some(JobClaim {
-                location: location.clone(),
                 takes_over: settings.take_over,
+                lease: section.lease,
             }),
             retained_max: section.retain,
             on_cancel: section.on_cancel,

@@ -33,6 +33,9 @@ impl CheckpointStore {
             let folder = self.paths.checkpoint_folder(*checkpoint);
             self.blobs.sync_folder(&folder).await?;
         }
+        if let Some(ledger) = self.ledger() {
+            ledger.removed(&checkpoints);
+        }
         // No power cut can bring a manifest back now, so what they referred to can go.
         let mut is_all_gone = true;
         if let Some((_, older)) = checkpoints.split_last() {
@@ -43,9 +46,8 @@ impl CheckpointStore {
         if let Some(highest) = checkpoints.last() {
             self.empty_folder(*highest).await?;
         }
-        for object in self.objects().await? {
-            is_all_gone &= self.remove_object(&object).await;
-        }
+        let objects = self.objects().await?;
+        is_all_gone &= self.remove_objects(objects).await.is_empty();
         if let Some(started) = claimed {
             self.dispose_claimed(&started).await;
         }

@@ -9,6 +9,9 @@ use super::manifest::{FORMAT_VERSION, Manifest, STATE_ENCODING};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Checksum;
 
+/// What lies in a bucket in the place of a manifest that nobody is to write any more.
+pub(super) const TOMBSTONE: &[u8] = b"{ \"tombstone\": \"nothing will be completed here\" }\n";
+
 /// The file's content.
 ///
 /// # Errors
@@ -26,6 +29,9 @@ pub(super) fn encode(manifest: &Manifest) -> Result<Bytes> {
 pub(super) fn decode(content: &[u8]) -> Result<Manifest, Damage> {
     if content.is_empty() {
         return Err(Damage::EmptyManifest);
+    }
+    if content == TOMBSTONE {
+        return Err(Damage::Incomplete);
     }
     let envelope: Envelope<'_> = serde_json::from_slice(content).map_err(torn)?;
     let text = envelope.manifest.get();
@@ -122,6 +128,12 @@ mod tests {
         let written = encode(&sample_manifest()).unwrap();
         let expected = String::from_utf8_lossy(FIXTURE_VERSION_1);
         assert_eq!(String::from_utf8_lossy(&written), expected);
+    }
+
+    #[test]
+    fn a_tombstone_says_that_nothing_was_completed() {
+        assert_eq!(decode(TOMBSTONE), Err(Damage::Incomplete));
+        serde_json::from_slice::<serde_json::Value>(TOMBSTONE).unwrap();
     }
 
     #[test]

@@ -26,6 +26,9 @@
 //! process did not come to is swept up by the next start. `crash_tests` ends random lives of a job before each of their
 //! steps, and lets each step fail.
 //!
+//! In a bucket there is no name to be synced: an object is there when the store has taken it, and a manifest is created, in
+//! one step, if there is none. Of an id that is given up it can hold a *tombstone*, which says that there never will be.
+//!
 //! # Format, version 1
 //!
 //! ```text
@@ -107,6 +110,9 @@
 //! columns it makes a stream of Arrow's IPC format with this one batch; of typed rows, for each row, the length of its
 //! archive in 4 bytes, and the archive.
 
+mod bucket;
+#[cfg(test)]
+mod bucket_tests;
 mod chain;
 mod copy;
 #[cfg(test)]

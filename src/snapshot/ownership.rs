@@ -1,26 +1,30 @@
 //! One owner a job: how a process makes a job its own, and finds out that it is not any more.
 
+use std::time::Duration;
+
 use tracing::warn;
 
 use super::store::CheckpointStore;
 use crate::error::Result;
 use crate::model::CheckpointId;
-use crate::storage::{Claim, ClaimLock, Claimant, Fence, Holder, JobLock, StoreLocation};
+use crate::storage::{BucketClaim, Claim, ClaimLock, Claimant, Fence, Heartbeat, Holder, JobLock};
 
 impl CheckpointStore {
     /// Makes the job this process's own. From then on no former owner commits a checkpoint. Gives the store with which
-    /// this process may, and the lock that it has to hold as long as it does.
+    /// this process may, and the lock that it has to hold as long as it does. In a bucket it can take as long as `lease` until
+    /// it is known that an owner on another machine is gone.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Conflict`], with the id of the other process, when the job is already running and
     /// `claimant` does not take it over; [`crate::error::ErrorKind::Environment`] when the job's folder cannot be written
     /// to.
-    pub async fn claim(
-        &self,
-        location: &StoreLocation,
-        claimant: &Claimant,
-    ) -> Result<(Self, JobLock)> {
-        let lock = ClaimLock::acquire(location, self.paths.job())?;
+    pub async fn claim(&self, claimant: &Claimant, lease: Duration) -> Result<(Self, JobLock)> {
+        if self.blobs.is_bucket() {
+            let claim = BucketClaim::new(&self.blobs, &self.paths, claimant, lease);
+            let (fence, held) = claim.make().await?;
+            return Ok((self.clone().fenced(fence), held));
+        }
+        let lock = ClaimLock::acquire(self.blobs.root(), self.paths.job())?;
         let claim = Claim::begin(&self.blobs, &self.paths).await?;
         let holder = match claim.found() {
             Some(found) => lock.holder(found.generation)?,
@@ -46,6 +50,32 @@ impl CheckpointStore {
         let claim = Claim::begin(&self.blobs, &self.paths).await?;
         let record = claim.decide(claimant, holder)?;
         Ok(self.clone().fenced(claim.publish(record).await?))
+    }
+
+    /// The same for a job in a bucket, whose owner is taken to live.
+    #[cfg(test)]
+    pub(super) async fn claim_in_bucket_unlocked(&self, claimant: &Claimant) -> Result<Self> {
+        let claim = BucketClaim::new(&self.blobs, &self.paths, claimant, Duration::ZERO);
+        let fence = claim.publish(Holder::Alive).await?;
+        Ok(self.clone().fenced(fence))
+    }
+
+    /// What shows other machines that the owner of the job lives; nothing when its checkpoints lie on a disk.
+    pub fn heartbeat(&self, lease: Duration) -> Option<Heartbeat> {
+        let is_owner = self.ledger().is_some();
+        is_owner.then(|| Heartbeat::new(&self.blobs, &self.paths, lease))
+    }
+
+    /// Gives the job up, so that whoever starts it next need not wait until this process is known to be gone. Nothing of the
+    /// job may be at work.
+    ///
+    /// # Errors
+    /// As for [`CheckpointStore::ensure_owner`].
+    pub async fn give_up(&self) -> Result<()> {
+        match self.ledger() {
+            Some(ledger) => ledger.end().await,
+            None => Ok(()),
+        }
     }
 
     /// The same store, for the process that owns the job.
@@ -79,10 +109,13 @@ impl CheckpointStore {
             .map_or(0, |fence| fence.record().generation)
     }
 
-    /// Deletes what a former owner would still make a checkpoint of. Whatever it completes after this process has become
+    /// Deletes what a former owner would still make a checkpoint of; in a bucket, keeps it from making one. Whatever it completes after this process has become
     /// the owner, it completes before this. What a later owner is about to complete stays: this process may have lost the
     /// job already.
     pub(super) async fn refuse_former_owners(&self) -> Result<()> {
+        if let Some(ledger) = self.ledger() {
+            return self.settle(ledger).await;
+        }
         if self.fence.is_none() {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use super::retention::FoundCheckpoint;
 use super::store::CheckpointStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
-use crate::storage::ObjectName;
+use crate::storage::{Ledger, ObjectName};
 
 /// What a job starts from.
 #[derive(Debug)]
@@ -141,6 +141,7 @@ impl CheckpointStore {
         let objects = self.objects().await?;
         let of_objects = objects.iter().filter_map(ObjectName::checkpoint).max();
         let of_folders = manifests.last().map(|(checkpoint, _)| *checkpoint);
+        let of_ledger = self.ledger().map(Ledger::highest);
         let is_damaged = |id: CheckpointId| damaged.iter().any(|damaged| damaged.checkpoint == id);
         let referred = |id: CheckpointId, read: &Result<Manifest, Damage>| match read {
             Ok(manifest) => manifest.objects(),
@@ -163,18 +164,18 @@ impl CheckpointStore {
             checkpoint,
             damaged,
             found,
-            highest_id: of_objects.max(of_folders),
+            highest_id: of_objects.max(of_folders).max(of_ledger),
         })
     }
 
     /// All manifests, oldest first.
     async fn read_manifests(&self) -> Result<Vec<ReadManifest>> {
-        let mut manifests = Vec::new();
-        for checkpoint in self.checkpoint_ids().await? {
+        let ids = self.checkpoint_ids().await?;
+        let reads = ids.into_iter().map(|checkpoint| async move {
             let read = self.read_manifest(checkpoint).await;
-            manifests.push((checkpoint, read.map(|(manifest, _)| manifest)));
-        }
-        Ok(manifests)
+            (checkpoint, read.map(|(manifest, _)| manifest))
+        });
+        Ok(self.blobs.do_all(reads).await)
     }
 
     /// Reads and verifies all that a manifest refers to.

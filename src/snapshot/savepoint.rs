@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::bucket::entomb;
 use super::copy::Copied;
 use super::manifest::{Manifest, SnapshotKind};
 use super::manifest_file;
@@ -128,12 +129,14 @@ impl CheckpointStore {
 
     /// The same for every id; failures are logged only, and the next start tries again.
     pub(super) async fn clear_savepoints(&self, checkpoints: &[CheckpointId]) {
-        for checkpoint in checkpoints {
-            if let Err(error) = self.clear_savepoint(*checkpoint).await {
+        let checkpoints = checkpoints.iter().copied();
+        let clearing = checkpoints.map(|checkpoint| async move {
+            if let Err(error) = self.clear_savepoint(checkpoint).await {
                 let reason = error.full_message();
                 warn!(%checkpoint, reason, "what is left of a savepoint could not be deleted");
             }
-        }
+        });
+        self.blobs.do_all(clearing).await;
     }
 
     async fn clear_noted(&self, note: &Note) -> Result<()> {
@@ -143,9 +146,18 @@ impl CheckpointStore {
         };
         let found = blobs.list(&directory).await?;
         if found.iter().all(|entry| entry.name != note.folder) {
-            return Ok(());
+            // Its removal may have been cut short before it was durable, and once the note is gone nobody looks again.
+            return Ok(blobs.sync_folder(&directory).await?);
         }
         let paths = SnapshotPaths::self_contained(directory.join(&note.folder).as_str());
+        if blobs.is_bucket() {
+            let is_complete = !entomb(&blobs, &paths.manifest()).await?;
+            blobs.delete(&paths.pending_manifest()).await?;
+            return match is_complete {
+                true => Ok(()),
+                false => Ok(remove_folder(&blobs, &paths).await?),
+            };
+        }
         blobs.delete(&paths.pending_manifest()).await?;
         if is_there(&blobs, &paths.manifest()).await? {
             return Ok(());
@@ -214,9 +226,20 @@ pub(super) async fn complete_savepoint(
     let content = manifest_file::encode(&manifest)?;
     let manifest_bytes = content.len() as u64;
     let SnapshotObjects { blobs, paths } = target;
+    let (path, pending) = (paths.manifest(), paths.pending_manifest());
+    if blobs.is_bucket() {
+        let created = blobs.create(&path, content).await;
+        if let (Err(_), Some(owner)) = (&created, owner) {
+            // A tombstone of the new owner may be the reason, and then that is to be said.
+            owner.ensure_owner().await?;
+        }
+        created?;
+        // The folder was taken with it.
+        blobs.delete(&pending).await?;
+        return Ok(manifest_bytes);
+    }
     // The order counts: no manifest may survive a power cut that its objects do not.
     blobs.sync_folder(&paths.folder()).await?;
-    let (path, pending) = (paths.manifest(), paths.pending_manifest());
     // The order counts here as well: whoever takes the job over first says so, then deletes the pending manifest, and then
     // looks whether the savepoint is complete.
     blobs.put(&pending, &[vec![content]]).await?;
@@ -233,15 +256,18 @@ pub(super) async fn complete_savepoint(
     Ok(manifest_bytes)
 }
 
-/// Deletes the folder of a savepoint that is not complete, and all files in it.
+/// Deletes the folder of a savepoint that is not complete, and all files in it; in a bucket all but a tombstone, without
+/// which it might still be completed.
 pub(super) async fn remove_folder(
     blobs: &BlobStore,
     paths: &SnapshotPaths,
 ) -> Result<(), StorageError> {
     let folder = paths.folder();
-    for file in blobs.list(&folder).await? {
-        blobs.delete(&paths.file(&file.name)).await?;
-    }
+    let files = blobs.list(&folder).await?;
+    let files = files.iter().map(|file| paths.file(&file.name));
+    let stays = |path: &BlobPath| blobs.is_bucket() && *path == paths.manifest();
+    let files: Vec<BlobPath> = files.filter(|path| !stays(path)).collect();
+    blobs.delete_all(&files).await?;
     blobs.delete_folder(&folder).await
 }
 

@@ -1,5 +1,7 @@
 //! The checkpoints of one job in the store: begin, commit, list, remove.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use tracing::warn;
 
@@ -13,7 +15,8 @@ use super::summary::{CheckpointSummary, ListedCheckpoint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
 use crate::storage::{
-    BlobStore, Fence, ObjectName, StorageError, StoragePaths, StoreLocation, StoredSection,
+    BlobPath, BlobStore, Fence, ObjectName, StorageError, StoragePaths, StoreLocation,
+    StoredSection,
 };
 
 /// The checkpoints of one job. Clones share the store.
@@ -73,7 +76,9 @@ impl CheckpointStore {
     /// # Errors
     /// [`ErrorKind::Conflict`] when the job belongs to another process by now; [`ErrorKind::Environment`].
     pub async fn begin(&self, checkpoint: CheckpointId) -> Result<()> {
-        self.ensure_owner().await?;
+        if let Some(fence) = &self.fence {
+            fence.begin(checkpoint).await?;
+        }
         let folder = self.paths.checkpoint_folder(checkpoint);
         Ok(self.blobs.create_folder(&folder).await?)
     }
@@ -89,6 +94,10 @@ impl CheckpointStore {
         let checkpoint = manifest.checkpoint;
         let content = manifest_file::encode(manifest)?;
         let length = content.len() as u64;
+        if self.blobs.is_bucket() {
+            self.commit_in_bucket(checkpoint, content).await?;
+            return Ok(length);
+        }
         // The order counts: no manifest may survive a power cut that its objects do not.
         self.blobs.sync_folder(&self.paths.shared_folder()).await?;
         let folder = self.paths.checkpoint_folder(checkpoint);
@@ -140,14 +149,15 @@ impl CheckpointStore {
         })
     }
 
-    /// Every checkpoint that has a folder, oldest first. Looks whether the objects are there and long enough, but not
-    /// at their bytes.
+    /// Every checkpoint that has a folder, oldest first; in a bucket, where folders are nothing but names that may be listed
+    /// long after what was there is gone, every one that has a manifest. Looks whether the objects are there and long enough,
+    /// but not at their bytes.
     ///
     /// # Errors
     /// [`ErrorKind::Environment`] when the job's folder cannot be read.
     pub async fn list(&self) -> Result<Vec<ListedCheckpoint>> {
-        let mut listed = Vec::new();
-        for checkpoint in self.checkpoint_ids().await? {
+        let ids = self.checkpoint_ids().await?.into_iter();
+        let looks = ids.map(|checkpoint| async move {
             let summary = match self.read_manifest(checkpoint).await {
                 Ok((manifest, manifest_bytes)) => self
                     .objects_of(checkpoint)
@@ -156,11 +166,14 @@ impl CheckpointStore {
                     .map(|()| CheckpointSummary::of(&manifest, manifest_bytes)),
                 Err(damage) => Err(damage),
             };
-            listed.push(ListedCheckpoint {
+            ListedCheckpoint {
                 checkpoint,
                 summary,
-            });
-        }
+            }
+        });
+        let mut listed = self.blobs.do_all(looks).await;
+        let is_there = |listed: &ListedCheckpoint| listed.summary != Err(Damage::Incomplete);
+        listed.retain(|listed| is_there(listed) || !self.blobs.is_bucket());
         Ok(listed)
     }
 
@@ -197,13 +210,13 @@ impl CheckpointStore {
             // A manifest that stays still needs its objects, so they must stay as well.
             return removal;
         }
-        let mut left = Removal::default();
-        for object in removal.objects {
-            if !self.remove_object(&object).await {
-                left.objects.push(object);
-            }
+        if let Some(ledger) = self.ledger() {
+            ledger.removed(&removal.checkpoints);
         }
-        left
+        Removal {
+            objects: self.remove_objects(removal.objects).await,
+            ..Removal::default()
+        }
     }
 
     async fn remove_checkpoints(&self, checkpoints: &[CheckpointId]) -> Result<(), StorageError> {
@@ -230,16 +243,21 @@ impl CheckpointStore {
         self.blobs.put(&self.paths.object(object), sections).await
     }
 
-    /// Deletes an object; whether it is gone.
-    pub(super) async fn remove_object(&self, object: &ObjectName) -> bool {
-        match self.blobs.delete(&self.paths.object(object)).await {
-            Ok(()) => true,
-            Err(error) => {
-                let reason = Error::from(error).full_message();
-                warn!(%object, reason, "an object that nobody needs could not be deleted");
-                false
+    /// Deletes objects, as many at once as the store takes. Gives those that may be there still.
+    pub(super) async fn remove_objects(&self, objects: Vec<ObjectName>) -> Vec<ObjectName> {
+        let mut left = Vec::new();
+        for batch in objects.chunks(self.blobs.batch_max()) {
+            let paths: Vec<BlobPath> = batch
+                .iter()
+                .map(|object| self.paths.object(object))
+                .collect();
+            if let Err(error) = self.blobs.delete_all(&paths).await {
+                let (object, reason) = (&batch[0], Error::from(error).full_message());
+                warn!(%object, reason, "objects that nobody needs could not be deleted");
+                left.extend_from_slice(batch);
             }
         }
+        left
     }
 
     /// Deletes a checkpoint's folder, which must have no manifest any more, and all objects in it; whether it is gone.
@@ -269,23 +287,29 @@ impl CheckpointStore {
             // The order counts: no power cut may bring the manifest back and not what it refers to.
             self.blobs.sync_folder(&folder).await?;
         }
-        for object in objects {
-            let path = self.paths.file(&folder, &object.name);
-            self.blobs.delete(&path).await?;
+        let objects = objects.iter();
+        let mut paths: Vec<BlobPath> = objects
+            .map(|object| self.paths.file(&folder, &object.name))
+            .collect();
+        if self.blobs.is_bucket() {
+            // A tombstone, which a list may not show.
+            paths.push(self.paths.manifest(checkpoint));
         }
-        Ok(())
+        Ok(self.blobs.delete_all(&paths).await?)
     }
 
-    /// The ids of all checkpoints that have a folder, in order.
+    /// The ids of all checkpoints that have a folder, or that the ledger knows, in order.
     pub(super) async fn checkpoint_ids(&self) -> Result<Vec<CheckpointId>> {
         let entries = self.blobs.list(&self.paths.job_folder()).await?;
-        let mut ids: Vec<CheckpointId> = entries
+        let listed = entries
             .iter()
             .filter(|entry| entry.is_folder)
-            .filter_map(|entry| self.paths.checkpoint_of_folder(&entry.name))
-            .collect();
-        ids.sort();
-        Ok(ids)
+            .filter_map(|entry| self.paths.checkpoint_of_folder(&entry.name));
+        let mut ids: BTreeSet<CheckpointId> = listed.collect();
+        if let Some(ledger) = self.ledger() {
+            ids.extend(ledger.complete());
+        }
+        Ok(ids.into_iter().collect())
     }
 
     /// All objects in the shared folder.
@@ -341,8 +365,8 @@ impl CheckpointStore {
     /// # Errors
     /// [`ErrorKind::Environment`] when the store cannot be read.
     pub async fn has_manifest(&self, checkpoint: CheckpointId) -> Result<bool> {
-        match self.blobs.length(&self.paths.manifest(checkpoint)).await {
-            Ok(_) => Ok(true),
+        match self.blobs.read(&self.paths.manifest(checkpoint)).await {
+            Ok(content) => Ok(content != manifest_file::TOMBSTONE),
             Err(StorageError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }

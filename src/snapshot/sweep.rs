@@ -46,17 +46,20 @@ impl CheckpointStore {
         let mut all_readable = true;
         let checkpoints = self.checkpoint_ids().await?;
         self.clear_savepoints(&checkpoints).await;
-        for checkpoint in checkpoints {
-            match self.read_manifest(checkpoint).await {
+        let looks = checkpoints.into_iter().map(|checkpoint| async move {
+            let read = self.read_manifest(checkpoint).await;
+            let is_superseded = newest_valid.is_some_and(|newest| checkpoint < newest);
+            let is_removed = is_superseded
+                && matches!(read, Err(Damage::Incomplete))
+                && self.remove_folder(checkpoint).await;
+            (checkpoint, read, is_removed)
+        });
+        for (checkpoint, read, is_removed) in self.blobs.do_all(looks).await {
+            match read {
                 Ok((manifest, _)) => needed.extend(manifest.objects()),
+                Err(Damage::Incomplete) if is_removed => sweep.folders += 1,
                 Err(Damage::Incomplete) => {
-                    if newest_valid.is_some_and(|newest| checkpoint < newest)
-                        && self.remove_folder(checkpoint).await
-                    {
-                        sweep.folders += 1;
-                    } else {
-                        without_manifest.push(self.paths.checkpoint_folder(checkpoint));
-                    }
+                    without_manifest.push(self.paths.checkpoint_folder(checkpoint));
                 }
                 Err(damage) => {
                     warn!(%checkpoint, %damage, "left-over objects stay until this checkpoint is gone");
@@ -76,11 +79,8 @@ impl CheckpointStore {
             self.blobs.sync_folder(folder).await?;
         }
         self.blobs.sync_folder(&self.paths.job_folder()).await?;
-        for object in &orphans {
-            if self.remove_object(object).await {
-                sweep.objects += 1;
-            }
-        }
+        let found = orphans.len();
+        sweep.objects = found - self.remove_objects(orphans).await.len();
         Ok(sweep)
     }
 }

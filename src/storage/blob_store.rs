@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, StreamExt};
 use opendal::Operator;
 use opendal::layers::{RetryEvent, RetryLayer, TimeoutLayer};
 use opendal::services::Fs;
 use tracing::warn;
 
-use self::bucket::{Bucket, Uploads};
+use self::bucket::Bucket;
+pub(super) use self::bucket::Uploads;
 use super::checksum::Checksum;
 use super::error::StorageError;
 use super::folder::{self, Folders, LocalFolders};
@@ -194,6 +196,23 @@ impl BlobStore {
         &self.root
     }
 
+    /// Does all of this, and gives what came of it, in its order: in a bucket many at once, on a disk one after the other,
+    /// since there it would not be faster.
+    pub async fn do_all<T>(
+        &self,
+        work: impl IntoIterator<Item = impl Future<Output = T>>,
+    ) -> Vec<T> {
+        if self.is_bucket() {
+            let work = stream::iter(work).buffered(bucket::REQUESTS_MAX);
+            return work.collect().await;
+        }
+        let mut done = Vec::new();
+        for work in work {
+            done.push(work.await);
+        }
+        done
+    }
+
     /// Whether it is a bucket, as opposed to a file system.
     pub fn is_bucket(&self) -> bool {
         matches!(self.medium, Medium::Bucket(_))
@@ -294,6 +313,14 @@ impl BlobStore {
             // Another process can have deleted it at the same moment.
             Err(error) if error.kind() == opendal::ErrorKind::NotFound => Ok(()),
             deleted => deleted.map_err(|error| self.error("delete", path, error)),
+        }
+    }
+
+    /// How many files are deleted with one request.
+    pub fn batch_max(&self) -> usize {
+        match self.medium {
+            Medium::Disk(_) => 1,
+            Medium::Bucket(_) => bucket::DELETIONS_MAX,
         }
     }
 

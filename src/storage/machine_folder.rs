@@ -42,15 +42,23 @@ pub(super) fn make_machine_folder(location: &StoreLocation, job: &str) -> Result
         fs::create_dir_all(&folder).map_err(failed)?;
         return Ok(folder);
     }
-    let own = own_folder()?;
-    make_private(&own)
-        .and_then(|()| make_private(&folder))
-        .map_err(failed)?;
+    make_own_folder()?;
+    make_private(&folder).map_err(failed)?;
     Ok(folder)
 }
 
-/// What all jobs of this user keep on this machine.
-pub(super) fn own_folder() -> Result<PathBuf> {
+/// Makes the folder that all jobs of this user have on this machine, if it is not there.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Environment`] when it cannot be made, or when somebody else has made it.
+pub(super) fn make_own_folder() -> Result<PathBuf> {
+    let own = own_folder()?;
+    make_private(&own)
+        .map_err(|error| Error::io(format!("make the folder {}", own.display()), error))?;
+    Ok(own)
+}
+
+fn own_folder() -> Result<PathBuf> {
     let user = user().map_err(|error| Error::io("find out whose this process is", error))?;
     Ok(std::env::temp_dir().join(format!("floodmark-{user}")))
 }

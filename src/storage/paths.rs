@@ -13,6 +13,10 @@ pub(super) const PENDING_MANIFEST_FILE: &str = "manifest.json.pending";
 const PENDING_SUFFIX: &str = ".pending";
 const OWNER_FILE: &str = "owner.json";
 const PENDING_OWNER_FILE: &str = "owner.json.pending";
+const LEDGER_FOLDER: &str = "ledger";
+const HEARTBEAT_FILE: &str = "heartbeat.json";
+const PENDING_HEARTBEAT_FILE: &str = "heartbeat.json.pending";
+const PROBE_FILE: &str = "probe.json";
 const HISTORY_FILE: &str = "history.json";
 const PENDING_HISTORY_FILE: &str = "history.json.pending";
 pub(super) const ADDRESS_FILE: &str = "server.json";
@@ -135,7 +139,27 @@ impl StoragePaths {
         rest.strip_suffix(PENDING_SUFFIX)?.parse().ok()
     }
 
-    /// Who owns the job.
+    /// The record of this number in the ledger of a job in a bucket.
+    pub fn ledger_record(&self, number: u64) -> BlobPath {
+        BlobPath(format!("{}/{LEDGER_FOLDER}/{number}.json", self.job))
+    }
+
+    /// What shows other machines that the owner of a job in a bucket lives.
+    pub fn heartbeat(&self) -> BlobPath {
+        self.file(&self.job_folder(), HEARTBEAT_FILE)
+    }
+
+    /// What becomes that when it is written.
+    pub fn pending_heartbeat(&self) -> BlobPath {
+        self.file(&self.job_folder(), PENDING_HEARTBEAT_FILE)
+    }
+
+    /// An object that means nothing: with it is found out what a bucket can do.
+    pub fn probe(&self) -> BlobPath {
+        self.file(&self.job_folder(), PROBE_FILE)
+    }
+
+    /// Who owns the job; in a bucket, where the ledger says it.
     pub fn owner(&self) -> BlobPath {
         self.file(&self.job_folder(), OWNER_FILE)
     }

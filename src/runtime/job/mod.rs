@@ -14,6 +14,7 @@ mod background_runtime;
 mod cancellation;
 mod claim;
 mod control;
+mod heart;
 mod history;
 mod outcome;
 mod recovery;

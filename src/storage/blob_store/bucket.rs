@@ -24,6 +24,12 @@ const PART_BYTES: u64 = 8 << 20;
 /// How many parts an object can have: S3 takes 10,000.
 const PARTS_MAX: u64 = 9_000;
 
+/// How many small requests are under way at once.
+pub(super) const REQUESTS_MAX: usize = 32;
+
+/// How many objects are deleted with one request: S3 takes 1,000.
+pub(super) const DELETIONS_MAX: usize = 1_000;
+
 /// How long a server may take to accept a connection.
 #[cfg(feature = "http")]
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -23,6 +23,8 @@ pub enum Holder {
     Gone,
     /// It lives, though perhaps it does not move.
     Alive,
+    /// It may live, but was not heard of for as long as the lease.
+    Silent,
 }
 
 /// A job whose record was read and is not written yet. Nobody else may claim the job in the meantime.
@@ -69,12 +71,12 @@ impl Claim {
         let (path, pending) = (self.paths.owner(), self.paths.pending_owner());
         self.blobs.replace(&path, &pending, content).await?;
         self.blobs.sync_folder(&self.paths.job_folder()).await?;
-        Ok(Fence::new(self.blobs, self.paths, record))
+        Ok(Fence::on_disk(self.blobs, self.paths, record))
     }
 }
 
 /// The record that makes `claimant` the owner of `job`, if it may be.
-fn decide(
+pub(super) fn decide(
     job: &str,
     found: Option<&OwnerRecord>,
     claimant: &Claimant,
@@ -92,7 +94,7 @@ fn decide(
                 ),
             ));
         }
-        (Some(_), Holder::Alive) => generation,
+        (Some(_), Holder::Alive | Holder::Silent) => generation,
         (Some(found), Holder::Gone) => found.taken_over_at,
         (None, _) => 0,
     };

@@ -63,6 +63,17 @@ impl ClaimLock {
         })
     }
 
+    /// The same; nothing when no lock tells, because somebody has cleaned the folder up.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Environment`].
+    pub(super) fn known_holder(&self, generation: u64) -> Result<Option<Holder>> {
+        match self.path(generation).exists() {
+            true => self.holder(generation).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Shows from now on that the owner with this generation lives. Files of former ones are removed.
     ///
     /// # Errors

@@ -28,20 +28,31 @@
 //! started. On one that gives them but does not pass them on to other machines, a holder elsewhere looks as if it were
 //! gone, and the job is taken from it without a word; even then it finds out, and commits nothing any more.
 //!
-//! # Other stores
+//! # Buckets
 //!
 //! Two processes that take a job over at the same moment are kept apart by a file lock, for a file system can replace a
-//! file only without a condition. A store that can replace on condition needs no such lock: the condition is the record
-//! that was read.
+//! file only without a condition. A bucket needs no such lock, and has none, nor can it rename: there the owners write a
+//! [`ledger`]. Whether an owner lives a lock says if it runs on the same machine, at once; otherwise its [`heartbeat`].
 
+mod bucket_claim;
 mod claim;
 mod fence;
+mod heartbeat;
 mod job_lock;
+mod ledger;
+mod machine;
 mod record;
 #[cfg(test)]
 mod tests;
 
+use claim::decide;
+use fence::lost;
+
+pub use bucket_claim::BucketClaim;
 pub use claim::{Claim, Claimant, Holder};
 pub use fence::Fence;
+pub use heartbeat::Heartbeat;
 pub use job_lock::{ClaimLock, JobLock};
+pub use ledger::{IdRange, Ledger, LedgerRecord};
+pub use machine::MachineMark;
 pub use record::OwnerRecord;

@@ -3,5 +3,5 @@
 mod servers;
 mod topic;
 
-pub(crate) use servers::kafka_address;
+pub(crate) use servers::{kafka_address, s3_endpoint, s3_place};
 pub(crate) use topic::{ANSWER_MAX, Message, Topic, transactional};
