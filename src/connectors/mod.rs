@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | file | CSV, JSON lines | CSV, JSON lines | exactly once |
 //! | generator | by index, by a closure | | exactly once |
-//! | kafka | JSON, CSV, text | | exactly once |
+//! | kafka | JSON, CSV, text | JSON, CSV | exactly once |
 //! | memory | rows, columns | rows, columns | exactly once within the process |
 //! | console | | CSV, JSON lines | at least once |
 //! | blackhole | | counts | at least once |
@@ -38,8 +38,9 @@ pub use generator::{
 };
 #[cfg(feature = "kafka")]
 pub use kafka::{
-    AutoOffsetReset, BoundedMode, IsolationLevel, KafkaProperties, KafkaSource, KafkaSourceConfig,
-    MetadataColumns, MetadataField, SourcePeers, StartupMode, Tombstones, TopicOffsets, UnixMillis,
-    ValueFormat,
+    AutoOffsetReset, BoundedMode, DeliveryGuarantee, IsolationLevel, KafkaProperties, KafkaSink,
+    KafkaSinkConfig, KafkaSource, KafkaSourceConfig, KeyFormat, MetadataColumns, MetadataField,
+    Partitioner, SourcePeers, StartupMode, Tombstones, TopicOffsets, TransactionStep, UnixMillis,
+    ValueFields, ValueFormat,
 };
 pub use memory::{MemoryOutput, MemorySink, MemorySource};

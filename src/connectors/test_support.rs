@@ -8,8 +8,8 @@ use crate::channel::NoWake;
 use crate::error::Result;
 use crate::model::{Batch, ManualClock, OperatorId, SharedClock};
 use crate::operator::{
-    Emission, OperatorContext, OperatorSnapshot, Output, RestoredOperatorState, Sink, Source,
-    SourceStatus,
+    Emission, JobContext, OperatorContext, OperatorSnapshot, Output, RestoredOperatorState, Sink,
+    Source, SourceStatus,
 };
 use crate::state::{OperatorStateBackend, test_backend};
 use crate::telemetry::JobStatus;
@@ -64,6 +64,8 @@ impl Subtask {
         open: impl FnOnce(&mut OperatorContext<'_>) -> Result<()>,
     ) -> Result<()> {
         open(&mut OperatorContext {
+            job: &JobContext::alone("tested"),
+            recovery: &mut Vec::new(),
             operator: &OperatorId::new("tested"),
             subtask: self.subtask,
             parallelism: self.parallelism,

@@ -46,6 +46,8 @@ pub struct CheckpointCoordinator<A> {
     /// The newest complete checkpoint of this run; a savepoint is none.
     last_completed: Option<CheckpointId>,
     requests: RequestQueue,
+    /// Whether a subtask wants a checkpoint before the next is due.
+    is_wanted: bool,
     stop: Option<StopState>,
     /// How many removals of superseded checkpoints are under way.
     cleaning: usize,
@@ -92,6 +94,7 @@ impl<A> CheckpointCoordinator<A> {
             requests: RequestQueue::default(),
             stop: None,
             cleaning: 0,
+            is_wanted: false,
             wakes_at: None,
             commands: Vec::new(),
             settings,
@@ -151,6 +154,13 @@ impl<A> CheckpointCoordinator<A> {
         if let Some(reason) = refusal {
             self.answer(request, Err(reason.into()));
         }
+        self.settle(now)
+    }
+
+    /// A subtask wants a checkpoint soon, for example because a sink holds so much that waits for one. It is triggered when
+    /// none is pending that the barrier may still have to reach, without regard to the pause.
+    pub fn wanted(&mut self, now: Duration) -> Commands<A> {
+        self.is_wanted = true;
         self.settle(now)
     }
 

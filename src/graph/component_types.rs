@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 
 use crate::config::ComponentSection;
 use crate::connectors::{
@@ -11,7 +11,7 @@ use crate::connectors::{
     FileSource, FileSourceConfig, GeneratorConfig, RowCount, StoredFileSink,
 };
 #[cfg(feature = "kafka")]
-use crate::connectors::{KafkaSource, KafkaSourceConfig, SourcePeers};
+use crate::connectors::{KafkaSink, KafkaSinkConfig, KafkaSource, KafkaSourceConfig, SourcePeers};
 use crate::error::Result;
 use crate::operator::{
     AggregateConfig, AggregateOperator, FilterConfig, FilterOperator, Operator, ProjectConfig,
@@ -109,8 +109,14 @@ fn operator(make: Factory<dyn Operator>, schema: SchemaRef, key: Option<Vec<Stri
     }
 }
 
+/// The types of sinks.
+#[cfg(feature = "kafka")]
+const SINKS: [&str; 4] = ["blackhole", "console", "file", "kafka"];
+#[cfg(not(feature = "kafka"))]
+const SINKS: [&str; 3] = ["blackhole", "console", "file"];
+
 /// Makes the sink that a section describes.
-pub(super) fn build_sink(section: &ComponentSection) -> Result<Built> {
+pub(super) fn build_sink(section: &ComponentSection, input: &Schema) -> Result<Built> {
     let options = &section.options;
     let mut folder = None;
     let make: Factory<dyn Sink> = match section.kind.as_str() {
@@ -133,7 +139,13 @@ pub(super) fn build_sink(section: &ComponentSection) -> Result<Built> {
                 None => Arc::new(move || Ok(Box::new(FileSink::new(config.clone())) as _)),
             }
         }
-        _ => return Err(section.unknown_type(&["blackhole", "console", "file"])),
+        #[cfg(feature = "kafka")]
+        "kafka" => {
+            let config: KafkaSinkConfig = options.parse()?;
+            KafkaSink::new(config.clone())?.check_columns(input)?;
+            Arc::new(move || Ok(Box::new(KafkaSink::new(config.clone())?) as _))
+        }
+        _ => return Err(section.unknown_type(&SINKS)),
     };
     Ok(Built {
         component: Component::Sink(make),

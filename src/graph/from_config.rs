@@ -82,8 +82,8 @@ fn place(
         ComponentRole::Source => build_source(section)?,
         ComponentRole::Operator => build_operator(section, input_schema(section, nodes)?)?,
         ComponentRole::Sink => {
-            input_schema(section, nodes)?;
-            build_sink(section)?
+            let input = input_schema(section, nodes)?;
+            build_sink(section, &input)?
         }
     };
     if let Some(folder) = folder

@@ -4,7 +4,7 @@ use super::job_graph::{Component, Factory, JobGraph, Node};
 use crate::channel::NoWake;
 use crate::error::{Error, Result};
 use crate::model::{CheckpointId, KeyGroupRange, SharedClock};
-use crate::operator::{Operator, OperatorContext};
+use crate::operator::{JobContext, Operator, OperatorContext};
 use crate::snapshot::SealedOperator;
 use crate::snapshot::offline::NewJob;
 use crate::state::{KeyedStateBackend, OperatorStateBackend, StateSettings};
@@ -59,6 +59,8 @@ impl JobGraph {
         let mut operator_state = OperatorStateBackend::new(subtask, parallelism, Vec::new());
         let mut operator = make()?;
         operator.open(&mut OperatorContext {
+            job: &JobContext::alone(&self.name),
+            recovery: &mut Vec::new(),
             operator: &node.id,
             subtask,
             parallelism,

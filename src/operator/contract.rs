@@ -10,17 +10,21 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::job_context::JobContext;
 use crate::channel::Wake;
 use crate::error::Result;
 use crate::model::{Batch, CheckpointId, EventTime, OperatorId, SharedClock};
 use crate::state::{KeyedStateBackend, OperatorStateBackend};
 use crate::telemetry::JobStatus;
 
-/// Work that may block: it runs on another thread, after the call that returned it, in the order of the calls.
+/// Work that may block: it runs on another thread, after the call that returned it. What snapshots leave is done in the order
+/// of the calls, and so is what commits leave, but the two are done beside one another.
 pub type BackgroundWork = Box<dyn FnOnce() -> Result<()> + Send>;
 
 /// What one operator subtask is told when it is opened.
 pub struct OperatorContext<'a> {
+    /// The job that the operator belongs to.
+    pub job: &'a JobContext,
     /// The operator's id in the job.
     pub operator: &'a OperatorId,
     /// Which parallel instance this is, from 0.
@@ -34,6 +38,9 @@ pub struct OperatorContext<'a> {
     /// Makes this subtask take its next step soon: to be called, from any thread, when something has come that the
     /// operator waits for outside of the job.
     pub wake: &'a Arc<dyn Wake>,
+    /// Where an operator leaves what must be done outside before it commits anything: it is begun at once, unless another
+    /// process owns the job by then.
+    pub recovery: &'a mut Vec<BackgroundWork>,
     /// The items of the checkpoint that the job resumes from, if it resumes from one.
     pub restored: Option<&'a RestoredOperatorState>,
     /// Where keyed state is registered. Everything registered here is in every checkpoint from then on.
@@ -252,9 +259,16 @@ pub trait Sink {
 
     /// Whether the next batch may come. As long as it may not, its subtask reads no input and polls no source, so that the
     /// whole job is slowed down; barriers of aligned checkpoints wait behind the records. Whoever says no must call
-    /// [`OperatorContext::wake`] when there is room again.
-    fn has_room(&mut self) -> bool {
+    /// [`OperatorContext::wake`] when there is room again. `awaits_barrier` says that a checkpoint was triggered and its
+    /// barrier has yet to come: a sink that only a barrier can make room in must not keep it away.
+    fn has_room(&mut self, _awaits_barrier: bool) -> bool {
         true
+    }
+
+    /// Whether a checkpoint should be taken before the next one is due, for example because so much waits for one. Asked
+    /// often, so it must be cheap; whoever says yes is asked again, and need not say it twice for one checkpoint.
+    fn wants_checkpoint(&mut self) -> bool {
+        false
     }
 
     /// Writes one batch. It is also called without room, for what is under way through the chain already.

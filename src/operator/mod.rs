@@ -6,6 +6,7 @@ mod column_value;
 mod columns;
 mod contract;
 mod filter;
+mod job_context;
 mod key_partitioner;
 mod project;
 mod row_format;
@@ -20,6 +21,7 @@ pub use contract::{
     RestoredOperatorState, Sink, Source, SourceStatus,
 };
 pub use filter::{FilterConfig, FilterOp, FilterOperator};
+pub use job_context::JobContext;
 pub use key_partitioner::KeyPartitioner;
 pub use project::{ProjectColumn, ProjectConfig, ProjectOperator, RenamedColumn};
 pub use row_format::RowFormat;

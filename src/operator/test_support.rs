@@ -11,6 +11,7 @@ use arrow_schema::{Field, Schema};
 use super::contract::{
     Emission, FinishStatus, Operator, OperatorContext, Output, RestoredOperatorState,
 };
+use super::job_context::JobContext;
 use crate::channel::NoWake;
 use crate::error::Result;
 use crate::model::{Batch, ColumnType, OperatorId, SharedClock, SystemClock};
@@ -51,6 +52,8 @@ fn open_with(
     clock: &SharedClock,
 ) -> Result<()> {
     operator.open(&mut OperatorContext {
+        job: &JobContext::alone("tested"),
+        recovery: &mut Vec::new(),
         operator: &OperatorId::new("totals"),
         subtask: 0,
         parallelism: 1,

@@ -1,11 +1,11 @@
-//! What a subtask has done off its worker: syncing, uploading and committing, one job after the other.
+//! What a subtask has done off its worker for its snapshots: syncing and uploading, one snapshot after the other.
 
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::coordinator::AcknowledgementFigures;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{CheckpointId, OperatorId, SharedClock, SubtaskId};
+use crate::model::{OperatorId, SharedClock, SubtaskId};
 use crate::operator::BackgroundWork;
 use crate::snapshot::{SealedInFlight, SealedOperator, SnapshotWriter, SubtaskSnapshot};
 
@@ -16,17 +16,9 @@ use super::message::{Report, ReportBody, Reporter};
 use super::panic::catch_panic_of;
 use super::subtask_event::SealedSubtask;
 
-/// How many jobs of one subtask can wait. Each checkpoint makes two, and few checkpoints are ever under way, so a full
-/// queue means that the store has stopped answering.
+/// How many snapshots or commits of one subtask can wait. Few checkpoints are ever under way, so a full queue means that
+/// the store, or whoever a sink commits to, has stopped answering.
 pub(super) const BACKGROUND_JOBS_MAX: usize = 256;
-
-/// One thing to do off the worker.
-pub(super) enum BackgroundJob {
-    /// Make this state safe in the store, then acknowledge the checkpoint.
-    Snapshot(SealedSubtask),
-    /// Do the second phase of this checkpoint.
-    Commit(CheckpointId, Vec<OperatorWork>),
-}
 
 /// Work that an operator left for the background.
 pub(super) type OperatorWork = (OperatorId, Vec<BackgroundWork>);
@@ -57,10 +49,11 @@ enum Failure {
 }
 
 impl Background {
-    /// Does one job after the other, until the subtask is gone and all are done, or one of them panics.
-    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<BackgroundJob>) {
-        while let Some(job) = jobs.recv().await {
-            let done = catch_panic_of(self.perform(job).map(Ok::<_, Error>)).await;
+    /// Makes one snapshot after the other safe in the store, and acknowledges it, until the subtask is gone and all are
+    /// done, or one of them panics.
+    pub(super) async fn run(mut self, mut snapshots: mpsc::Receiver<SealedSubtask>) {
+        while let Some(sealed) = snapshots.recv().await {
+            let done = catch_panic_of(self.snapshot(sealed).map(Ok::<_, Error>)).await;
             let (body, has_panicked) = match done {
                 Ok(body) => (body, false),
                 Err(error) => (
@@ -77,27 +70,6 @@ impl Background {
                 return;
             }
         }
-    }
-
-    async fn perform(&mut self, job: BackgroundJob) -> ReportBody {
-        match job {
-            BackgroundJob::Snapshot(sealed) => self.snapshot(sealed).await,
-            BackgroundJob::Commit(checkpoint, work) => match self.commit(work).await {
-                Ok(()) => ReportBody::Committed(checkpoint),
-                Err((operator, error)) => ReportBody::Failed(operator, error),
-            },
-        }
-    }
-
-    /// A process that has lost the job must make nothing visible, whatever checkpoint it had completed before.
-    async fn commit(&self, work: Vec<OperatorWork>) -> Result<(), (OperatorId, Error)> {
-        let busy = work.iter().find(|(_, work)| !work.is_empty());
-        let busy = busy.map(|(operator, _)| operator.clone());
-        if let Some(operator) = busy {
-            let owner = self.writer.ensure_owner().await;
-            owner.map_err(|error| (operator, error))?;
-        }
-        do_all(&*self.executor, work).await
     }
 
     async fn snapshot(&mut self, sealed: SealedSubtask) -> ReportBody {
@@ -181,7 +153,7 @@ impl Background {
 }
 
 /// Does the work of several operators, in order, where it may block.
-async fn do_all(
+pub(super) async fn do_all(
     executor: &dyn Executor,
     work: Vec<OperatorWork>,
 ) -> Result<(), (OperatorId, Error)> {

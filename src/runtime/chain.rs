@@ -69,17 +69,28 @@ impl Chain {
         subtask: usize,
         wake: &Arc<dyn Wake>,
         setting: &Setting,
-    ) -> Result<()> {
+    ) -> Result<Vec<OperatorWork>> {
+        let mut recovery = Vec::new();
         for index in (0..self.slots.len()).rev() {
             self.running = index;
-            self.slots[index].open(subtask, wake, setting)?;
+            let slot = &mut self.slots[index];
+            let work = slot.open(subtask, wake, setting)?;
+            if !work.is_empty() {
+                recovery.push((slot.operator.clone(), work));
+            }
         }
-        Ok(())
+        Ok(recovery)
     }
 
     /// Whether the operator at the end can be given records.
-    pub(super) fn has_room(&mut self) -> bool {
-        self.slots.last_mut().is_none_or(Slot::has_room)
+    pub(super) fn has_room(&mut self, awaits_barrier: bool) -> bool {
+        let last = self.slots.last_mut();
+        last.is_none_or(|slot| slot.has_room(awaits_barrier))
+    }
+
+    /// Whether the operator at the end wants a checkpoint before the next is due.
+    pub(super) fn wants_checkpoint(&mut self) -> bool {
+        self.slots.last_mut().is_some_and(Slot::wants_checkpoint)
     }
 
     /// Reads the clock for what goes by processing time: until the next call it stands still for all operators.

@@ -169,6 +169,10 @@ impl Coordinator {
                 let commands = self.checkpoints.committed(checkpoint, &subtask, self.now());
                 self.carry_out(commands);
             }
+            ReportBody::CheckpointWanted => {
+                let commands = self.checkpoints.wanted(self.now());
+                self.carry_out(commands);
+            }
             ReportBody::Finished => {
                 let commands = self.checkpoints.subtask_finished(&subtask, self.now());
                 self.carry_out(commands);

@@ -82,6 +82,8 @@ pub(super) enum ReportBody {
     UploadFailed(CheckpointId, Error),
     /// The second phase is done.
     Committed(CheckpointId),
+    /// A sink wants a checkpoint before the next is due.
+    CheckpointWanted,
     /// All input has ended and is worked off.
     Finished,
     /// The subtask is of no use any more.

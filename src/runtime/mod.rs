@@ -24,6 +24,7 @@ mod background;
 mod captured;
 mod chain;
 mod checkpoint_recorder;
+mod commit_lane;
 mod committer;
 mod coordinator;
 mod coordinator_actor;

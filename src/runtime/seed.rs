@@ -17,6 +17,7 @@ use crate::state::{KeyedStateBackend, OperatorStateBackend};
 
 use super::background::{BACKGROUND_JOBS_MAX, Background};
 use super::chain::Chain;
+use super::commit_lane::CommitLane;
 use super::coordinator_actor::CoordinatorActor;
 use super::executor::SharedExecutor;
 use super::inputs::Inputs;
@@ -103,7 +104,15 @@ impl SubtaskSeed {
         }
         let id = parts.id.clone();
         let subtask = parts.assemble(&shared.setting)?;
-        let (sender, jobs) = mpsc::channel(BACKGROUND_JOBS_MAX);
+        let (commits, commit_jobs) = mpsc::channel(BACKGROUND_JOBS_MAX);
+        let commit_lane = CommitLane {
+            subtask: id.clone(),
+            store: writer.store().clone(),
+            reporter: Arc::clone(&shared.reporter),
+            executor: Arc::clone(&shared.executor),
+        };
+        shared.executor.spawn(commit_lane.run(commit_jobs).boxed());
+        let (snapshots, sealed) = mpsc::channel(BACKGROUND_JOBS_MAX);
         let background = Background {
             subtask: id,
             writer,
@@ -111,11 +120,12 @@ impl SubtaskSeed {
             executor: Arc::clone(&shared.executor),
             clock: Arc::clone(&shared.setting.clock),
         };
-        shared.executor.spawn(background.run(jobs).boxed());
+        shared.executor.spawn(background.run(sealed).boxed());
         Ok(SubtaskDriver::new(
             subtask,
             shared.reporter,
-            sender,
+            snapshots,
+            commits,
             &shared.setting,
         ))
     }

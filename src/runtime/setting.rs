@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::config::CheckpointMode;
 use crate::graph::{ExchangeTargets, KeyExchange};
 use crate::model::{KeyGroupRange, OperatorId, SharedClock, hash_key};
+use crate::operator::JobContext;
 use crate::state::{LocalBarrier, LocalRecovery, StateSettings};
 use crate::telemetry::JobStatus;
 
@@ -30,6 +31,8 @@ pub(super) struct Setting {
     pub(super) incremental: bool,
     /// Whether the next process can take up the working segments, should this one be killed.
     pub(super) local_recovery: Option<LocalRuns>,
+    /// What operators are told about the job.
+    pub(super) job: JobContext,
     pub(super) clock: SharedClock,
     /// Where figures go.
     pub(super) status: Arc<JobStatus>,

@@ -7,7 +7,7 @@ use crate::channel::Wake;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, EventTime, OperatorId};
 use crate::operator::{
-    Emission, FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output,
+    BackgroundWork, Emission, FinishStatus, Operator, OperatorContext, OperatorSnapshot, Output,
     RestoredOperatorState, Sink, Source,
 };
 use crate::state::{
@@ -98,7 +98,7 @@ impl Slot {
         }
     }
 
-    /// Opens the operator; it then has all of its state.
+    /// Opens the operator; it then has all of its state. Gives what must be done outside before it commits anything.
     ///
     /// # Errors
     /// When it cannot be opened, or leaves state of the checkpoint unregistered.
@@ -107,9 +107,12 @@ impl Slot {
         subtask: usize,
         wake: &Arc<dyn Wake>,
         setting: &Setting,
-    ) -> Result<()> {
+    ) -> Result<Vec<BackgroundWork>> {
+        let mut recovery = Vec::new();
         let restored = self.restored.take();
         let mut context = OperatorContext {
+            job: &setting.job,
+            recovery: &mut recovery,
             operator: &self.operator,
             subtask,
             parallelism: setting.targets.parallelism,
@@ -127,7 +130,8 @@ impl Slot {
         }?;
         let mut unclaimed = self.keyed_state.unclaimed();
         unclaimed.extend(self.operator_state.unclaimed());
-        refuse_unclaimed(&unclaimed)
+        refuse_unclaimed(&unclaimed)?;
+        Ok(recovery)
     }
 
     /// Gives the operator something to take. What it emits is in `output` then.
@@ -158,10 +162,18 @@ impl Slot {
     }
 
     /// Whether the operator can be given records. Only a sink is ever full: everything else passes on what it takes.
-    pub(super) fn has_room(&mut self) -> bool {
+    pub(super) fn has_room(&mut self, awaits_barrier: bool) -> bool {
         match &mut self.component {
-            Instance::Sink(sink) => sink.has_room(),
+            Instance::Sink(sink) => sink.has_room(awaits_barrier),
             Instance::Source(_) | Instance::Operator(_) => true,
+        }
+    }
+
+    /// Whether the operator wants a checkpoint before the next is due.
+    pub(super) fn wants_checkpoint(&mut self) -> bool {
+        match &mut self.component {
+            Instance::Sink(sink) => sink.wants_checkpoint(),
+            Instance::Source(_) | Instance::Operator(_) => false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The subtask: an ordinary struct whose [`Subtask::step`] does all the work. The actor around it only decides when.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,10 @@ pub(super) struct Subtask {
     snapshots_after_finish: Vec<DueSnapshot>,
     /// Snapshots that became due while a watermark was under way through the chain.
     snapshots_after_watermark: Vec<DueSnapshot>,
+    /// Checkpoints that were triggered, and whose snapshots are still to be taken.
+    awaited: BTreeSet<CheckpointId>,
+    /// Whether a checkpoint was asked for since the last one was triggered.
+    has_asked: bool,
     /// The snapshot that was taken and is not complete yet.
     sealing: Option<Sealing>,
     /// The barrier that was last heard of, if it may begin to overtake later.
@@ -125,6 +130,8 @@ impl Subtask {
             finish_begun: false,
             snapshots_after_finish: Vec::new(),
             snapshots_after_watermark: Vec::new(),
+            awaited: BTreeSet::new(),
+            has_asked: false,
             sealing: None,
             timeout: None,
             portion: Portion::default(),
@@ -157,7 +164,13 @@ impl Subtask {
     pub(super) fn open(&mut self) -> Result<()> {
         match self.past {
             Past::FinishedForGood => Ok(()),
-            _ => self.chain.open(self.id.index, &self.wake, &self.setting),
+            _ => {
+                let recovery = self.chain.open(self.id.index, &self.wake, &self.setting)?;
+                if !recovery.is_empty() {
+                    self.events.push(SubtaskEvent::Recovery(recovery));
+                }
+                Ok(())
+            }
         }
     }
 
@@ -208,7 +221,8 @@ impl Subtask {
         loop {
             self.heed_overtaking()?;
             self.gather(GATHER_BYTES)?;
-            self.sink_is_full = !self.chain.has_room();
+            self.sink_is_full = !self.chain.has_room(!self.awaited.is_empty());
+            self.pass_on_want();
             if self.sink_is_full || !self.outputs.flush()? {
                 return Ok(self.unless_gathering(self.until_timeout(Progress::Waiting)));
             }
@@ -243,6 +257,8 @@ impl Subtask {
     /// When an operator fails.
     pub(super) fn trigger(&mut self, barrier: Barrier, stop: bool) -> Result<()> {
         self.await_timeout(barrier);
+        self.awaited.insert(barrier.checkpoint);
+        self.has_asked = false;
         match &mut self.head {
             Head::Source { stopped } => {
                 *stopped |= stop;
@@ -271,6 +287,7 @@ impl Subtask {
     /// When a reader is gone.
     pub(super) fn abort(&mut self, checkpoint: CheckpointId) -> Result<()> {
         self.forget_due(checkpoint);
+        self.awaited.remove(&checkpoint);
         self.timeout
             .take_if(|barrier| barrier.checkpoint == checkpoint);
         if let Head::Links(inputs) = &mut self.head {
@@ -374,6 +391,14 @@ impl Subtask {
         match progress {
             Progress::Sleeping(duration) => Progress::Sleeping(duration.min(sleep)),
             _ => Progress::Sleeping(sleep),
+        }
+    }
+
+    /// Tells the coordinator, once for each checkpoint, that the sink wants one. One whose barrier is on its way will do.
+    fn pass_on_want(&mut self) {
+        if self.awaited.is_empty() && !self.has_asked && self.chain.wants_checkpoint() {
+            self.has_asked = true;
+            self.events.push(SubtaskEvent::CheckpointWanted);
         }
     }
 

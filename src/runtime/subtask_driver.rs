@@ -13,18 +13,21 @@ use crate::telemetry::{
     set_state_gauge,
 };
 
-use super::background::BackgroundJob;
+use super::commit_lane::CommitJob;
 use super::message::{Control, Report, ReportBody, Reporter};
 use super::panic::catch_panic;
 use super::setting::Setting;
 use super::subtask::{Progress, Subtask};
-use super::subtask_event::SubtaskEvent;
+use super::subtask_event::{SealedSubtask, SubtaskEvent};
 
 /// A subtask with its ways to the coordinator and to the background.
 pub(super) struct SubtaskDriver {
     subtask: Subtask,
     reporter: Reporter,
-    background: mpsc::Sender<BackgroundJob>,
+    /// What is to be made safe in the store.
+    snapshots: mpsc::Sender<SealedSubtask>,
+    /// What is to be done outside.
+    commits: mpsc::Sender<CommitJob>,
     status: Arc<JobStatus>,
     clock: SharedClock,
     /// What the subtask spends its time on.
@@ -40,7 +43,8 @@ impl SubtaskDriver {
     pub(super) fn new(
         subtask: Subtask,
         reporter: Reporter,
-        background: mpsc::Sender<BackgroundJob>,
+        snapshots: mpsc::Sender<SealedSubtask>,
+        commits: mpsc::Sender<CommitJob>,
         setting: &Setting,
     ) -> Self {
         let (status, clock) = (Arc::clone(&setting.status), Arc::clone(&setting.clock));
@@ -48,7 +52,8 @@ impl SubtaskDriver {
         Self {
             subtask,
             reporter,
-            background,
+            snapshots,
+            commits,
             status,
             clock,
             meter,
@@ -164,11 +169,20 @@ impl SubtaskDriver {
         for event in events {
             match event {
                 SubtaskEvent::Snapshot(snapshot) => {
-                    self.enqueue(BackgroundJob::Snapshot(snapshot))?;
+                    // Dropping sealed state would break the chain of deltas, so this cannot be passed over.
+                    enqueue(&self.snapshots, snapshot, "the checkpoint storage")?;
                 }
                 SubtaskEvent::Commit(checkpoint, work) => {
-                    self.enqueue(BackgroundJob::Commit(checkpoint, work))?;
+                    let checkpoint = Some(checkpoint);
+                    let job = CommitJob { checkpoint, work };
+                    enqueue(&self.commits, job, "whoever a sink commits to")?;
                 }
+                SubtaskEvent::Recovery(work) => {
+                    let checkpoint = None;
+                    let job = CommitJob { checkpoint, work };
+                    enqueue(&self.commits, job, "whoever a sink commits to")?;
+                }
+                SubtaskEvent::CheckpointWanted => self.report(ReportBody::CheckpointWanted),
                 SubtaskEvent::Declined(checkpoint, reason) => {
                     self.report(ReportBody::Declined(checkpoint, reason));
                 }
@@ -179,17 +193,6 @@ impl SubtaskDriver {
             }
         }
         Ok(())
-    }
-
-    fn enqueue(&self, job: BackgroundJob) -> Result<()> {
-        // Dropping sealed state would break the chain of deltas, so this cannot be passed over.
-        self.background.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => Error::new(
-                ErrorKind::Environment,
-                "the checkpoint storage is so slow that too many snapshots wait for it",
-            ),
-            TrySendError::Closed(_) => Error::new(ErrorKind::Bug, "its background is gone"),
-        })
     }
 
     /// Once a step, not once a record.
@@ -227,6 +230,16 @@ impl SubtaskDriver {
             body,
         });
     }
+}
+
+fn enqueue<T>(queue: &mpsc::Sender<T>, job: T, waited_for: &str) -> Result<()> {
+    queue.try_send(job).map_err(|error| match error {
+        TrySendError::Full(_) => Error::new(
+            ErrorKind::Environment,
+            format!("{waited_for} is so slow that too many checkpoints wait for it"),
+        ),
+        TrySendError::Closed(_) => Error::new(ErrorKind::Bug, "its background is gone"),
+    })
 }
 
 fn report_state(operator: &OperatorId, subtask: usize, state: &StateStatistics) {

@@ -18,6 +18,10 @@ pub(super) enum SubtaskEvent {
     Declined(CheckpointId, DeclineReason),
     /// The second phase of this checkpoint has work for the background; it may be empty.
     Commit(CheckpointId, Vec<OperatorWork>),
+    /// What must be done outside before anything is committed.
+    Recovery(Vec<OperatorWork>),
+    /// A sink wants a checkpoint before the next is due.
+    CheckpointWanted,
     /// All input has ended and is worked off. The subtask still takes part in checkpoints.
     Finished,
 }

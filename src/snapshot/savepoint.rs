@@ -146,7 +146,8 @@ impl CheckpointStore {
         };
         let found = blobs.list(&directory).await?;
         if found.iter().all(|entry| entry.name != note.folder) {
-            return Ok(());
+            // Its removal may have been cut short before it was durable, and once the note is gone nobody looks again.
+            return Ok(blobs.sync_folder(&directory).await?);
         }
         let paths = SnapshotPaths::self_contained(directory.join(&note.folder).as_str());
         if blobs.is_bucket() {

@@ -110,12 +110,9 @@ impl SnapshotWriter {
         }
     }
 
-    /// See [`CheckpointStore::ensure_owner`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn ensure_owner(&self) -> Result<()> {
-        self.store.ensure_owner().await
+    /// The store that it writes to.
+    pub fn store(&self) -> &CheckpointStore {
+        &self.store
     }
 
     /// Takes up the states that the job was restored with: [`super::RestorePlan::inherited`]. A state that its

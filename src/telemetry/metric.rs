@@ -89,6 +89,12 @@ pub enum Metric {
     Initialization,
     /// Checkpoints whose output a subtask has made visible.
     Commits,
+    /// Transactions that a sink has committed outside.
+    TransactionsCommitted,
+    /// Transactions that a sink had to abort, and writes again.
+    TransactionsAborted,
+    /// Bytes of records that a sink holds until their checkpoint is complete and they are outside.
+    SinkPendingBytes,
 }
 
 /// How the values of a metric are put together.
@@ -125,7 +131,7 @@ struct Description {
 
 impl Metric {
     /// All metrics, in the order of the documentation.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 45] = [
         Self::RecordsIn,
         Self::RecordsOut,
         Self::RecordsInRate,
@@ -168,6 +174,9 @@ impl Metric {
         Self::RestoredBytes,
         Self::Initialization,
         Self::Commits,
+        Self::TransactionsCommitted,
+        Self::TransactionsAborted,
+        Self::SinkPendingBytes,
     ];
 
     /// The name that the `metrics` crate is given.
@@ -511,6 +520,27 @@ impl Metric {
                 Unit::Count,
                 "checkpoints whose output a subtask has committed",
                 "successfulCommittables",
+            ),
+            Self::TransactionsCommitted => counter(
+                "floodmark_sink_transactions_committed_total",
+                MetricScope::Subtask,
+                Unit::Count,
+                "transactions that a sink has committed outside",
+                "totalCommittables",
+            ),
+            Self::TransactionsAborted => counter(
+                "floodmark_sink_transactions_aborted_total",
+                MetricScope::Subtask,
+                Unit::Count,
+                "transactions that a sink had to abort, and writes again",
+                "retriedCommittables",
+            ),
+            Self::SinkPendingBytes => gauge(
+                "floodmark_sink_pending_bytes",
+                MetricScope::Subtask,
+                Unit::Bytes,
+                "bytes of records that a sink holds until they are outside",
+                "pendingCommittables",
             ),
         }
     }

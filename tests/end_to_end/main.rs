@@ -29,3 +29,4 @@ mod support;
 mod time_to_live;
 mod timers;
 mod waking;
+mod wanted;

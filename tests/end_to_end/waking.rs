@@ -95,7 +95,7 @@ impl Sink for FullSink {
         self.sink.open(context)
     }
 
-    fn has_room(&mut self) -> bool {
+    fn has_room(&mut self, _awaits_barrier: bool) -> bool {
         let has_room = self.waiting.load(Ordering::SeqCst) < ROOM;
         if !has_room {
             self.refusals.fetch_add(1, Ordering::SeqCst);

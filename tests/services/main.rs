@@ -8,6 +8,7 @@
 )]
 
 mod broker_facts;
+mod kafka_sink;
 mod kafka_source;
 mod s3_store;
 mod support;

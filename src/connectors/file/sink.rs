@@ -249,6 +249,10 @@ impl OpenedSink {
                     .map_err(|error| failure("sync", &path, error))?;
             }
             for (path, is_synced) in &unsynced {
+                // Work of an earlier checkpoint has seen to it, and a commit may have given it its final name since.
+                if is_synced.load(Ordering::Acquire) {
+                    continue;
+                }
                 let synced = File::open(path).and_then(|file| file.sync_all());
                 synced.map_err(|error| failure("sync", path, error))?;
                 is_synced.store(true, Ordering::Release);

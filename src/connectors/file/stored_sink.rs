@@ -116,7 +116,7 @@ impl Sink for StoredFileSink {
         self.open_over(FileStore::open(&self.location)?, context)
     }
 
-    fn has_room(&mut self) -> bool {
+    fn has_room(&mut self, _awaits_barrier: bool) -> bool {
         let pending = self.opened.iter().flat_map(|opened| &opened.pending);
         let uploads = pending.filter(|part| !part.upload.has_ended()).count();
         uploads < UPLOADS_MAX

@@ -145,10 +145,11 @@ fn write_json<W: Write>(
     Ok(())
 }
 
-struct Row<'a> {
-    batch: &'a RecordBatch,
-    columns: &'a [ColumnView<'a>],
-    row: usize,
+/// One row of a batch, as a JSON object.
+pub(super) struct Row<'a> {
+    pub(super) batch: &'a RecordBatch,
+    pub(super) columns: &'a [ColumnView<'a>],
+    pub(super) row: usize,
 }
 
 impl Serialize for Row<'_> {

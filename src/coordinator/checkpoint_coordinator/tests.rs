@@ -140,6 +140,11 @@ impl Run {
         self.request_a(RequestKind::Savepoint)
     }
 
+    fn want(&mut self) -> Vec<Command> {
+        let commands = self.coordinator.wanted(self.now);
+        self.seen(commands)
+    }
+
     fn request_a(&mut self, kind: RequestKind) -> Vec<Command> {
         self.requests += 1;
         let request = RequestId(self.requests);

@@ -76,18 +76,23 @@ impl<A> CheckpointCoordinator<A> {
             Some(CheckpointKind::Requested)
         } else {
             let is_due = self.schedule.due().is_some_and(|due| due <= now);
-            is_due.then_some(CheckpointKind::Periodic)
+            let is_wanted = self.is_wanted && self.pending.is_empty();
+            (is_due || is_wanted).then_some(CheckpointKind::Periodic)
         }
     }
 
     fn trigger(&mut self, kind: CheckpointKind, now: Duration) {
         let checkpoint = self.next_id;
         self.next_id = checkpoint.next();
+        self.is_wanted = false;
         let request = match kind {
             CheckpointKind::Savepoint => self.requests.pop(RequestKind::Savepoint),
             CheckpointKind::Requested => self.requests.pop(RequestKind::Checkpoint),
             CheckpointKind::Periodic => {
-                self.schedule.triggered(now);
+                // One that is wanted before its time leaves the others on their grid.
+                if self.schedule.due().is_some_and(|due| due <= now) {
+                    self.schedule.triggered(now);
+                }
                 None
             }
             // Whoever asked for the stop is answered when it is over.

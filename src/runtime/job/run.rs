@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tracing::warn;
 
 use super::attempt::{Attempt, AttemptEnd};
@@ -20,6 +21,7 @@ use crate::coordinator::{
 use crate::error::{Error, Result};
 use crate::graph::{ExchangeTargets, JobGraph};
 use crate::model::{SharedClock, hash_key};
+use crate::operator::JobContext;
 use crate::runtime::setting::{LocalRuns, Setting};
 use crate::snapshot::{CheckpointStore, StartFrom};
 use crate::telemetry::{JobPhase, JobStatus, Metric, count_in_job};
@@ -173,9 +175,22 @@ impl JobRun {
                 nonce: self.nonce,
                 boot,
             }),
+            job: self.context(),
             clock: self.clock.clone(),
             status: self.status.clone(),
         }
+    }
+
+    /// What operators are told about the job.
+    fn context(&self) -> JobContext {
+        let store = self.store.clone();
+        // It is asked on threads that may block, which know the runtime that they belong to.
+        let is_owner = move || Handle::current().block_on(store.ensure_owner());
+        let mut context = JobContext::alone(&self.graph.name).with_ownership(is_owner);
+        context.attempt = self.nonce;
+        context.checkpoint_interval = self.checkpoints.interval;
+        context.checkpoint_timeout = self.checkpoints.timeout;
+        context
     }
 }
 

@@ -89,6 +89,8 @@ pub(crate) enum Heard {
     UploadFailed(CheckpointId),
     /// The second phase is done.
     Committed(CheckpointId),
+    /// A sink wants a checkpoint.
+    CheckpointWanted,
     /// All input is worked off.
     Finished,
     /// A subtask has failed.
@@ -104,6 +106,7 @@ impl Heard {
             ReportBody::Declined(checkpoint, _) => Self::Declined(*checkpoint),
             ReportBody::UploadFailed(checkpoint, _) => Self::UploadFailed(*checkpoint),
             ReportBody::Committed(checkpoint) => Self::Committed(*checkpoint),
+            ReportBody::CheckpointWanted => Self::CheckpointWanted,
             ReportBody::Finished => Self::Finished,
             ReportBody::Failed(..) => Self::Failed,
             ReportBody::Ended => Self::Ended,

@@ -69,6 +69,8 @@ impl Subtask {
     pub(super) fn snapshot(&mut self, due: DueSnapshot) -> Result<()> {
         debug_assert!(!self.chain.is_watermark_under_way());
         let DueSnapshot { barrier, alignment } = due;
+        // Barriers come in the order of their checkpoints, so the earlier ones will not come any more.
+        self.awaited.retain(|awaited| *awaited > barrier.checkpoint);
         let started = self.setting.clock.elapsed();
         let has_ended = self.phase == Phase::Finished;
         self.outputs.send_barrier(barrier, started, has_ended)?;

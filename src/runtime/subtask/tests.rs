@@ -12,6 +12,7 @@ use crate::config::CheckpointMode;
 use crate::connectors::{GeneratorSource, MemoryOutput, MemorySink};
 use crate::graph::{ExchangeTargets, JobGraph, PhysicalPlan, StreamBuilder};
 use crate::model::{CheckpointId, KeyGroupRange, ManualClock, OperatorId, SharedClock, SubtaskId};
+use crate::operator::JobContext;
 use crate::runtime::past::Past;
 use crate::runtime::seed::{OperatorSeed, SubtaskParts};
 use crate::runtime::setting::Setting;
@@ -233,6 +234,7 @@ impl Run {
         let folder = tempfile::tempdir().unwrap();
         let plan = PhysicalPlan::of(graph);
         let setting = Setting {
+            job: JobContext::alone("tested"),
             targets: ExchangeTargets {
                 parallelism: graph.parallelism,
                 max_parallelism: MAX_PARALLELISM,
@@ -386,7 +388,8 @@ impl Run {
                     }
                 }
                 SubtaskEvent::Finished => self.finished += 1,
-                SubtaskEvent::Commit(_, work) => {
+                SubtaskEvent::CheckpointWanted => {}
+                SubtaskEvent::Commit(_, work) | SubtaskEvent::Recovery(work) => {
                     for work in work.into_iter().flat_map(|(_, work)| work) {
                         work().unwrap();
                     }

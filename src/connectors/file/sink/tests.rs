@@ -101,6 +101,27 @@ impl Sinks {
     }
 }
 
+#[test]
+fn what_a_snapshot_is_to_sync_may_have_been_committed_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sinks = Sinks::start(folder.path(), "roll_interval = '0s'", 1).unwrap();
+    sinks.write(3);
+    let sink = &mut sinks.sinks[0];
+    let first = sink.snapshot(CheckpointId(1)).unwrap();
+    // The next barrier comes before the work of the first one is done, and its own work only after the commit.
+    let second = sink.snapshot(CheckpointId(2)).unwrap();
+    for work in first.background {
+        work().unwrap();
+    }
+    for work in sink.commit(CheckpointId(1)).unwrap() {
+        work().unwrap();
+    }
+    for work in second.background {
+        work().unwrap();
+    }
+    check_output(folder.path(), 0..3);
+}
+
 /// The values in all finished files, sorted.
 fn output(folder: &Path) -> Vec<i64> {
     let mut values = Vec::new();

@@ -40,6 +40,21 @@ fn savepoints_go_before_requested_checkpoints_and_those_before_periodic_ones() {
 }
 
 #[test]
+fn a_checkpoint_that_a_subtask_wants_is_taken_before_its_time_and_not_beside_another() {
+    let mut run = Run::new(settings());
+    assert_eq!(run.want(), [trigger(1, Periodic)]);
+    assert_eq!(run.want(), [], "its barrier may be on its way");
+    assert_eq!(run.complete(1), [complete(1), trigger(2, Periodic)]);
+    // It was wanted once more, and no longer.
+    assert_eq!(run.complete(2), [complete(2)]);
+    // The others stay on their grid.
+    assert_eq!(run.at(100), [trigger(3, Periodic)]);
+    run.complete(3);
+    let mut run = Run::new(without_interval());
+    assert_eq!(run.want(), [trigger(1, Periodic)]);
+}
+
+#[test]
 fn a_request_too_many_is_refused_and_those_that_wait_stay() {
     let mut run = Run::new(without_interval());
     run.request();
