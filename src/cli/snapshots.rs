@@ -38,7 +38,8 @@ pub(super) async fn open_named(text: &str, job: Option<&std::path::Path>) -> Res
     match (text.parse(), job) {
         (Ok(id), Some(job)) => {
             let job = load_job(job)?;
-            open(&store(&job)?.shown_folder(CheckpointId(id))).await
+            let folder = store(&job)?.shown_folder(CheckpointId(id));
+            SnapshotAt::open_with(&folder, &working_directory()?, &job.checkpoint.s3).await
         }
         (Ok(_), None) if !std::path::Path::new(text).exists() => Err(Error::new(
             ErrorKind::Configuration,

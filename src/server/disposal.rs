@@ -11,6 +11,7 @@ use super::api_error::ApiError;
 use super::service::Service;
 use super::trigger::{self, RequestBody};
 use super::trigger_registry::TriggerKind;
+use crate::config::S3Section;
 use crate::error::{Error, Result as OperationResult};
 use crate::snapshot::SnapshotAt;
 
@@ -30,13 +31,14 @@ pub(super) async fn dispose(
     let body: DisposalBody = trigger::parse(body)?;
     let path = body.savepoint_path;
     let path = path.ok_or_else(|| ApiError::bad_request("savepoint-path is missing"))?;
+    let s3 = service.job.checkpoint.s3.clone();
     trigger::begin(
         &service,
         &request,
         TriggerKind::Disposal,
         None,
         || async move {
-            remove(&path).await?;
+            remove(&path, &s3).await?;
             tracing::info!(path, "asked over HTTP: the savepoint is removed");
             Ok(json!({}))
         },
@@ -52,9 +54,10 @@ pub(super) async fn state(
     trigger::state(&service, &request, TriggerKind::Disposal)
 }
 
-async fn remove(path: &str) -> OperationResult<()> {
+/// Removes a savepoint; one on S3 is reached as the job's checkpoints are.
+async fn remove(path: &str, s3: &S3Section) -> OperationResult<()> {
     let working_directory =
         std::env::current_dir().map_err(|error| Error::io("find the working directory", error))?;
-    let snapshot = SnapshotAt::open(path, Path::new(&working_directory)).await?;
+    let snapshot = SnapshotAt::open_with(path, Path::new(&working_directory), s3).await?;
     snapshot.dispose().await.map(drop)
 }

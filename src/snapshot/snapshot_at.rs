@@ -8,6 +8,7 @@ use super::objects::SnapshotObjects;
 use super::recovery::LoadedCheckpoint;
 use super::store::CheckpointStore;
 use super::summary::CheckpointSummary;
+use crate::config::S3Section;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
 use crate::storage::{BlobPath, BlobStore, SnapshotLocation, SnapshotPaths, StoreLocation};
@@ -31,10 +32,15 @@ impl SnapshotAt {
     /// [`ErrorKind::Configuration`] when there is none, or another version of Floodmark wrote it;
     /// [`ErrorKind::Corrupt`] when its manifest is damaged; [`ErrorKind::Environment`] when it cannot be read.
     pub async fn open(text: &str, working_directory: &Path) -> Result<Self> {
-        Self::open_at(&SnapshotLocation::find(text, working_directory)?).await
+        Self::open_with(text, working_directory, &S3Section::default()).await
     }
 
-    async fn open_at(location: &SnapshotLocation) -> Result<Self> {
+    /// The same; if it lies on S3, it is reached as `s3` says.
+    ///
+    /// # Errors
+    /// As for [`SnapshotAt::open`].
+    pub async fn open_with(text: &str, working_directory: &Path, s3: &S3Section) -> Result<Self> {
+        let location = SnapshotLocation::find(text, working_directory)?.with_s3(s3);
         let own = SnapshotObjects {
             blobs: BlobStore::open(location.folder())?,
             paths: SnapshotPaths::self_contained(""),
@@ -145,9 +151,18 @@ impl CheckpointStore {
 
     /// Opens a snapshot in a store of its own, reached as this one is.
     async fn open_elsewhere(&self, text: &str, working_directory: &Path) -> Result<SnapshotAt> {
-        let location = SnapshotLocation::find(text, working_directory)?;
-        SnapshotAt::open_at(&location.with_s3(self.blobs.root().s3())).await
+        SnapshotAt::open_with(text, working_directory, self.blobs.root().s3()).await
     }
+}
+
+fn no_snapshot(folder: &StoreLocation) -> Error {
+    Error::new(
+        ErrorKind::Configuration,
+        format!(
+            "there is no snapshot at {folder}: it holds no manifest.json, name the folder of a savepoint or the chk-<id> \
+             of a checkpoint"
+        ),
+    )
 }
 
 /// The error of a snapshot that is damaged, or that only this process cannot read.
@@ -155,6 +170,8 @@ fn cannot_use(folder: &StoreLocation, damage: &Damage) -> Error {
     let kind = match damage {
         Damage::Unreadable { .. } => ErrorKind::Environment,
         Damage::UnknownVersion { .. } | Damage::UnknownEncoding { .. } => ErrorKind::Configuration,
+        // In a bucket only the look at the manifest shows that the address is wrong.
+        Damage::Incomplete => return no_snapshot(folder),
         _ => ErrorKind::Corrupt,
     };
     Error::new(

@@ -495,4 +495,6 @@ fn log_retry(event: RetryEvent<'_>) {
 }
 
 #[cfg(test)]
+mod bucket_tests;
+#[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ use tokio::task::yield_now;
 use self::service::BucketService;
 use super::blob_store::{BlobStore, Retries, Uploads};
 use super::location::StoreLocation;
+use crate::config::S3Section;
 
 /// A bucket in memory. Clones share it.
 #[derive(Clone)]
@@ -34,6 +35,7 @@ struct Contents {
     random: Rng,
     /// One in so many requests goes wrong; none when it is 0.
     trouble: u32,
+    ignores_conditions: bool,
 }
 
 /// A request that changes something.
@@ -70,11 +72,17 @@ impl SimulatedBucket {
             late: Vec::new(),
             random: Rng::with_seed(seed),
             trouble,
+            ignores_conditions: false,
         })))
     }
 
     /// A store in the bucket, which tries again without a pause.
     pub(crate) fn store(&self) -> BlobStore {
+        self.store_with(&S3Section::default())
+    }
+
+    /// The same with settings of the user.
+    pub(crate) fn store_with(&self, s3: &S3Section) -> BlobStore {
         let service = BucketService::on(self.clone());
         let operator = Operator::new(service).unwrap();
         let retries = Retries {
@@ -82,8 +90,13 @@ impl SimulatedBucket {
             pause: Duration::ZERO,
             ..Retries::DISK
         };
-        let root = StoreLocation::of_folder("/bucket");
+        let root = StoreLocation::of_folder("/bucket").with_s3(s3);
         BlobStore::in_bucket(operator, root, Uploads::default(), retries)
+    }
+
+    /// From now on whatever is created replaces what is there.
+    pub(crate) fn ignore_conditions(&self) {
+        self.lock().ignores_conditions = true;
     }
 
     /// From now on nothing goes wrong, and everything that is late arrives.
@@ -193,7 +206,9 @@ impl Contents {
 
     fn apply(&mut self, change: Change) -> Result<()> {
         match change {
-            Change::Create(path, _) if self.objects.contains_key(&path) => {
+            Change::Create(path, _)
+                if !self.ignores_conditions && self.objects.contains_key(&path) =>
+            {
                 let kind = ErrorKind::ConditionNotMatch;
                 return Err(Error::new(kind, "the object is there"));
             }

@@ -186,6 +186,21 @@ fn wait_for(log: &mut BufReader<std::process::ChildStderr>, words: &str) -> Stri
     }
 }
 
+/// The store at an address in the bucket of the tests.
+fn store_at(address: &str) -> BlobStore {
+    let section = S3Section {
+        endpoint: Some(s3_endpoint()),
+        ..S3Section::default()
+    };
+    let location = StoreLocation::parse(address, Path::new("/")).unwrap();
+    BlobStore::open(&location.with_s3(&section)).unwrap()
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().build().unwrap().block_on(future)
+}
+
 fn refusal(ended: &Output) -> String {
     let log = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(!ended.status.success(), "{log}");
@@ -215,6 +230,42 @@ fn a_job_goes_on_from_a_bucket_when_it_was_killed_and_nobody_else_runs_it_meanwh
     );
     assert!(!listed.contains("damaged"), "{listed}");
     job.floodmark(&["checkpoints", "verify", "job.toml", "--all"]);
+}
+
+/// What the bucket holds of keyed state is garbled in between, so whoever reads it finds every checkpoint damaged.
+#[test]
+#[ignore = "needs S3: scripts/services.sh"]
+fn working_segments_that_survive_are_taken_up_and_keyed_state_is_not_downloaded() {
+    let job = BucketJob::new("local");
+    let expected = job.expected();
+    let storage = format!("{}checkpoints", job.place);
+    let write = |rate| {
+        job.write_job(rate);
+        let path = job.folder.path().join("job.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let segments = job.folder.path().join("segments");
+        let segments = segments.display();
+        let state = format!("[state]\nlocal_recovery = true\ndirectory = '{segments}'\n");
+        fs::write(&path, format!("{text}\n{state}")).unwrap();
+    };
+    write(Some(RATE));
+    job.start().kill();
+    let store = store_at(&storage);
+    let paths = StoragePaths::new("sums").unwrap();
+    block_on(async {
+        let shared = paths.shared_folder();
+        let objects = store.list(&shared).await.unwrap();
+        assert!(!objects.is_empty());
+        for object in objects {
+            let path = paths.file(&shared, &object.name);
+            let length = store.length(&path).await.unwrap() as usize;
+            let garbage = Bytes::from(vec![0x5a; length]);
+            store.replace(&path, &path, garbage).await.unwrap();
+        }
+    });
+    write(None);
+    job.floodmark(&["run", "job.toml"]);
+    assert!(job.committed("out") == expected);
 }
 
 #[test]
@@ -290,7 +341,17 @@ fn a_savepoint_in_a_bucket_is_listed_verified_started_from_and_disposed_of() {
 
     let patched = format!("{}patched", job.place);
     let rows = job.folder.path().join("rows.jsonl");
-    fs::write(&rows, "").unwrap();
+    let read = [
+        "state",
+        "read",
+        path,
+        "--operator",
+        "sums",
+        "--state",
+        "aggregate",
+    ];
+    let read = job.floodmark(&read);
+    fs::write(&rows, read.lines().next().unwrap()).unwrap();
     let write = [
         "state",
         "write",
@@ -330,20 +391,14 @@ fn a_store_that_refuses_is_named_at_once_with_what_to_do() {
 #[test]
 #[ignore = "needs S3: scripts/services.sh"]
 fn objects_of_many_parts_come_back_and_only_one_of_two_creates_an_object() {
-    let section = S3Section {
-        endpoint: Some(s3_endpoint()),
-        ..S3Section::default()
-    };
-    let location = StoreLocation::parse(&s3_place("objects"), Path::new("/")).unwrap();
-    let store = BlobStore::open(&location.with_s3(&section)).unwrap();
+    let store = store_at(&s3_place("objects"));
     let paths = StoragePaths::new("job").unwrap();
     let object = |number| {
         let subtask = SubtaskId::new("sum".into(), number);
         let kind = ObjectKind::Base;
         paths.object(&ObjectName::new(CheckpointId(1), &subtask, 1, 0, kind))
     };
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().build().unwrap().block_on(async {
+    block_on(async {
         // Chunks that do not fit into parts.
         let chunk = |seed: u8| Bytes::from(vec![seed; 3 << 20]);
         let sections: Vec<Vec<Bytes>> = (0..3)
