@@ -8,6 +8,7 @@
 )]
 
 mod broker_facts;
+mod bucket_files;
 mod fault_points;
 mod kafka_sink;
 mod kafka_source;
