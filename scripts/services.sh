@@ -110,6 +110,7 @@ assert not names
 PYTHON
     mv "$dir/ports.new" "$dir/ports"
   fi
+  port_kafka='' port_s3='' port_s3_master='' port_s3_volume='' port_s3_filer='' port_s3_admin=''
   # shellcheck disable=SC1091
   source "$dir/ports"
 }

@@ -261,7 +261,7 @@ fn partitions_that_are_added_are_found_and_read_from_their_start() {
 #[ignore = "needs Kafka: scripts/services.sh"]
 fn only_committed_records_are_seen_and_control_records_do_not_hold_up_the_end() {
     let topic = Topic::create("source-transactions", 1);
-    let producer = transactional(&topic.name);
+    let producer = transactional(&kafka_address(), &topic.name);
     let write = |value: &str| {
         producer.begin_transaction().unwrap();
         topic.write_with(&producer, [(0, "k", value)]);

@@ -8,7 +8,12 @@
 )]
 
 mod broker_facts;
+mod fault_points;
 mod kafka_sink;
 mod kafka_source;
+mod kafka_to_kafka;
+mod market_lag;
+mod on_s3;
+mod ownership;
 mod s3_store;
 mod support;

@@ -83,25 +83,31 @@ impl Process {
 
     /// Waits until it logs a line that contains `text`. It is not read from meanwhile.
     pub(crate) fn wait_for_log(&mut self, text: &str) {
+        let said = self.log_until(text);
+        assert!(said, "it does not say {text:?}, and ends:\n{}", self.log);
+    }
+
+    /// Reads its log up to a line that contains `text`. Gives whether there is one, or it has ended without.
+    pub(crate) fn log_until(&mut self, text: &str) -> bool {
         loop {
             match self.logged.recv_timeout(SILENCE_MAX) {
                 Ok(line) => {
                     self.note(&line);
                     if line.contains(text) {
-                        return;
+                        return true;
                     }
                 }
-                Err(end) => panic!("it does not say {text:?}, {end}:\n{}", self.log),
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("it says nothing, not even {text:?}:\n{}", self.log)
+                }
             }
         }
     }
 
     /// Sends it the signal of this name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        // The shell's own `kill`: the program of that name is not on every machine.
-        let command = format!("kill -{name} {}", self.child.id());
-        let status = Command::new("sh").args(["-c", &command]).status().unwrap();
-        assert!(status.success(), "{command}: {status}");
+        signal(self.child.id(), name);
     }
 
     /// Waits for its end.
@@ -172,6 +178,14 @@ impl Ended {
         }
         &self.stderr
     }
+}
+
+/// Sends a process the signal of this name.
+pub(crate) fn signal(id: u32, name: &str) {
+    // The shell's own `kill`: the program of that name is not on every machine.
+    let command = format!("kill -{name} {id}");
+    let status = Command::new("sh").args(["-c", &command]).status().unwrap();
+    assert!(status.success(), "{command}: {status}");
 }
 
 /// The lines of `stream`, read on a thread of their own that ends with the stream or with the test.

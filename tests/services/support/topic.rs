@@ -1,5 +1,6 @@
 //! A topic of a test's own.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -85,10 +86,26 @@ impl Topic {
 
     /// Writes messages, each a partition, a key and a value, in this order.
     pub(crate) fn write<'a>(&self, messages: impl IntoIterator<Item = (i32, &'a str, &'a str)>) {
+        let mut all = Some(messages.into_iter().collect());
+        self.write_in_pieces(|| all.take().unwrap_or_default());
+    }
+
+    /// Writes messages that come piece by piece, until one is empty.
+    pub(crate) fn write_in_pieces<'a>(
+        &self,
+        mut next: impl FnMut() -> Vec<(i32, &'a str, &'a str)>,
+    ) {
         let mut client = client();
         client.set("enable.idempotence", "true");
         let producer: BaseProducer = client.create().unwrap();
-        self.write_with(&producer, messages);
+        loop {
+            let messages = next();
+            if messages.is_empty() {
+                break;
+            }
+            self.write_with(&producer, messages);
+            producer.poll(Duration::ZERO);
+        }
         producer.flush(ANSWER_MAX).unwrap();
     }
 
@@ -116,7 +133,6 @@ impl Topic {
     /// All messages that a reader who asks for committed ones sees, in the order of partition and offset. Fails when
     /// something is hidden behind an open transaction: then such a reader does not reach the end.
     pub(crate) fn committed(&self) -> Vec<Message> {
-        let mut all = Vec::new();
         for partition in 0..self.partitions {
             assert_eq!(
                 self.end(partition, "read_committed"),
@@ -124,13 +140,16 @@ impl Topic {
                 "{}/{partition}: a transaction was left open",
                 self.name
             );
-            all.extend(self.read(partition, "read_committed"));
         }
-        all
+        self.read_all(0..self.partitions, "read_committed")
     }
 
     /// All messages of a partition up to where a reader with this level of isolation gets.
     pub(crate) fn read(&self, partition: i32, isolation: &str) -> Vec<Message> {
+        self.read_all(partition..partition + 1, isolation)
+    }
+
+    fn read_all(&self, partitions: Range<i32>, isolation: &str) -> Vec<Message> {
         let mut client = client();
         client.set("isolation.level", isolation);
         client.set("enable.partition.eof", "true");
@@ -138,26 +157,36 @@ impl Topic {
         client.set("enable.auto.commit", "false");
         let consumer: BaseConsumer = client.create().unwrap();
         let mut from = TopicPartitionList::new();
-        from.add_partition_offset(&self.name, partition, Offset::Beginning)
-            .unwrap();
+        for partition in partitions.clone() {
+            from.add_partition_offset(&self.name, partition, Offset::Beginning)
+                .unwrap();
+        }
         consumer.assign(&from).unwrap();
         let mut messages = Vec::new();
-        loop {
+        let mut left = partitions.len();
+        while left > 0 {
             match consumer.poll(ANSWER_MAX) {
                 Some(Ok(message)) => {
                     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
                     messages.push(Message {
-                        partition,
+                        partition: message.partition(),
                         offset: message.offset(),
                         key: message.key().map(text),
                         value: message.payload().map(text),
                     });
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => break,
-                Some(Err(error)) => panic!("{}/{partition}: {error}", self.name),
-                None => panic!("{}/{partition}: no answer", self.name),
+                Some(Err(KafkaError::PartitionEOF(_))) => left -= 1,
+                Some(Err(error)) => panic!("{}: {error}", self.name),
+                None => panic!("{}: no answer", self.name),
             }
         }
+        // Between partitions the order is a matter of chance, within one it is the broker's.
+        messages.sort_by_key(|message| message.partition);
+        assert!(
+            messages.is_sorted_by_key(|message| (message.partition, message.offset)),
+            "{}: out of order",
+            self.name
+        );
         messages
     }
 
@@ -180,9 +209,10 @@ pub(crate) fn client() -> ClientConfig {
     client
 }
 
-/// A producer of transactions, which has fenced whoever had the same id before.
-pub(crate) fn transactional(id: &str) -> BaseProducer {
+/// A producer of transactions at this broker, which has fenced whoever had the same id before.
+pub(crate) fn transactional(broker: &str, id: &str) -> BaseProducer {
     let mut client = client();
+    client.set("bootstrap.servers", broker);
     client.set("transactional.id", id);
     let producer: BaseProducer = client.create().unwrap();
     producer.init_transactions(ANSWER_MAX).unwrap();
