@@ -31,6 +31,7 @@ pub use settings::{
     CheckpointMode, CheckpointSection, JobSettings, LinkSection, OnCancel, ServerSection,
     StateBacking, StateSection,
 };
+#[cfg(feature = "kafka")]
 pub(crate) use source_text::is_secret;
 pub use units::{HumanDuration, HumanSize};
 

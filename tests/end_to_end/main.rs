@@ -17,6 +17,8 @@ mod draining;
 mod ending;
 mod evolution;
 mod failures;
+#[cfg(feature = "kafka")]
+mod kafka_broker;
 mod offline;
 mod operator_state;
 mod ownership;

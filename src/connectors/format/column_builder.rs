@@ -10,6 +10,7 @@ use arrow_array::builder::{
     TimestampMillisecondBuilder,
 };
 
+#[cfg(feature = "kafka")]
 use super::cell::Cell;
 use crate::model::ColumnType;
 
@@ -108,6 +109,7 @@ impl ColumnBuilder {
     }
 
     /// Appends a value of the column's own type; one of another type becomes null.
+    #[cfg(feature = "kafka")]
     pub(super) fn push_cell(&mut self, cell: Cell<'_>) {
         match (self, cell) {
             (Self::Boolean(builder), Cell::Boolean(value)) => builder.append_value(value),

@@ -10,6 +10,7 @@ mod row_problem;
 mod row_texts;
 mod row_writer;
 
+#[cfg(feature = "kafka")]
 pub(super) use cell::Cell;
 pub use columns::Columns;
 pub(super) use json_object::JsonObjects;

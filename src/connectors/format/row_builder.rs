@@ -4,6 +4,7 @@ use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 
+#[cfg(feature = "kafka")]
 use super::cell::Cell;
 use super::column_builder::{CellProblem, ColumnBuilder};
 use super::columns::Columns;
@@ -74,6 +75,7 @@ impl RowBuilder {
     }
 
     /// Sets the next row's value in `column`, which is of the value's type. Markers of null do not apply.
+    #[cfg(feature = "kafka")]
     #[inline]
     pub(in crate::connectors) fn push_cell(&mut self, column: usize, cell: Cell<'_>) {
         self.columns[column].push_cell(cell);

@@ -243,6 +243,8 @@ impl KafkaSinkConfig {
             config.set(name, value);
         }
         config.set("enable.auto.commit", "false");
+        // The registry is the first to ask for the topic; a producer would have it made as well.
+        config.set("allow.auto.create.topics", "true");
         // The offset of a transaction that is being committed is waited for.
         config.set("isolation.level", "read_committed");
         Ok(config)

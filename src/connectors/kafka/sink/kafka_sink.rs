@@ -181,7 +181,7 @@ impl OpenedSink {
             subtask: index(context.subtask),
             parallelism: index(context.parallelism),
         };
-        // None of the three parts can have a dot that would make two sinks one, except the first.
+        // A job and an operator have no dot in their names, so no two sinks of a prefix have one base.
         let base = format!(
             "{}.{}.{}",
             config.transactional_id_prefix, context.job.name, context.operator

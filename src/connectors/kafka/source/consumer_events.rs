@@ -57,11 +57,15 @@ impl ClientContext for ConsumerEvents {
         for (topic, statistics) in statistics.topics {
             let topic: Arc<str> = topic.into();
             for (partition, statistics) in statistics.partitions {
-                // It is negative for a partition that is not known yet, and -1 for the one that stands for none.
-                if statistics.ls_offset >= 0 && partition >= 0 {
+                // The last stable offset is told only to readers of committed records.
+                let end = match statistics.ls_offset {
+                    0.. => statistics.ls_offset,
+                    _ => statistics.hi_offset,
+                };
+                // It is negative as long as it is not known, and so is the number that stands for no partition.
+                if end >= 0 && partition >= 0 {
                     let topic = Arc::clone(&topic);
-                    let partition = TopicPartition { topic, partition };
-                    ends.insert(partition, statistics.ls_offset);
+                    ends.insert(TopicPartition { topic, partition }, end);
                 }
             }
         }

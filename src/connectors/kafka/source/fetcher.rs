@@ -110,7 +110,12 @@ impl<C: FetchClient> Fetcher<C> {
         if self.discovery_due.is_some_and(|due| due <= now) {
             let pause = match self.discover() {
                 Ok(()) => self.discovery_interval,
-                Err(failure) => self.pass_over(failure).map(|()| Some(RETRY_PAUSE))?,
+                Err(failure) => {
+                    // What the client has heard of its connections says more than that nobody has answered.
+                    self.client.poll_events()?;
+                    self.pass_over(failure)?;
+                    Some(RETRY_PAUSE)
+                }
             };
             self.discovery_due = pause.map(|pause| now.saturating_add(pause));
         }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::channel::NoWake;
+use crate::connectors::kafka::source::config::KafkaSourceConfig;
 use crate::connectors::kafka::source::item::{DiscoveryItem, RestoredSource, SourceItem};
 use crate::connectors::kafka::source::model_broker::{ModelBroker, ModelClient, partition};
 use crate::connectors::kafka::source::partition_watermarks::PartitionWatermarks;
@@ -39,7 +40,7 @@ impl Subtask {
         let config = format!(
             "brokers = 'a:1'\n{topics}format = 'raw'\ncolumns = {{ s = 'string' }}\n{text}"
         );
-        let config: super::super::config::KafkaSourceConfig = toml::from_str(&config).unwrap();
+        let config: KafkaSourceConfig = toml::from_str(&config).unwrap();
         config.check().unwrap();
         let selection = config.selection().unwrap();
         let assignment = Assignment::new(selection, number, parallelism, restored);
