@@ -3,11 +3,13 @@
 #
 # usage: scripts/services.sh start [--only kafka|s3] [--while PID] DIR
 #        scripts/services.sh env DIR
+#        scripts/services.sh topic DIR NAME PARTITIONS
 #        scripts/services.sh stop [--only kafka|s3] DIR
 #
 #   start  starts what does not run yet, on free ports that DIR remembers, and waits until it answers; with --while,
 #          the servers are stopped when that process has ended, whatever way it ended
 #   env    prints what to export: where the servers listen, and the credentials of the store
+#   topic  makes a topic at the broker
 #   stop   stops them; what they hold stays in DIR
 #
 # Both listen on this machine only (127.0.0.1). The store has one bucket and one identity; anyone on the machine can
@@ -266,6 +268,27 @@ print_env() {
   fi
 }
 
+# make_topic NAME PARTITIONS: makes a topic, unless it is there.
+make_topic() {
+  [[ ! -d "$dir" ]] || dir=$(cd "$dir" && pwd)
+  running kafka >/dev/null || die "no broker runs in $dir"
+  choose_ports
+  python3 - "$port_kafka" "$@" <<'PYTHON' || die "the topic $1 cannot be made"
+import socket, struct, sys
+
+port, name, partitions = int(sys.argv[1]), sys.argv[2].encode(), int(sys.argv[3])
+# CreateTopics in its third version: one topic with one replica and no settings, within 30 seconds.
+topic = struct.pack(">h", len(name)) + name + struct.pack(">ihii", partitions, 1, 0, 0)
+request = struct.pack(">hhihi", 19, 2, 1, -1, 1) + topic + struct.pack(">i?", 30000, False)
+with socket.create_connection(("127.0.0.1", port), 30) as broker:
+    broker.sendall(struct.pack(">i", len(request)) + request)
+    # Lengths, the topic's name, and what came of it: 0, or 36 if it is there already.
+    answer = broker.makefile("rb").read(20 + len(name))
+    code = struct.unpack(">h", answer[-2:])[0]
+    sys.exit(f"the broker answers with error {code}" if code not in (0, 36) else 0)
+PYTHON
+}
+
 main() {
   local command=${1:-}
   case $command in
@@ -274,13 +297,20 @@ main() {
       return
       ;;
     start | stop | env) shift ;;
+    topic)
+      (($# == 4)) || usage 'topic takes a folder, a name and a number of partitions'
+      [[ "$4" =~ ^[1-9][0-9]*$ ]] || usage "not a number of partitions: $4"
+      dir=$2
+      make_topic "$3" "$4"
+      return
+      ;;
     # How start has the servers stopped when another process ends.
     watch)
       dir=$3
       watch "$2"
       return
       ;;
-    '') usage 'what to do is missing: start, env or stop' ;;
+    '') usage 'what to do is missing: start, env, topic or stop' ;;
     *) usage "unknown command: $command" ;;
   esac
 

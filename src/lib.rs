@@ -131,6 +131,9 @@
 //!   its input is worked off, and all its output committed
 //! - **complete**: said of a checkpoint whose manifest is durable; **commit**: what sinks do then
 //! - **retention**: how many complete checkpoints are kept
+//! - **bucket**: a store that keeps objects and has no folders; **ledger**: the records of who owns a job in a bucket, and of
+//!   the ids that its checkpoints may have; **tombstone**: what lies in the place of a manifest that is never to be written;
+//!   **heartbeat**: what shows other machines that an owner lives; **lease**: how long they watch for it
 //! - **savepoint**: a self-contained snapshot, which belongs to whoever asked for it; **claim**: to make it the job's own
 //! - **drain**: to end the input of a job that is to stop, so that it finishes
 

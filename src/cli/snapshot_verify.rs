@@ -7,8 +7,9 @@ use super::load::load_job;
 use super::offline_arguments::{VerifyArguments, VerifySnapshotArguments};
 use super::output::{print, print_json};
 use super::progress_bar::progress_bar;
-use super::snapshots::{block_on, checkpoint_folders, open};
+use super::snapshots::{block_on, checkpoint_folders, open_with};
 use super::text_table::{Align, render_table};
+use crate::config::S3Section;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
 use crate::snapshot::SnapshotKind;
@@ -52,7 +53,7 @@ pub(super) fn verify_checkpoints(
     }
     let mut reports = Vec::new();
     for folder in wanted {
-        reports.push(report(folder, line)?);
+        reports.push(report(folder, &job.checkpoint.s3, line)?);
     }
     tell(&reports, arguments.json)
 }
@@ -62,13 +63,13 @@ pub(super) fn verify_snapshot(
     arguments: &VerifySnapshotArguments,
     line: &TerminalLine,
 ) -> Result<ExitStatus> {
-    let report = report(&arguments.snapshot.path, line)?;
+    let report = report(&arguments.snapshot.path, &S3Section::default(), line)?;
     tell(&[report], arguments.json)
 }
 
-fn report(path: &str, line: &TerminalLine) -> Result<Report> {
+fn report(path: &str, s3: &S3Section, line: &TerminalLine) -> Result<Report> {
     block_on(async {
-        let snapshot = match open(path).await {
+        let snapshot = match open_with(path, s3).await {
             Ok(snapshot) => snapshot,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 return Ok(unreadable(path, &error));

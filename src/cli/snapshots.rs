@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::connections::store_location;
 use super::load::load_job;
-use crate::config::JobFile;
+use crate::config::{JobFile, S3Section};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::CheckpointId;
 use crate::snapshot::{CheckpointStore, SnapshotAt};
@@ -24,6 +24,11 @@ pub(super) async fn open(path: &str) -> Result<SnapshotAt> {
     SnapshotAt::open(path, &working_directory()?).await
 }
 
+/// Opens the snapshot in a folder, whose store is reached as a job says.
+pub(super) async fn open_with(path: &str, s3: &S3Section) -> Result<SnapshotAt> {
+    SnapshotAt::open_with(path, &working_directory()?, s3).await
+}
+
 /// Where a new snapshot is to be.
 pub(super) fn new_location(path: &str) -> Result<SnapshotLocation> {
     SnapshotLocation::of_new(path, &working_directory()?)
@@ -39,7 +44,7 @@ pub(super) async fn open_named(text: &str, job: Option<&std::path::Path>) -> Res
         (Ok(id), Some(job)) => {
             let job = load_job(job)?;
             let folder = store(&job)?.shown_folder(CheckpointId(id));
-            SnapshotAt::open_with(&folder, &working_directory()?, &job.checkpoint.s3).await
+            open_with(&folder, &job.checkpoint.s3).await
         }
         (Ok(_), None) if !std::path::Path::new(text).exists() => Err(Error::new(
             ErrorKind::Configuration,

@@ -32,8 +32,8 @@ struct World {
     outside: Vec<(u64, CheckpointId)>,
     /// Of each start that has recovered, in their order, the generation and the checkpoint that it went on from.
     recovered: Vec<(u64, CheckpointId)>,
-    /// Who has begun a checkpoint of this id.
-    begun: BTreeMap<CheckpointId, u64>,
+    /// Which generation has begun a checkpoint of this id, and after how many starts that had recovered.
+    begun: BTreeMap<CheckpointId, (u64, usize)>,
     /// How many processes were told that they had lost the job.
     lost: usize,
     /// How often the store did not answer.
@@ -79,12 +79,16 @@ async fn attempt(
     let found = found.map_or(CheckpointId(0), |found| found.manifest().checkpoint);
     // Here sinks take back what came after the checkpoint, so it must be the process's own.
     store.ensure_owner().await?;
-    world.lock().unwrap().recovered.push((generation, found));
+    let starts = {
+        let mut world = world.lock().unwrap();
+        world.recovered.push((generation, found));
+        world.recovered.len()
+    };
     let mut id = recovery.next_id();
     while *committed < CHECKPOINTS {
         store.begin(id).await?;
-        let owner = *world.lock().unwrap().begun.entry(id).or_insert(generation);
-        assert_eq!(owner, generation, "checkpoint {id} was begun twice");
+        let before = world.lock().unwrap().begun.insert(id, (generation, starts));
+        assert_eq!(before, None, "checkpoint {id} was begun twice");
         let mut manifest = manifest_of(id.0, Vec::new());
         manifest.uploaded_bytes = generation;
         store.commit(&manifest).await?;
@@ -147,6 +151,21 @@ fn check(world: &World) -> Result<(), String> {
             return Err(format!(
                 "checkpoint {id} of {generation} was committed after {ids:?}"
             ));
+        }
+    }
+    // Sinks have taken back what came after a checkpoint that a start went on from, so no later start may come upon one after
+    // it that was begun before.
+    for (index, (generation, found)) in world.recovered.iter().enumerate() {
+        for (later, newer) in &world.recovered[index + 1..] {
+            let Some(begun) = world.begun.get(newer) else {
+                continue;
+            };
+            if later >= generation && newer > found && *begun < (*generation, index + 1) {
+                return Err(format!(
+                    "generation {generation} took back what came after checkpoint {found}, and {later} found {newer} all the \
+                     same"
+                ));
+            }
         }
     }
     for (generation, found) in &world.recovered {

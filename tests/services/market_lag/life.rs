@@ -60,11 +60,14 @@ impl Life {
         self.resumed += usize::from(ended.stderr.contains("resumed from a checkpoint"));
     }
 
-    /// Lets a last run work off what there is, and end.
+    /// Lets a last run work off what there is, and end with a sound checkpoint.
     pub(crate) fn finish(&mut self) -> Ended {
         self.job.is_bounded = true;
         let ended = self.start(&[]).wait();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let verify = ["checkpoints", "verify", "job.toml"];
+        let verified = self.folder.floodmark(&verify);
+        assert_eq!(verified.code, Some(0), "{}", verified.stderr);
         ended
     }
 }
