@@ -9,6 +9,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Makes an error of a panic in `call`. Whatever `call` has left half done must not be looked at any more.
 pub(super) fn catch_panic<R>(call: impl FnOnce() -> Result<R>) -> Result<R> {
+    #[cfg(test)]
+    let call = || guard::within(call);
     catch_unwind(AssertUnwindSafe(call))
         .unwrap_or_else(|panic| Err(panicked(ErrorKind::Operator, panic.as_ref())))
 }
@@ -34,6 +36,33 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
         message
     } else {
         "without a message"
+    }
+}
+
+/// Tells a test where a panic would be caught.
+#[cfg(test)]
+pub(super) mod guard {
+    use std::cell::Cell;
+
+    thread_local! {
+        static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Whether [`super::catch_panic`] would catch a panic here.
+    pub(in crate::runtime) fn is_guarded() -> bool {
+        IS_GUARDED.get()
+    }
+
+    pub(super) fn within<R>(call: impl FnOnce() -> R) -> R {
+        struct End;
+        impl Drop for End {
+            fn drop(&mut self) {
+                IS_GUARDED.set(false);
+            }
+        }
+        IS_GUARDED.set(true);
+        let _end = End;
+        call()
     }
 }
 
