@@ -277,7 +277,9 @@ pub trait Sink {
     /// Fails the job.
     fn write(&mut self, batch: Batch) -> Result<()>;
 
-    /// First phase: all that was written so far is made safe, and can be committed from the snapshot alone.
+    /// First phase: all that was written so far is made safe, and can be committed from the snapshot alone. That goes for what
+    /// earlier checkpoints cover as well, until its commit is done and not only begun: what commits leave for the background
+    /// may come after this snapshot, or never.
     ///
     /// # Errors
     /// Fails the job.

@@ -1,6 +1,6 @@
 //! A sink that writes to the outside in two phases.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,10 @@ pub(in super::super) struct OutsideSink {
     rows: Vec<Record>,
     /// What is prepared and not known to be committed.
     pending: Vec<TransactionId>,
+    /// The newest of them whose commit was begun.
+    committing: Option<CheckpointId>,
+    /// What was committed since the last look.
+    committed: Arc<Mutex<Vec<TransactionId>>>,
 }
 
 /// The item of operator state.
@@ -66,8 +70,22 @@ impl OutsideSink {
             attempt: 0,
             rows: Vec::new(),
             pending: Vec::new(),
+            committing: None,
+            committed: Arc::default(),
         }
     }
+
+    /// What is committed needs to be in no snapshot any more. What is only about to be does: a commit in the background
+    /// may come after a snapshot that was taken later, or never.
+    fn forget_committed(&mut self) {
+        let committed = std::mem::take(&mut *lock(&self.committed));
+        self.pending.retain(|id| !committed.contains(id));
+    }
+}
+
+/// Whoever panicked with the lock held has left nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Sink for OutsideSink {
@@ -101,6 +119,7 @@ impl Sink for OutsideSink {
 
     fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<OperatorSnapshot> {
         self.view.reach_outside()?;
+        self.forget_committed();
         let mut background: Vec<BackgroundWork> = Vec::new();
         let rows = std::mem::take(&mut self.rows);
         if !rows.is_empty() {
@@ -135,14 +154,20 @@ impl Sink for OutsideSink {
     }
 
     fn commit(&mut self, checkpoint: CheckpointId) -> Result<Vec<BackgroundWork>> {
-        let covered = self.pending.iter().filter(|id| id.checkpoint <= checkpoint);
+        self.forget_committed();
+        let begun = self.committing.replace(checkpoint);
+        let covered = self
+            .pending
+            .iter()
+            .filter(|id| id.checkpoint <= checkpoint && Some(id.checkpoint) > begun);
         let covered: Vec<_> = covered.copied().collect();
-        self.pending.retain(|id| id.checkpoint > checkpoint);
         let (outside, view) = (Arc::clone(&self.outside), Arc::clone(&self.view));
+        let committed = Arc::clone(&self.committed);
         let commit = move || {
             for id in &covered {
                 view.reach_outside()?;
                 outside.commit(*id, checkpoint);
+                lock(&committed).push(*id);
             }
             Ok(())
         };
