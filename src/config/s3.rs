@@ -102,16 +102,30 @@ pub(super) fn read_s3(section: &mut Fields<'_, '_>) -> S3Section {
 }
 
 fn judge_endpoint(text: &str) -> Verdict {
-    let host = ["http://", "https://"]
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme));
-    match host {
-        // An error would show it, and so would the log.
-        Some(host) if host.contains('@') => Err(Refusal::new("must not hold credentials")
-            .with_hint("put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")),
-        Some(host) if !host.is_empty() => Ok(()),
-        _ => Err(Refusal::new("must begin with http:// or https://")
-            .with_hint("write \"https://s3.example.com\"")),
+    match S3Section::problem_of_endpoint(text) {
+        Some((problem, hint)) => Err(Refusal::new(problem).with_hint(hint)),
+        None => Ok(()),
+    }
+}
+
+impl S3Section {
+    /// What is wrong with the address of a server, and what to do about it.
+    pub(crate) fn problem_of_endpoint(text: &str) -> Option<(&'static str, &'static str)> {
+        let host = ["http://", "https://"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme));
+        match host {
+            // An error would show it, and so would the log.
+            Some(host) if host.contains('@') => Some((
+                "must not hold credentials",
+                "put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            )),
+            Some(host) if !host.is_empty() => None,
+            _ => Some((
+                "must begin with http:// or https://",
+                "write \"https://s3.example.com\"",
+            )),
+        }
     }
 }
 

@@ -45,6 +45,14 @@ impl S3Access {
             let message = format!("path: write the folder without file://, as in {location}");
             return Err(Error::new(ErrorKind::Configuration, message));
         }
+        let problem = self
+            .endpoint
+            .as_deref()
+            .and_then(S3Section::problem_of_endpoint);
+        if let Some((problem, hint)) = problem {
+            let message = format!("s3.endpoint: {problem}: {hint}");
+            return Err(Error::new(ErrorKind::Configuration, message));
+        }
         let Self {
             endpoint,
             region,
