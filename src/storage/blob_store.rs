@@ -12,7 +12,7 @@ use opendal::services::Fs;
 use tracing::warn;
 
 use self::bucket::Bucket;
-pub(super) use self::bucket::Uploads;
+pub(super) use self::bucket::{Uploads, upload_options};
 use super::checksum::Checksum;
 use super::error::StorageError;
 use super::folder::{self, Folders, LocalFolders};

@@ -6,20 +6,16 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use bytes::Bytes;
 use opendal::Operator;
-use opendal::options::{ListOptions, WriteOptions};
+use opendal::options::ListOptions;
 use tokio::runtime::{Builder, Runtime};
 
-use super::blob_store::BlobStore;
+use super::blob_store::{BlobStore, upload_options};
 use super::error::StorageError;
 use super::location::StoreLocation;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many threads wait for the network, for all files of one source or sink.
 const THREADS: usize = 1;
-
-/// How many bytes one part of a large object has, and how many of them are on their way at once.
-const PART_BYTES: usize = 8 << 20;
-const PARTS_MAX: usize = 4;
 
 /// The files below one place of a store. Clones share the connection. What is begun ends with the last clone.
 #[derive(Clone, Debug)]
@@ -164,11 +160,7 @@ impl FileStore {
         content: Bytes,
         ended: impl FnOnce() + Send + 'static,
     ) -> PendingResult<()> {
-        let options = WriteOptions {
-            chunk: Some(PART_BYTES),
-            concurrent: PARTS_MAX,
-            ..WriteOptions::default()
-        };
+        let options = upload_options(content.len() as u64);
         let (operator, path) = (self.operator.clone(), name.to_owned());
         self.start_and_tell("write", name, ended, async move {
             operator

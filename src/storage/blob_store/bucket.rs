@@ -90,11 +90,7 @@ impl BlobStore {
                 if_not_exists: true,
                 ..Default::default()
             },
-            Medium::Bucket(_) => options::WriteOptions {
-                chunk: usize::try_from(PART_BYTES.max(length.div_ceil(PARTS_MAX))).ok(),
-                concurrent: PARTS_AT_ONCE,
-                ..Default::default()
-            },
+            Medium::Bucket(_) => upload_options(length),
         }
     }
 
@@ -108,6 +104,15 @@ impl BlobStore {
                 ..Default::default()
             },
         }
+    }
+}
+
+/// How so many bytes are uploaded to a bucket: in parts, and some of them at once.
+pub(in crate::storage) fn upload_options(length: u64) -> options::WriteOptions {
+    options::WriteOptions {
+        chunk: usize::try_from(PART_BYTES.max(length.div_ceil(PARTS_MAX))).ok(),
+        concurrent: PARTS_AT_ONCE,
+        ..Default::default()
     }
 }
 
