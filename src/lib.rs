@@ -66,10 +66,11 @@
 //! - [`channel`]: what travels on a link, the link and its bound, the alignment of several (crossbeam-channel)
 //! - [`state`]: keyed state: segments, table, delta and base; operator state; the only module with `unsafe` (memmap2;
 //!   rkyv, which operators and the graph know as well)
-//! - [`storage`]: the store of objects: paths, conditional writes, checksums, retries (opendal)
+//! - [`storage`]: the store of objects: paths, conditional writes, checksums, retries; who owns a job; files in buckets
+//!   (opendal and its transport over HTTP, reqwest)
 //! - [`snapshot`]: what makes up a checkpoint: manifest, writer, reader, retention (arrow-ipc)
 //! - [`operator`]: the contracts of sources, operators and sinks, and the built-in operators
-//! - [`connectors`]: the built-in sources and sinks, a folder a system (csv, glob, rdkafka)
+//! - [`connectors`]: the built-in sources and sinks, a folder a system (csv, glob, rdkafka, regex-lite)
 //! - [`graph`]: from a job description or from typed Rust code to the plan that is run
 //! - [`coordinator`]: the checkpoint protocol and the life of a job, as plain structs
 //! - [`runtime`]: the step of a subtask, chains, workers, and the actors around them (actix)
@@ -112,7 +113,7 @@
 //! - **barrier**: the mark on a link between two checkpoints; **alignment**: the wait for it on all inputs
 //! - **unaligned**: said of a checkpoint whose barriers **overtake** data; **in flight**: what was overtaken, and belongs to
 //!   the checkpoint; **capture**: to take down what is in flight; **replay**: to work it off first after a restore
-//! - **back-pressure**: a full link that stops its producer
+//! - **back-pressure**: a full link that stops its producer, or a full sink that stops its subtask
 //! - **event time**: when something happened, as its record says; **watermark**: nothing earlier will follow
 //! - **timer**: a time at which an operator is called for a key: in event time, by the watermark; in processing time, by
 //!   the clock

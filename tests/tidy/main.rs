@@ -49,7 +49,7 @@ const UPWARD_IMPORTS_ALLOWED: [(&str, &str); 1] = [
 ];
 
 /// Each foreign crate that only some modules may know, with these modules.
-const CRATE_HOMES: [(&str, &[&str]); 20] = [
+const CRATE_HOMES: [(&str, &[&str]); 21] = [
     ("actix", &["runtime"]),
     ("actix_rt", &["runtime"]),
     ("actix_web", &["server"]),
@@ -65,6 +65,7 @@ const CRATE_HOMES: [(&str, &[&str]); 20] = [
     ("opendal", &["storage"]),
     ("opendal_http_transport_reqwest", &["storage"]),
     ("rdkafka", &["connectors"]),
+    ("regex_lite", &["connectors"]),
     ("reqwest", &["storage"]),
     // State values are rkyv types, so whoever defines or handles one needs its traits.
     ("rkyv", &["state", "operator", "graph"]),
