@@ -16,6 +16,7 @@ mod event_time;
 mod file;
 mod format;
 mod generator;
+mod invalid;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod memory;

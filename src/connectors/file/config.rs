@@ -11,7 +11,8 @@ use crate::config::{HumanDuration, HumanSize};
 use crate::connectors::dead_letters::OnError;
 use crate::connectors::event_time::{EventTimeConfig, WatermarkTracker};
 use crate::connectors::format::{Columns, RowFormat};
-use crate::error::{Error, ErrorKind, Result};
+use crate::connectors::invalid::invalid;
+use crate::error::Result;
 use crate::storage::StoreLocation;
 
 /// A file source: all files that match a glob pattern, each read once from its start to its end.
@@ -187,13 +188,10 @@ fn roll_interval_default() -> HumanDuration {
     HumanDuration(Duration::from_secs(60))
 }
 
-fn invalid<T>(message: impl Into<String>) -> Result<T> {
-    Err(Error::new(ErrorKind::Configuration, message))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn check_source(text: &str, problem: Option<&str>) {
         let config: FileSourceConfig = toml::from_str(text).unwrap();
@@ -274,5 +272,7 @@ mod tests {
             "path: write the folder without file://",
         );
         refuse("path = 'out'\ns3.region = 'r'", "s3: only goes with");
+        let with_password = "path = 's3://bucket/a'\ns3.endpoint = 'http://user:secret@host'";
+        refuse(with_password, "s3.endpoint: must not hold credentials");
     }
 }

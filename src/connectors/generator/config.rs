@@ -9,6 +9,7 @@ use super::market_signals::{self, MarketSignals};
 use super::source::{BATCH_ROWS_DEFAULT, GeneratorSource};
 use crate::config::HumanDuration;
 use crate::connectors::format::Columns;
+use crate::connectors::invalid::invalid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnType, EventTime};
 
@@ -175,10 +176,6 @@ fn step_default() -> HumanDuration {
 
 fn batch_rows_default() -> usize {
     BATCH_ROWS_DEFAULT
-}
-
-fn invalid<T>(message: impl Into<String>) -> Result<T> {
-    Err(Error::new(ErrorKind::Configuration, message))
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use rdkafka::types::RDKafkaConfRes;
 use super::properties::KafkaProperties;
 use super::variables::{Environment, VariableProblem, replace_variables};
 use crate::config::is_secret;
-use crate::error::{Error, ErrorKind, Result};
+use crate::connectors::invalid::invalid;
+use crate::error::Result;
 
 /// A setting of librdkafka that is not the user's to set, and what to do instead.
 pub(super) type OwnedProperty = (&'static str, &'static str);
@@ -93,13 +94,10 @@ fn log_level() -> RDKafkaLogLevel {
     }
 }
 
-fn invalid<T>(message: impl Into<String>) -> Result<T> {
-    Err(Error::new(ErrorKind::Configuration, message))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     const OWNED: [OwnedProperty; 1] = [("group.id", "set group_id")];
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::config::HumanSize;
 use crate::connectors::format::RowFormat;
+use crate::connectors::invalid::invalid;
 use crate::connectors::kafka::client_settings::{OwnedProperty, client_config};
 use crate::connectors::kafka::properties::KafkaProperties;
 use crate::connectors::kafka::variables::Environment;
@@ -302,10 +303,6 @@ fn transactional_id_prefix_default() -> String {
 
 fn transaction_bytes_max_default() -> HumanSize {
     HumanSize(bytesize::ByteSize::mib(64))
-}
-
-fn invalid<T>(message: impl Into<String>) -> Result<T> {
-    Err(Error::new(ErrorKind::Configuration, message))
 }
 
 #[cfg(test)]

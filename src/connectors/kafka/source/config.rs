@@ -14,10 +14,11 @@ use crate::config::{HumanDuration, HumanSize};
 use crate::connectors::dead_letters::OnError;
 use crate::connectors::event_time::{EventTimeColumn, EventTimeConfig};
 use crate::connectors::format::Columns;
+use crate::connectors::invalid::invalid;
 use crate::connectors::kafka::client_settings::{OwnedProperty, client_config};
 use crate::connectors::kafka::properties::KafkaProperties;
 use crate::connectors::kafka::variables::process_environment;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::model::ColumnType;
 
 /// A Kafka source: the records of topics, each partition in its order.
@@ -380,13 +381,10 @@ fn buffer_size_default() -> HumanSize {
     HumanSize(bytesize::ByteSize::mb(16))
 }
 
-fn invalid<T>(message: impl Into<String>) -> Result<T> {
-    Err(Error::new(ErrorKind::Configuration, message))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     const START: &str = "brokers = 'a:9092'\n";
 
