@@ -19,6 +19,7 @@ use crate::telemetry::JobStatus;
 pub(super) struct Subtask {
     subtask: usize,
     parallelism: usize,
+    attempt: u64,
     clock: SharedClock,
     status: Arc<JobStatus>,
     restored: Option<RestoredOperatorState>,
@@ -30,6 +31,7 @@ impl Subtask {
         Self {
             subtask,
             parallelism,
+            attempt: 1,
             clock: Arc::new(ManualClock::default()),
             status: JobStatus::shared(),
             restored: None,
@@ -39,6 +41,12 @@ impl Subtask {
     /// The figures of the job.
     pub(super) fn status(&self) -> &JobStatus {
         &self.status
+    }
+
+    /// The same, in this attempt at the job.
+    pub(super) fn in_attempt(mut self, attempt: u64) -> Self {
+        self.attempt = attempt;
+        self
     }
 
     pub(super) fn with_clock(mut self, clock: &Arc<ManualClock>) -> Self {
@@ -63,8 +71,10 @@ impl Subtask {
         &self,
         open: impl FnOnce(&mut OperatorContext<'_>) -> Result<()>,
     ) -> Result<()> {
+        let mut job = JobContext::alone("tested");
+        job.attempt = self.attempt;
         open(&mut OperatorContext {
-            job: &JobContext::alone("tested"),
+            job: &job,
             recovery: &mut Vec::new(),
             operator: &OperatorId::new("tested"),
             subtask: self.subtask,

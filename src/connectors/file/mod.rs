@@ -6,12 +6,15 @@ mod csv_rows;
 mod input_file;
 mod json_rows;
 mod part;
+mod part_numbers;
 mod part_recovery;
 mod part_writer;
 mod row_feed;
 mod row_reader;
 mod s3_access;
 mod sink;
+#[cfg(test)]
+mod sink_trial;
 mod source;
 mod source_files;
 mod source_rows;

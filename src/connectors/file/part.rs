@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::connectors::format::RowFormat;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// One part file, whatever its state: which subtask began it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +50,19 @@ impl Part {
         };
         // Other spellings of the same numbers are not files of ours.
         (part.name(format) == name).then_some(part)
+    }
+
+    /// The part that a checkpoint knows by this name, and holds as unfinished.
+    pub(super) fn of_item(name: &str, format: RowFormat) -> Result<Self> {
+        Self::of_name(name, format).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Configuration,
+                format!(
+                    "format: the checkpoint has an unfinished file {name}, and the job now writes .{}",
+                    format.extension()
+                ),
+            )
+        })
     }
 }
 

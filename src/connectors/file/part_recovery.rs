@@ -3,7 +3,7 @@
 //! Every subtask does this at the same time as the others, so each touches only the files of its own: those that were
 //! begun by a subtask whose index, modulo the present parallelism, is its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::config::ExistingFiles;
 use super::part::{Part, PartFolder, PartState, failure};
+use super::part_numbers::PartNumbers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::RestoredOperatorState;
 
@@ -57,7 +58,7 @@ pub(super) struct Recovered {
 struct Known {
     folder: PartFolder,
     items: Vec<SinkItem>,
-    next_sequence_max: u64,
+    numbers: PartNumbers,
 }
 
 /// Clears the folder for a job that starts without a checkpoint.
@@ -100,7 +101,7 @@ pub(super) fn restore(
 ) -> Result<Recovered> {
     let known = Known::new(folder.clone(), items);
     let mut recovered = Recovered {
-        next_sequence: known.next_sequence_max,
+        next_sequence: known.numbers.next_of_all(),
         ..Recovered::default()
     };
     let mut kept = BTreeSet::new();
@@ -148,11 +149,11 @@ impl Ownership {
 
 impl Known {
     fn new(folder: PartFolder, items: Vec<SinkItem>) -> Self {
-        let next_sequence_max = items.iter().map(|item| item.next_seq).max().unwrap_or(0);
+        let numbers = items.iter().map(|item| (item.subtask, item.next_seq));
         Self {
             folder,
+            numbers: numbers.collect(),
             items,
-            next_sequence_max,
         }
     }
 
@@ -166,17 +167,7 @@ impl Known {
     }
 
     fn part(&self, item: &PartItem) -> Result<(Part, u64)> {
-        let Some(part) = Part::of_name(&item.name, self.folder.format) else {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                format!(
-                    "format: the checkpoint has an unfinished file {}, and the job now writes .{}",
-                    item.name,
-                    self.folder.format.extension()
-                ),
-            ));
-        };
-        Ok((part, item.length))
+        Ok((Part::of_item(&item.name, self.folder.format)?, item.length))
     }
 
     /// Makes a part that the checkpoint holds as pending visible.
@@ -260,15 +251,8 @@ impl Known {
     /// Removes parts that were begun after the checkpoint, in whatever state, and parts that were never finished and
     /// that the checkpoint does not know.
     fn remove_later(&self, owner: Ownership, kept: &BTreeSet<Part>) -> Result<()> {
-        let next_sequences: BTreeMap<usize, u64> = self
-            .items
-            .iter()
-            .map(|item| (item.subtask, item.next_seq))
-            .collect();
         for (part, state) in self.folder.list()? {
-            // A subtask that the checkpoint does not know begins at the highest number of all, in every restore.
-            let next_sequence = next_sequences.get(&part.subtask).copied();
-            let is_later = part.sequence >= next_sequence.unwrap_or(self.next_sequence_max);
+            let is_later = self.numbers.is_later(part);
             if !owner.owns(part.subtask) || kept.contains(&part) {
                 continue;
             }

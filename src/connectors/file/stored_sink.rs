@@ -27,7 +27,7 @@ const UPLOADS_MAX: usize = 2;
 ///
 /// An object cannot be renamed, nor written further once it is there. So a part ends at every barrier, and before that when it
 /// has reached its largest size. It is uploaded under a name that no reader looks for
-/// (`.pending/part-0-000007.csv.<run>`); when its checkpoint is complete, the store copies it to the name that they do look
+/// (`.pending/part-0-000007.csv.<attempt>`); when its checkpoint is complete, the store copies it to the name that they do look
 /// for (`part-0-000007.csv`). The parts that are written and those on their way are in memory.
 pub struct StoredFileSink {
     config: FileSinkConfig,
@@ -89,8 +89,7 @@ impl StoredFileSink {
         };
         let names = PartNames {
             format: self.config.format,
-            // No other process, nor a later one, writes objects of the same names.
-            run: format!("{:x}-{:x}", context.clock.unix_millis(), std::process::id()),
+            attempt: context.job.attempt,
         };
         let items = context.restored.map(recovery::restored_items).transpose()?;
         let next_sequence = match items {

@@ -3,101 +3,20 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::connectors::test_support::{Subtask, key_values, state_of};
-use crate::model::ManualClock;
-use crate::operator::RestoredOperatorState;
+use crate::connectors::file::sink_trial::{SinkTrial, Taken};
+use crate::connectors::test_support::{Subtask, key_values};
 
-/// All subtasks of one sink, and the checkpoints that they took part in.
-struct Sinks {
-    config: FileSinkConfig,
-    clock: Arc<ManualClock>,
-    sinks: Vec<FileSink>,
-    checkpoint: u64,
-    /// The next value to be written: every row is written once.
-    next: i64,
-}
-
-/// A complete checkpoint: what the sinks put into it, and what the output must be when it is restored.
-#[derive(Clone)]
-struct Taken {
-    id: CheckpointId,
-    state: RestoredOperatorState,
-    next: i64,
-}
+type Sinks = SinkTrial<FileSink>;
 
 impl Sinks {
     fn start(folder: &Path, rest: &str, parallelism: usize) -> Result<Self> {
         let text = format!("path = '{}'\nformat = 'csv'\n{rest}", folder.display());
-        let mut sinks = Self {
-            config: toml::from_str(&text).unwrap(),
-            clock: Arc::default(),
-            sinks: Vec::new(),
-            checkpoint: 0,
-            next: 0,
-        };
-        sinks.open(parallelism, None)?;
-        Ok(sinks)
-    }
-
-    fn open(&mut self, parallelism: usize, restored: Option<&RestoredOperatorState>) -> Result<()> {
-        self.sinks.clear();
-        for index in 0..parallelism {
-            let mut sink = FileSink::new(self.config.clone());
-            let subtask = Subtask::of(index, parallelism).with_clock(&self.clock);
-            subtask.restored(restored.cloned()).open_sink(&mut sink)?;
-            self.sinks.push(sink);
-        }
-        Ok(())
-    }
-
-    /// Everything since the checkpoint is lost, also what is on its way to the disk.
-    fn crash_and_restore(&mut self, parallelism: usize, taken: &Taken) -> Result<()> {
-        self.next = taken.next;
-        self.open(parallelism, Some(&taken.state))
-    }
-
-    /// Writes `rows` rows, dealt out to the subtasks.
-    fn write(&mut self, rows: usize) {
-        for _ in 0..rows {
-            let subtask = self.next as usize % self.sinks.len();
-            let batch = key_values(&[("k", self.next)]);
-            self.sinks[subtask].write(batch).unwrap();
-            self.next += 1;
-        }
-    }
-
-    fn snapshot(&mut self) -> Taken {
-        self.checkpoint += 1;
-        let id = CheckpointId(self.checkpoint);
-        let mut snapshots = Vec::new();
-        for sink in &mut self.sinks {
-            let mut snapshot = sink.snapshot(id).unwrap();
-            for work in snapshot.background.drain(..) {
-                work().unwrap();
-            }
-            snapshots.push(snapshot);
-        }
-        Taken {
-            id,
-            state: state_of(&snapshots),
-            next: self.next,
-        }
-    }
-
-    fn commit(&mut self, taken: &Taken) {
-        for sink in &mut self.sinks {
-            for work in sink.commit(taken.id).unwrap() {
-                work().unwrap();
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        for sink in &mut self.sinks {
-            sink.finish().unwrap();
-        }
-        let taken = self.snapshot();
-        self.commit(&taken);
+        let config: FileSinkConfig = toml::from_str(&text).unwrap();
+        Self::new(parallelism, move |subtask| {
+            let mut sink = FileSink::new(config.clone());
+            subtask.open_sink(&mut sink)?;
+            Ok(sink)
+        })
     }
 }
 
@@ -456,7 +375,8 @@ fn another_format_than_that_of_unfinished_files_is_refused() {
     sinks.write(1);
     let taken = sinks.snapshot();
     let text = format!("path = '{}'\nformat = 'json'", folder.path().display());
-    sinks.config = toml::from_str(&text).unwrap();
-    let error = sinks.crash_and_restore(1, &taken).unwrap_err();
+    let mut other = FileSink::new(toml::from_str(&text).unwrap());
+    let restoring = Subtask::of(0, 1).restored(Some(taken.state));
+    let error = restoring.open_sink(&mut other).unwrap_err();
     assert!(error.to_string().starts_with("format: "), "{error}");
 }

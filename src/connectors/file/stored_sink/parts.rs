@@ -14,8 +14,8 @@ pub(super) const STAGED_FOLDER: &str = ".pending/";
 #[derive(Clone, Debug)]
 pub(super) struct PartNames {
     pub(super) format: RowFormat,
-    /// What no other run of the job has: a process that lost the job must not overwrite what waits for its checkpoint.
-    pub(super) run: String,
+    /// The attempt at the job: a process that lost the job must not overwrite what waits for its checkpoint.
+    pub(super) attempt: u64,
 }
 
 /// A part that is in the store, or on its way there.
@@ -54,9 +54,10 @@ impl PartNames {
         part.name(self.format)
     }
 
-    /// The name under which a part of this run waits.
+    /// The name under which a part of this attempt waits.
     pub(super) fn staged(&self, part: Part) -> String {
-        format!("{STAGED_FOLDER}{}.{}", part.name(self.format), self.run)
+        let Self { format, attempt } = self;
+        format!("{STAGED_FOLDER}{}.{attempt:016x}", part.name(*format))
     }
 
     /// Which part waits under this name, whoever wrote it.
@@ -81,18 +82,8 @@ impl PartNames {
 
     /// The part that a checkpoint speaks of.
     pub(super) fn of_item(&self, item: &StoredPartItem) -> Result<StoredPart> {
-        let Some(part) = self.of_finished(&item.name) else {
-            return Err(Error::new(
-                ErrorKind::Configuration,
-                format!(
-                    "format: the checkpoint has an unfinished file {}, and the job now writes .{}",
-                    item.name,
-                    self.format.extension()
-                ),
-            ));
-        };
         Ok(StoredPart {
-            part,
+            part: Part::of_item(&item.name, self.format)?,
             staged: item.staged.clone(),
             length: item.length,
         })

@@ -1,9 +1,10 @@
 //! What a sink of a bucket finds when it is opened, and what it makes of that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::parts::{PartNames, STAGED_FOLDER, StoredPart, StoredSinkItem};
 use crate::connectors::file::config::ExistingFiles;
+use crate::connectors::file::part_numbers::PartNumbers;
 use crate::connectors::file::part_recovery::Ownership;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::RestoredOperatorState;
@@ -80,11 +81,8 @@ pub(super) fn restore(
             known.insert(part.part);
         }
     }
-    let next_sequence_max = items.iter().map(|item| item.next_seq).max().unwrap_or(0);
-    let next_sequences: BTreeMap<usize, u64> = items
-        .iter()
-        .map(|item| (item.subtask, item.next_seq))
-        .collect();
+    let numbers = items.iter().map(|item| (item.subtask, item.next_seq));
+    let numbers: PartNumbers = numbers.collect();
     let mut removed = Vec::new();
     for name in store.list()? {
         if name.starts_with(STAGED_FOLDER) {
@@ -95,10 +93,7 @@ pub(super) fn restore(
         let Some(part) = names.of_finished(&name) else {
             continue;
         };
-        // A subtask that the checkpoint does not know begins at the highest number of all, in every restore.
-        let next_sequence = next_sequences.get(&part.subtask).copied();
-        let is_later = part.sequence >= next_sequence.unwrap_or(next_sequence_max);
-        if is_later && owner.owns(part.subtask) && !known.contains(&part) {
+        if numbers.is_later(part) && owner.owns(part.subtask) && !known.contains(&part) {
             tracing::warn!(
                 object = store.address_of(&name),
                 "a finished file is removed: it was begun after the checkpoint that is restored"
@@ -107,7 +102,7 @@ pub(super) fn restore(
         }
     }
     store.delete(removed)?;
-    Ok(next_sequence_max)
+    Ok(numbers.next_of_all())
 }
 
 /// Makes a part visible that the checkpoint holds as pending.

@@ -2,98 +2,23 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::connectors::test_support::{Subtask, key_values, state_of};
-use crate::model::ManualClock;
-use crate::operator::RestoredOperatorState;
+use crate::connectors::file::sink_trial::{SinkTrial, Taken};
+use crate::connectors::test_support::key_values;
 
-/// All subtasks of one sink. A folder stands for the bucket.
-struct Sinks {
-    config: FileSinkConfig,
-    bucket: FileStore,
-    clock: Arc<ManualClock>,
-    sinks: Vec<StoredFileSink>,
-    checkpoint: u64,
-    /// The next value to be written: every row is written once.
-    next: i64,
-}
-
-/// A checkpoint whose manifest is durable: what the sinks put into it, and what had been written by then.
-#[derive(Clone)]
-struct Taken {
-    id: CheckpointId,
-    state: RestoredOperatorState,
-    next: i64,
-}
+type Sinks = SinkTrial<StoredFileSink>;
 
 impl Sinks {
+    /// A folder stands for the bucket.
     fn start(folder: &Path, rest: &str, parallelism: usize) -> Result<Self> {
         let text = format!("path = 'out'\nformat = 'csv'\n{rest}");
-        let mut sinks = Self {
-            config: toml::from_str(&text).unwrap(),
-            bucket: FileStore::of_folder(folder).unwrap(),
-            clock: Arc::default(),
-            sinks: Vec::new(),
-            checkpoint: 0,
-            next: 0,
-        };
-        sinks.open(parallelism, None)?;
-        Ok(sinks)
-    }
-
-    /// Opens new sinks; those before may still be at work somewhere.
-    fn open(&mut self, parallelism: usize, restored: Option<&RestoredOperatorState>) -> Result<()> {
-        self.clock.advance(std::time::Duration::from_millis(1));
-        self.sinks.clear();
-        for index in 0..parallelism {
+        let config: FileSinkConfig = toml::from_str(&text).unwrap();
+        let bucket = FileStore::of_folder(folder).unwrap();
+        Self::new(parallelism, move |subtask| {
             let location = StoreLocation::of_folder("/unused");
-            let mut sink = StoredFileSink::new(self.config.clone(), location);
-            let bucket = self.bucket.clone();
-            Subtask::of(index, parallelism)
-                .with_clock(&self.clock)
-                .restored(restored.cloned())
-                .open_with(|context| sink.open_over(bucket, context))?;
-            self.sinks.push(sink);
-        }
-        Ok(())
-    }
-
-    fn restore(&mut self, parallelism: usize, taken: &Taken) -> Result<()> {
-        self.next = taken.next;
-        self.open(parallelism, Some(&taken.state))
-    }
-
-    fn write(&mut self, rows: usize) {
-        for _ in 0..rows {
-            let subtask = self.next as usize % self.sinks.len();
-            let batch = key_values(&[("k", self.next)]);
-            self.sinks[subtask].write(batch).unwrap();
-            self.next += 1;
-        }
-    }
-
-    fn snapshot(&mut self) -> Taken {
-        self.checkpoint += 1;
-        let id = CheckpointId(self.checkpoint);
-        let mut snapshots = Vec::new();
-        for sink in &mut self.sinks {
-            let mut snapshot = sink.snapshot(id).unwrap();
-            for work in snapshot.background.drain(..) {
-                work().unwrap();
-            }
-            snapshots.push(snapshot);
-        }
-        let (state, next) = (state_of(&snapshots), self.next);
-        Taken { id, state, next }
-    }
-
-    /// Makes visible what a checkpoint covers; the last `undone` subtasks do not come to it.
-    fn commit(&mut self, taken: &Taken, undone: usize) {
-        let done = self.sinks.len().saturating_sub(undone);
-        for sink in &mut self.sinks[..done] {
-            for work in sink.commit(taken.id).unwrap() {
-                work().unwrap();
-            }
-        }
+            let mut sink = StoredFileSink::new(config.clone(), location);
+            subtask.open_with(|context| sink.open_over(bucket.clone(), context))?;
+            Ok(sink)
+        })
     }
 }
 
@@ -129,13 +54,13 @@ fn readers_see_what_complete_checkpoints_cover_and_nothing_else() {
     let first = sinks.snapshot();
     assert!(values(folder.path()).is_empty());
     sinks.write(5);
-    sinks.commit(&first, 0);
+    sinks.commit(&first);
     assert!(values(folder.path()).into_iter().eq(0..10));
     // The second is given up; the third stands for both.
     sinks.snapshot();
     sinks.write(3);
     let third = sinks.snapshot();
-    sinks.commit(&third, 0);
+    sinks.commit(&third);
     assert!(values(folder.path()).into_iter().eq(0..18));
     assert_eq!(staged(folder.path()), 0);
 }
@@ -153,7 +78,7 @@ fn every_crash_leaves_each_row_once_for_readers() {
             match random.u8(0..6) {
                 0..3 => {
                     let taken = sinks.snapshot();
-                    sinks.commit(&taken, 0);
+                    sinks.commit(&taken);
                     last = Some(taken);
                 }
                 // It is given up.
@@ -162,18 +87,15 @@ fn every_crash_leaves_each_row_once_for_readers() {
                     // Killed at any time after the manifest was durable, also in the midst of the commit.
                     if random.bool() {
                         let taken = sinks.snapshot();
-                        let undone = random.usize(0..4);
-                        sinks.commit(&taken, undone);
+                        let done = sinks.sinks.len().saturating_sub(random.usize(0..4));
+                        sinks.commit_by(done, &taken);
                         last = Some(taken);
                         sinks.write(random.usize(0..4));
                     }
                     let parallelism = random.usize(1..4);
                     match &last {
-                        Some(taken) => sinks.restore(parallelism, &taken.clone()).unwrap(),
-                        None => {
-                            sinks.next = 0;
-                            sinks.open(parallelism, None).unwrap();
-                        }
+                        Some(taken) => sinks.crash_and_restore(parallelism, taken).unwrap(),
+                        None => sinks.crash_and_start_afresh(parallelism).unwrap(),
                     }
                 }
             }
@@ -184,14 +106,14 @@ fn every_crash_leaves_each_row_once_for_readers() {
             );
         }
         let taken = sinks.snapshot();
-        sinks.commit(&taken, 0);
+        sinks.commit(&taken);
         assert!(
             values(folder.path()).into_iter().eq(0..sinks.next),
             "seed {seed}"
         );
         // What was given up or killed leaves nothing behind once the job is restored.
         let parallelism = random.usize(1..4);
-        sinks.restore(parallelism, &taken).unwrap();
+        sinks.crash_and_restore(parallelism, &taken).unwrap();
         assert!(
             values(folder.path()).into_iter().eq(0..sinks.next),
             "seed {seed}"
@@ -207,7 +129,7 @@ fn a_process_that_lost_the_job_changes_nothing() {
     sinks.write(3);
     let first = sinks.snapshot();
     let mut former = std::mem::take(&mut sinks.sinks);
-    sinks.restore(1, &first).unwrap();
+    sinks.crash_and_restore(1, &first).unwrap();
     sinks.write(2);
     let second = sinks.snapshot();
     // It writes a part of the same number, and comes to the commit that it was frozen before.
@@ -215,7 +137,7 @@ fn a_process_that_lost_the_job_changes_nothing() {
     for work in former[0].snapshot(CheckpointId(9)).unwrap().background {
         work().unwrap();
     }
-    sinks.commit(&second, 0);
+    sinks.commit(&second);
     assert!(values(folder.path()).into_iter().eq(0..5));
 }
 
@@ -226,7 +148,7 @@ fn what_a_checkpoint_needs_and_is_gone_is_named() {
     sinks.write(3);
     let taken = sinks.snapshot();
     fs::remove_dir_all(folder.path().join(".pending")).unwrap();
-    let error = sinks.restore(1, &taken).unwrap_err();
+    let error = sinks.crash_and_restore(1, &taken).unwrap_err();
     assert!(error.to_string().contains("part-0-000000.csv"), "{error}");
     assert!(error.to_string().contains("is gone"), "{error}");
 }
@@ -237,14 +159,14 @@ fn the_output_of_an_earlier_run_is_refused_kept_or_replaced() {
     let mut sinks = Sinks::start(folder.path(), "", 1).unwrap();
     sinks.write(3);
     let taken = sinks.snapshot();
-    sinks.commit(&taken, 0);
+    sinks.commit(&taken);
     let error = Sinks::start(folder.path(), "", 2).err().unwrap();
     assert!(error.to_string().contains("earlier run"), "{error}");
     let mut kept = Sinks::start(folder.path(), "existing = 'keep'", 2).unwrap();
     kept.next = 3;
     kept.write(2);
     let taken = kept.snapshot();
-    kept.commit(&taken, 0);
+    kept.commit(&taken);
     assert!(values(folder.path()).into_iter().eq(0..5));
     Sinks::start(folder.path(), "existing = 'replace'", 2).unwrap();
     assert!(values(folder.path()).is_empty());
