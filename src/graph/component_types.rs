@@ -116,6 +116,10 @@ const SINKS: [&str; 4] = ["blackhole", "console", "file", "kafka"];
 const SINKS: [&str; 3] = ["blackhole", "console", "file"];
 
 /// Makes the sink that a section describes.
+#[cfg_attr(
+    not(feature = "kafka"),
+    expect(unused_variables, reason = "only a topic depends on the columns")
+)]
 pub(super) fn build_sink(section: &ComponentSection, input: &Schema) -> Result<Built> {
     let options = &section.options;
     let mut folder = None;

@@ -7,6 +7,7 @@ mod json_object;
 mod row_builder;
 mod row_format;
 mod row_problem;
+#[cfg(feature = "kafka")]
 mod row_texts;
 mod row_writer;
 
@@ -17,5 +18,6 @@ pub(super) use json_object::JsonObjects;
 pub(super) use row_builder::RowBuilder;
 pub use row_format::RowFormat;
 pub(super) use row_problem::RowProblem;
+#[cfg(feature = "kafka")]
 pub(super) use row_texts::RowTexts;
 pub(super) use row_writer::RowWriter;

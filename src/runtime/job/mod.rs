@@ -24,6 +24,7 @@ mod start_from;
 pub(crate) use claim::JobClaim;
 pub use control::JobControl;
 pub use outcome::JobOutcome;
+#[cfg(any(test, feature = "testing"))]
 pub(crate) use recovery::UsedIds;
 pub(crate) use run::JobRun;
 

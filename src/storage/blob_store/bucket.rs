@@ -9,7 +9,10 @@ use tokio::sync::Semaphore;
 
 use super::{BlobStore, Medium, Retries};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::location::{Place, StoreLocation};
+#[cfg(feature = "http")]
+use crate::storage::location::Place;
+use crate::storage::location::StoreLocation;
+#[cfg(feature = "http")]
 use crate::storage::scheme::Scheme;
 
 /// How many objects are uploaded at once by all of a job; with the next two it bounds the memory that uploads take.
@@ -130,6 +133,7 @@ pub(super) fn retries(location: &StoreLocation) -> Retries {
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`] when something is missing for that.
+#[cfg(feature = "http")]
 pub(super) fn operator(location: &StoreLocation) -> Result<Operator> {
     let Place::Bucket {
         scheme,
@@ -152,16 +156,25 @@ pub(super) fn operator(location: &StoreLocation) -> Result<Operator> {
         #[cfg(feature = "azblob")]
         Scheme::Azblob => Operator::new(azblob(bucket, prefix)),
         #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azblob")))]
-        _ => {
-            let message = format!("{location} has a scheme that is not built in");
-            return Err(Error::new(ErrorKind::Bug, message));
-        }
+        _ => return Err(not_built_in(location)),
     };
     let operator = opened.map_err(|error| {
         let message = format!("{location} cannot be reached: {}", error.message());
         Error::new(ErrorKind::Configuration, message)
     })?;
     connected(operator)
+}
+
+/// Without a feature for it no bucket is reached.
+#[cfg(not(feature = "http"))]
+pub(super) fn operator(location: &StoreLocation) -> Result<Operator> {
+    Err(not_built_in(location))
+}
+
+#[cfg(not(all(feature = "s3", feature = "gcs", feature = "azblob")))]
+fn not_built_in(location: &StoreLocation) -> Error {
+    let message = format!("{location} has a scheme that is not built in");
+    Error::new(ErrorKind::Bug, message)
 }
 
 /// The same with connections of its own.
@@ -179,11 +192,6 @@ fn connected(operator: Operator) -> Result<Operator> {
         })?;
     let transport = HttpTransporter::new(ReqwestTransport::new(client));
     Ok(operator.with_context(OperationContext::new().with_http_transport(transport)))
-}
-
-#[cfg(not(feature = "http"))]
-fn connected(operator: Operator) -> Result<Operator> {
-    Ok(operator)
 }
 
 #[cfg(feature = "s3")]
