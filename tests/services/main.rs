@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod broker_away;
 mod broker_facts;
 mod bucket_files;
 mod fault_points;

@@ -33,8 +33,14 @@ pub(crate) struct Job {
     pub(crate) storage: Storage,
     /// What else stands in its file about checkpoints.
     pub(crate) checkpoint: &'static str,
+    /// What stands in its file about restarts.
+    pub(crate) restart: &'static str,
     /// The broker, or a proxy before it.
     pub(crate) brokers: String,
+    /// The same for the sink alone.
+    pub(crate) sink_brokers: Option<String>,
+    /// What else stands in its file about the sink.
+    pub(crate) sink: &'static str,
     pub(crate) input: String,
     pub(crate) output: Topic,
     /// Whether it ends when it has read what was there at its start.
@@ -51,7 +57,10 @@ impl Job {
             interval_millis: 50,
             storage: Storage::Local,
             checkpoint: "",
+            restart: "",
             brokers: kafka_address(),
+            sink_brokers: None,
+            sink: "",
             input: input.topic.name.clone(),
             output,
             is_bounded: false,
@@ -64,10 +73,13 @@ impl Job {
             parallelism,
             interval_millis,
             checkpoint,
+            restart,
             brokers,
+            sink,
             input,
             ..
         } = self;
+        let sink_brokers = self.sink_brokers.as_ref().unwrap_or(brokers);
         let output = &self.output.name;
         let storage = match &self.storage {
             Storage::Local => "storage = 'checkpoints'".to_owned(),
@@ -88,6 +100,8 @@ impl Job {
              interval = '{interval_millis}ms'\n\
              {checkpoint}\n\
              {storage}\n\
+             [restart]\n\
+             {restart}\n\
              [state]\n\
              directory = 'state'\n\
              local_recovery = true\n\
@@ -117,7 +131,8 @@ impl Job {
              id = 'lags'\n\
              type = 'kafka'\n\
              input = 'lag'\n\
-             brokers = '{brokers}'\n\
+             brokers = '{sink_brokers}'\n\
+             {sink}\n\
              topic = '{output}'\n\
              format = 'json'\n\
              key_fields = ['market']\n\

@@ -1,0 +1,166 @@
+//! A job from a topic to a topic, whose broker goes away in mid-run and comes back: a proxy loses whatever passes. The job
+//! stays alive, or ends as its settings say, and nothing is lost or there twice.
+
+use crate::market_lag::{COMPLETED, Input, Job, Life};
+use crate::support::{Fate, Process, Proxy, kafka_address, kafka_proxy};
+
+const ROWS: usize = 80_000;
+
+/// The sink is full when it holds a little: then nothing passes it, barriers included.
+const SMALL: &str = "transaction_bytes_max = '100KB'";
+
+/// How a source or a sink says that it goes on trying, and that it need not any more.
+const AWAY: &str = "the kafka broker does not answer; trying again";
+const BACK: &str = "the kafka broker answers again";
+
+/// What is logged of a checkpoint whose barrier did not come in time.
+const EXPIRED: &str = "failure=CHECKPOINT_EXPIRED";
+
+/// What the job fails with when there were too many of them.
+const TOO_MANY: &str = "more checkpoints failed than tolerable_failures allows";
+
+#[test]
+#[ignore = "needs Kafka: scripts/services.sh"]
+fn a_job_whose_broker_goes_away_stays_alive_and_goes_on_when_it_is_back() {
+    let mut input = Input::flowing(ROWS);
+    let broker = kafka_proxy(&kafka_address());
+    let mut life = Life::new(Job {
+        brokers: broker.address.clone(),
+        ..Job::over(&input)
+    });
+    let mut process = started(&life);
+    for _ in 0..2 {
+        cut(&broker);
+        process.wait_for_log(AWAY);
+        // There is nothing to read, and nothing keeps barriers from passing.
+        process.wait_for_log(COMPLETED);
+        restore(&broker);
+        process.wait_for_log(BACK);
+        process.wait_for_log(COMPLETED);
+    }
+    stop(process);
+    finish(&mut life, &mut input);
+}
+
+#[test]
+#[ignore = "needs Kafka: scripts/services.sh"]
+fn a_sink_without_its_broker_holds_the_job_back_and_tolerated_checkpoints_fail() {
+    let mut input = Input::flowing(ROWS);
+    let broker = kafka_proxy(&kafka_address());
+    let mut life = Life::new(Job {
+        checkpoint: "timeout = '3s'\ntolerable_failures = 10_000",
+        ..job_with_proxy_before_sink(&input, &broker)
+    });
+    let mut process = started(&life);
+    cut(&broker);
+    process.wait_for_log(AWAY);
+    for _ in 0..3 {
+        process.wait_for_log(EXPIRED);
+    }
+    restore(&broker);
+    process.wait_for_log(BACK);
+    process.wait_for_log(COMPLETED);
+    stop(process);
+    finish(&mut life, &mut input);
+}
+
+#[test]
+#[ignore = "needs Kafka: scripts/services.sh"]
+fn a_checkpoint_too_many_without_the_broker_restarts_the_job_until_it_is_back() {
+    let mut input = Input::flowing(ROWS);
+    let broker = kafka_proxy(&kafka_address());
+    let mut life = Life::new(Job {
+        checkpoint: "timeout = '3s'\ntolerable_failures = 0",
+        restart: "strategy = 'fixed-delay'\nattempts = 10_000\ndelay = '100ms'",
+        ..job_with_proxy_before_sink(&input, &broker)
+    });
+    let mut process = started(&life);
+    cut(&broker);
+    // A job that was restarted meets the same: what it has restored cannot be settled.
+    for _ in 0..2 {
+        process.wait_for_log(TOO_MANY);
+        process.wait_for_log("resumed from a checkpoint");
+    }
+    restore(&broker);
+    process.wait_for_log(COMPLETED);
+    stop(process);
+    finish(&mut life, &mut input);
+}
+
+#[test]
+#[ignore = "needs Kafka: scripts/services.sh"]
+fn a_checkpoint_too_many_without_the_broker_ends_a_job_that_is_not_restarted() {
+    let mut input = Input::flowing(ROWS);
+    let broker = kafka_proxy(&kafka_address());
+    let mut life = Life::new(Job {
+        checkpoint: "timeout = '3s'\ntolerable_failures = 0",
+        restart: "strategy = 'none'",
+        ..job_with_proxy_before_sink(&input, &broker)
+    });
+    let process = started(&life);
+    cut(&broker);
+    let ended = process.wait();
+    let log = ended.expect_code(1);
+    assert!(log.contains(TOO_MANY), "{log}");
+    assert!(log.contains("hint: "), "{log}");
+    restore(&broker);
+    finish(&mut life, &mut input);
+}
+
+#[test]
+#[ignore = "needs Kafka: scripts/services.sh"]
+fn a_job_that_is_stopped_without_its_broker_can_be_ended_at_once() {
+    let mut input = Input::flowing(ROWS);
+    let broker = kafka_proxy(&kafka_address());
+    let mut life = Life::new(job_with_proxy_before_sink(&input, &broker));
+    let mut process = started(&life);
+    cut(&broker);
+    process.wait_for_log(AWAY);
+    process.signal("TERM");
+    process.wait_for_log("SIGTERM: taking a last checkpoint");
+    // What was written before cannot be committed, so the job would wait for as long as the broker is away.
+    process.signal("TERM");
+    process.wait().expect_code(130);
+    restore(&broker);
+    finish(&mut life, &mut input);
+}
+
+/// The source reads from the broker itself, so that there is always something to write.
+fn job_with_proxy_before_sink(input: &Input, broker: &Proxy) -> Job {
+    Job {
+        sink_brokers: Some(broker.address.clone()),
+        sink: SMALL,
+        ..Job::over(input)
+    }
+}
+
+/// A run that has got as far as its second checkpoint.
+fn started(life: &Life) -> Process {
+    let mut process = life.start(&[]);
+    for _ in 0..2 {
+        process.wait_for_log(COMPLETED);
+    }
+    process
+}
+
+/// The broker goes away: whatever is asked of it, and whatever it answers, is lost with its connection.
+fn cut(broker: &Proxy) {
+    broker.set(|_| Fate::Lose);
+}
+
+fn restore(broker: &Proxy) {
+    broker.set(|_| Fate::Pass);
+}
+
+fn stop(process: Process) {
+    process.signal("TERM");
+    process.wait().expect_code(0);
+}
+
+/// Lets a last run work off what there is, and looks at all that was written.
+fn finish(life: &mut Life, input: &mut Input) {
+    input.complete();
+    life.job.checkpoint = "";
+    life.finish();
+    input.expect_in(&life.job.output, "after the broker was away");
+}
