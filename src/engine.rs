@@ -135,6 +135,26 @@ impl Engine {
     /// [`ErrorKind::Conflict`] when the job is already running, [`ErrorKind::Corrupt`] when all its checkpoints are
     /// damaged, [`ErrorKind::Environment`] when the storage cannot be used.
     pub fn start(self) -> Result<JobHandle> {
+        self.start_over(|store| store)
+    }
+
+    /// The same, and tells `observer` of each step of the store of checkpoints, before it is done: for tests that let the
+    /// process die there. [`crate::testing::FaultPoint::is_step`] knows the steps that count.
+    ///
+    /// # Errors
+    /// As for [`Engine::start`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn start_observed(
+        self,
+        observer: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<JobHandle> {
+        self.start_over(|store| store.observed(observer))
+    }
+
+    fn start_over(
+        self,
+        with: impl FnOnce(CheckpointStore) -> CheckpointStore,
+    ) -> Result<JobHandle> {
         let Self { graph, settings } = self;
         graph.validate()?;
         let unaligned = settings.checkpoint.check_unaligned();
@@ -146,7 +166,7 @@ impl Engine {
             .map_err(|error| Error::io("find the working directory", error))?;
         let location = StoreLocation::parse(&settings.checkpoint.storage, &working_directory)?
             .with_s3(&settings.checkpoint.s3);
-        let store = CheckpointStore::open(&location, &graph.name)?;
+        let store = with(CheckpointStore::open(&location, &graph.name)?);
         let section = &settings.checkpoint;
         let status = JobStatus::with_history(section.history_max);
         let outline = JobOutline::of(&graph);

@@ -55,6 +55,15 @@ impl CheckpointStore {
         })
     }
 
+    /// The same checkpoints, in a store that tells `observer` of each of its steps.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn observed(self, observer: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self {
+            blobs: self.blobs.observed(observer),
+            ..self
+        }
+    }
+
     /// Makes the job's folders, and keeps former owners from completing what they have begun. To be called before anything
     /// is read or written, so that a store that cannot be written
     /// to is noticed at the start and not at the first checkpoint.

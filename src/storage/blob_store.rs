@@ -23,6 +23,8 @@ use crate::error::Result;
 mod bucket;
 mod copy;
 mod create;
+#[cfg(any(test, feature = "testing"))]
+mod observed;
 mod reach;
 mod retries;
 mod section_writer;

@@ -55,8 +55,8 @@ impl FaultPoint {
         matches!(self, Self::Upload | Self::Manifest | Self::ManifestName)
     }
 
-    /// Whether a step of the store, in its words, is this place.
-    pub(super) fn matches_step(self, step: &str) -> bool {
+    /// Whether a step of the store, in the words of [`crate::engine::Engine::start_observed`], is this place.
+    pub fn is_step(self, step: &str) -> bool {
         match self {
             Self::Upload => step.starts_with("create ") && step.contains("/shared/"),
             Self::Manifest => step.starts_with("create ") && step.contains("/manifest.json"),

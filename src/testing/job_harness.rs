@@ -293,7 +293,7 @@ impl JobHarness {
         self.crash_at = Some(point);
         if point.is_in_store() {
             self.disk
-                .stop_when(Box::new(move |step| point.matches_step(step)));
+                .stop_when(Box::new(move |step| point.is_step(step)));
         }
     }
 
@@ -307,7 +307,7 @@ impl JobHarness {
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         self.disk
-            .fail_when(Box::new(move |step| point.matches_step(step)));
+            .fail_when(Box::new(move |step| point.is_step(step)));
         Ok(())
     }
 

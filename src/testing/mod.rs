@@ -38,6 +38,7 @@
 //! The coordinator, the alignment of barriers, chains, state, the writer of snapshots, manifests, recovery, retention and
 //! restores are those that run in production. In place of the actors, a scheduler draws what happens next from all that
 //! could. In place of the disk stands one in memory, which can lose what was not synced, and fail at a [`FaultPoint`].
+//! A process of its own can die at the points of its store with [`crate::engine::Engine::start_observed`].
 //! What an operator does outside, to files or a network, is as real as ever.
 //!
 //! The module is behind the feature `testing`, which is on unless a dependent says `default-features = false`.

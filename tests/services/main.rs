@@ -15,6 +15,7 @@ mod kafka_sink;
 mod kafka_source;
 mod kafka_to_kafka;
 mod market_lag;
+mod named_points;
 mod on_s3;
 mod ownership;
 mod s3_store;

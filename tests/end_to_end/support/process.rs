@@ -38,11 +38,18 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts `floodmark` in `folder`.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_floodmark"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_floodmark"));
+        command
             .args(arguments)
-            .current_dir(folder)
             .env_remove("FLOODMARK_LOG")
-            .env_remove("FLOODMARK_TOKEN")
+            .env_remove("FLOODMARK_TOKEN");
+        Self::start_command(folder, command)
+    }
+
+    /// Starts something else in `folder`, which embeds the engine.
+    pub(crate) fn start_command(folder: &Path, mut command: Command) -> Self {
+        let mut child = command
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,5 +1,6 @@
 //! The lives of a job: it is started, and ended in one way or another, until it is done.
 
+use std::process::Command;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -33,6 +34,12 @@ impl Life {
         self.folder.write("job.toml", &self.job.toml());
         let all = [&["run", "-v", "job.toml"], arguments].concat();
         Process::start(&self.folder.path("."), &all)
+    }
+
+    /// Starts a run as the job now says, not of the binary but of something that embeds the engine.
+    pub(crate) fn start_command(&self, command: Command) -> Process {
+        self.folder.write("job.toml", &self.job.toml());
+        Process::start_command(&self.folder.path("."), command)
     }
 
     /// Kills a run so much later than it has completed so many checkpoints.
