@@ -194,6 +194,41 @@ impl Committer {
 }
 
 #[cfg(test)]
+mod tests {
+    use super::super::pending_transaction::tests::pending;
+    use super::*;
+
+    /// What subtask 0 of `parallelism` registers, after the registry said `registered`, with transactions of these
+    /// subtasks in the snapshot.
+    fn check(parallelism: u32, registered: u32, restored: &[u32], expected: Option<u32>) {
+        let share = Share {
+            subtask: 0,
+            parallelism,
+        };
+        let restored = restored.iter().map(|subtask| pending(*subtask, 1, 1, &[]));
+        let mut committer = Committer::new("base", share, restored.collect());
+        assert_eq!(committer.next_step(), CommitterStep::ReadRegistry);
+        committer.registry_read(registered);
+        let registers = match committer.next_step() {
+            CommitterStep::Register(parallelism) => Some(parallelism),
+            _ => None,
+        };
+        assert_eq!(registers, expected);
+    }
+
+    #[test]
+    fn the_registry_covers_each_id_that_a_transaction_can_be_left_open_under() {
+        check(2, 0, &[], Some(2));
+        check(2, 2, &[], None);
+        check(2, 5, &[4], None);
+        // A registry that was forgotten: the transaction is written under the id that it was made for.
+        check(2, 0, &[4], Some(5));
+        // Another subtask looks after that one.
+        check(2, 2, &[5], None);
+    }
+}
+
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod random_tests;

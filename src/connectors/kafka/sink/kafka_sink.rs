@@ -310,3 +310,32 @@ fn locked(worker: &Mutex<Worker>) -> MutexGuard<'_, Worker> {
     // After a panic the job fails, and nobody asks for anything more.
     worker.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connectors::test_support::{Subtask, key_values};
+
+    /// A sink whose broker nobody has ever heard of.
+    fn sink(options: &str) -> KafkaSink {
+        let text = format!("brokers = '127.0.0.1:1'\ntopic = 'out'\n{options}");
+        let mut sink = KafkaSink::new(toml::from_str(&text).unwrap()).unwrap();
+        Subtask::of(0, 1).open_sink(&mut sink).unwrap();
+        sink
+    }
+
+    /// What comes of the background of a checkpoint when the sink is closed before it has recovered.
+    fn acknowledged_after_closing(mut sink: KafkaSink) -> Result<()> {
+        sink.write(key_values(&[("k", 1)])).unwrap();
+        let snapshot = sink.snapshot(CheckpointId(1)).unwrap();
+        drop(sink);
+        snapshot.background.into_iter().try_for_each(|work| work())
+    }
+
+    #[test]
+    fn a_checkpoint_waits_for_the_recovery_of_a_sink_that_has_transactions() {
+        let error = acknowledged_after_closing(sink("")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Environment);
+        acknowledged_after_closing(sink("delivery_guarantee = 'none'")).unwrap();
+    }
+}

@@ -105,6 +105,12 @@ impl Progress {
         }
     }
 
+    /// Whether all that was restored is settled.
+    #[cfg(test)]
+    pub(super) fn has_recovered(&self) -> bool {
+        self.lock().has_recovered
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here is left half done by a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -176,3 +176,63 @@ impl Worker {
         count(metric, &self.operator, self.subtask, count_of);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::marker::Marker;
+    use super::super::pending_transaction::tests::pending;
+    use super::super::transactional_id::Share;
+    use super::*;
+    use crate::channel::NoWake;
+
+    /// A broker that does whatever it is asked, as long as the sink has not recovered.
+    struct ObligingBroker {
+        progress: Arc<Progress>,
+    }
+
+    impl Broker for ObligingBroker {
+        fn registry(&mut self) -> Result<u32, Failure> {
+            Ok(3)
+        }
+
+        fn register(&mut self, _: u32) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn perform(&mut self, id: &TransactionalId, step: &Step) -> Outcome {
+            assert!(!self.progress.has_recovered(), "{id}: {step:?}");
+            match step {
+                Step::ReadMarker(_) => Outcome::Marker(Marker::default()),
+                _ => Outcome::Done,
+            }
+        }
+
+        fn release(&mut self, id: &TransactionalId) {
+            assert!(!self.progress.has_recovered(), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_sink_has_recovered_when_all_its_ids_are_fenced_and_all_that_was_restored_is_settled() {
+        let progress = Arc::new(Progress::new(NoWake::shared()));
+        let share = Share {
+            subtask: 0,
+            parallelism: 1,
+        };
+        let restored = vec![pending(0, 1, 1, &["a"]), pending(1, 1, 1, &["b"])];
+        let mut worker = Worker {
+            committer: Committer::new("base", share, restored),
+            broker: Box::new(ObligingBroker {
+                progress: Arc::clone(&progress),
+            }),
+            progress: Arc::clone(&progress),
+            job: JobContext::alone("job"),
+            operator: OperatorId::new("out"),
+            subtask: 0,
+            observer: None,
+        };
+        worker.recover().unwrap();
+        assert!(progress.has_recovered());
+        assert_eq!(progress.take_settled().len(), 2);
+    }
+}
