@@ -161,6 +161,14 @@ impl Log {
     }
 }
 
+impl ModelClient {
+    /// It gives the last records of a partition once more, as if it had fetched them before it was told to go on.
+    pub(super) fn rewind(&mut self, partition: usize, records: i64) {
+        let reader = self.started[partition].as_mut().unwrap();
+        reader.offset -= records;
+    }
+}
+
 impl FetchClient for ModelClient {
     fn list(&mut self, selection: &TopicSelection) -> Result<Listing, ClientFailure> {
         self.broker.ask(|topics| {

@@ -96,6 +96,9 @@ fn a_checkpoint_knows_what_is_new() {
         starts,
         [(0, Start::Restored(position(5))), (1, Start::Initial)]
     );
+    // What is found from now on was not there then.
+    let later = found(&mut assignment, &listing(&[("in", 3)]));
+    assert_eq!(later, [(2, Start::Earliest)]);
 }
 
 #[test]

@@ -152,6 +152,18 @@ fn records_come_as_they_are_appended() {
 }
 
 #[test]
+fn a_record_that_comes_again_is_passed_over() {
+    let broker = broker(1, &["a", "b", "c"]);
+    let mut subtask = Subtask::new(&broker, "");
+    subtask.run().unwrap();
+    subtask.fetcher.client.rewind(0, 2);
+    broker.append(&partition("in", 0), "d");
+    subtask.run().unwrap();
+    assert_eq!(subtask.values(), ["a", "b", "c", "d"]);
+    assert_eq!(subtask.positions.offsets(), [(partition("in", 0), 4)]);
+}
+
+#[test]
 fn a_bounded_source_ends_behind_the_mark_of_a_transaction() {
     let broker = broker(2, &["a"]);
     broker.append_mark(&partition("in", 0));
