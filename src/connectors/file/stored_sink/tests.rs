@@ -142,6 +142,23 @@ fn a_process_that_lost_the_job_changes_nothing() {
 }
 
 #[test]
+fn a_part_that_cannot_be_copied_stays_where_it_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sinks = Sinks::start(folder.path(), "roll_size = '1B'", 1).unwrap();
+    sinks.write(3);
+    let taken = sinks.snapshot();
+    // A folder of the name of the second part stands in its way.
+    let obstacle = folder.path().join("part-0-000001.csv");
+    fs::create_dir(&obstacle).unwrap();
+    let mut work = sinks.sinks[0].commit(taken.id).unwrap();
+    assert!(work.pop().unwrap()().is_err());
+    fs::remove_dir(&obstacle).unwrap();
+    sinks.crash_and_restore(1, &taken).unwrap();
+    assert!(values(folder.path()).into_iter().eq(0..3));
+    assert_eq!(staged(folder.path()), 0);
+}
+
+#[test]
 fn what_a_checkpoint_needs_and_is_gone_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut sinks = Sinks::start(folder.path(), "", 1).unwrap();
