@@ -11,11 +11,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::task::yield_now;
 
-use super::CheckpointStore;
 use super::test_support::{block_on, manifest_of};
+use super::{CheckpointStore, manifest_file};
 use crate::error::{ErrorKind, Result};
 use crate::model::CheckpointId;
-use crate::storage::{Claimant, SimulatedBucket};
+use crate::storage::{Claimant, SimulatedBucket, StorageError};
 
 /// How many worlds are tried.
 const SEEDS: u64 = 200;
@@ -210,6 +210,40 @@ fn nobody_commits_beside_a_process_that_has_taken_the_job_over_in_a_bucket() {
     assert!(lost as u64 > SEEDS / 2, "{counts}");
     assert!(failed as u64 > SEEDS / 20, "{counts}");
     assert!(outside as u64 > SEEDS, "{counts}");
+}
+
+/// The request of a process that was frozen is on its way while the job is taken over, and arrives after the new owner has
+/// found out what there is.
+#[test]
+fn a_manifest_that_arrives_after_the_job_was_taken_over_finds_a_tombstone() {
+    let bucket = SimulatedBucket::new(0, 0);
+    let claimant = |process| Claimant {
+        process,
+        now_unix_millis: 0,
+        takes_over: true,
+    };
+    block_on(async {
+        let store = CheckpointStore::over(bucket.store(), "job").unwrap();
+        let first = store.claim_in_bucket_unlocked(&claimant(1)).await.unwrap();
+        first.prepare().await.unwrap();
+        let (complete, under_way) = (CheckpointId(1), CheckpointId(2));
+        first.begin(complete).await.unwrap();
+        first.commit(&manifest_of(1, Vec::new())).await.unwrap();
+        first.begin(under_way).await.unwrap();
+
+        let second = store.claim_in_bucket_unlocked(&claimant(2)).await.unwrap();
+        second.prepare().await.unwrap();
+        let arriving = first.paths.manifest(under_way);
+        let content = manifest_file::encode(&manifest_of(2, Vec::new())).unwrap();
+        let arrived = first.blobs.create(&arriving, content).await;
+        assert!(
+            matches!(arrived, Err(StorageError::AlreadyExists { .. })),
+            "{arrived:?}"
+        );
+        let recovery = second.load_newest_valid().await.unwrap();
+        let newest = recovery.checkpoint.unwrap().manifest().checkpoint;
+        assert_eq!(newest, complete);
+    });
 }
 
 #[test]
