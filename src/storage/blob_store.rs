@@ -2,17 +2,18 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt};
 use opendal::Operator;
-use opendal::layers::{RetryEvent, RetryLayer, TimeoutLayer};
+use opendal::layers::{RetryLayer, TimeoutLayer};
 use opendal::services::Fs;
 use tracing::warn;
 
 use self::bucket::Bucket;
 pub(super) use self::bucket::{Uploads, upload_options};
+pub(super) use self::retries::Retries;
+pub use self::section_writer::SectionWriter;
 use super::checksum::Checksum;
 use super::error::StorageError;
 use super::folder::{self, Folders, LocalFolders};
@@ -24,10 +25,8 @@ mod bucket;
 mod copy;
 mod create;
 mod reach;
+mod retries;
 mod section_writer;
-
-/// How long one step of reading or writing a disk may take. Syncing a base of gigabytes to a slow disk is one step.
-const STEP_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A section of a stored object: where it lies, and what proves that it is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,34 +68,6 @@ enum Medium {
     Disk(Arc<dyn Folders>),
     /// A bucket: it has neither, but what it has taken it keeps, whole, and it can create an object only if there is none.
     Bucket(Bucket),
-}
-
-/// How often one operation is tried again when the trouble may pass.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Retries {
-    pub(super) max: usize,
-    /// The pause before the first of them; each further one is twice as long.
-    pub(super) pause: Duration,
-    /// But no pause is longer than this.
-    pub(super) pause_max: Duration,
-    /// How long one step may take.
-    pub(super) timeout: Duration,
-}
-
-impl Retries {
-    /// Those of a disk.
-    pub(super) const DISK: Self = Self {
-        max: 3,
-        pause: Duration::from_millis(100),
-        pause_max: Duration::from_secs(60),
-        timeout: STEP_TIMEOUT,
-    };
-
-    /// The pause before the attempt after this one, counted from 0.
-    fn pause_after(&self, attempt: usize) -> Duration {
-        let doubled = u32::try_from(attempt).map_or(u32::MAX, |attempt| 1 << attempt.min(16));
-        self.pause.saturating_mul(doubled).min(self.pause_max)
-    }
 }
 
 impl BlobStore {
@@ -171,7 +142,7 @@ impl BlobStore {
             .with_min_delay(retries.pause)
             .with_max_delay(retries.pause_max)
             .with_max_times(retries.max)
-            .with_notify(log_retry);
+            .with_notify(retries::log);
         let timeout = TimeoutLayer::new()
             .with_timeout(retries.timeout)
             .with_io_timeout(retries.timeout);
@@ -483,15 +454,6 @@ impl BlobStore {
         let path = self.full_path(path).to_string();
         StorageError::from_opendal(action, path, error)
     }
-}
-
-fn log_retry(event: RetryEvent<'_>) {
-    warn!(
-        operation = ?event.op,
-        attempt = event.attempt,
-        error = %event.err,
-        "the store failed and will be tried again"
-    );
 }
 
 #[cfg(test)]
