@@ -9,7 +9,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use floodmark::error::{Error, Result};
-use floodmark::state::SealedState;
+use floodmark::state::{BaseContent, SealedState};
 
 /// Two checkpoints are kept; what only older ones need is deleted.
 const FILES_KEPT: usize = 64;
@@ -82,7 +82,11 @@ fn write(path: &PathBuf, states: &[SealedState]) -> std::io::Result<u64> {
     let mut file = File::create(path)?;
     let mut bytes = 0;
     for state in states {
-        let base = state.base.iter().flat_map(|base| &base.bytes.chunks);
+        let base = state.base.iter().flat_map(|base| match &base.content {
+            BaseContent::Bytes(bytes) => &bytes.chunks[..],
+            // Nobody takes bases here before their barrier.
+            BaseContent::Streamed { .. } => &[],
+        });
         for chunk in state.delta.chunks.iter().chain(base) {
             file.write_all(chunk)?;
             bytes += chunk.len() as u64;

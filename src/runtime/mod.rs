@@ -21,6 +21,7 @@
 //! the end of the input, event time ends, so every event-time timer fires; processing-time timers fire no more.
 
 mod background;
+mod base_lane;
 mod captured;
 mod chain;
 mod checkpoint_recorder;

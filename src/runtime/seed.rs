@@ -13,9 +13,10 @@ use crate::graph::Component;
 use crate::model::{OperatorId, SubtaskId};
 use crate::operator::RestoredOperatorState;
 use crate::snapshot::{RestorePlan, SnapshotWriter};
-use crate::state::{KeyedStateBackend, OperatorStateBackend};
+use crate::state::{BaseOutlet, KeyedStateBackend, OperatorStateBackend};
 
 use super::background::{BACKGROUND_JOBS_MAX, Background};
+use super::base_lane;
 use super::chain::Chain;
 use super::commit_lane::CommitLane;
 use super::coordinator_actor::CoordinatorActor;
@@ -103,7 +104,10 @@ impl SubtaskSeed {
             }
         }
         let id = parts.id.clone();
-        let subtask = parts.assemble(&shared.setting)?;
+        let (outlet, uploads) = writer.base_way(base_lane::STREAMED_BYTES_MIN);
+        let subtask = parts.assemble(&shared.setting, Some(&outlet))?;
+        let base_lane = base_lane::run(id.clone(), uploads, Arc::clone(&shared.reporter));
+        shared.executor.spawn(base_lane.boxed());
         let (commits, commit_jobs) = mpsc::channel(BACKGROUND_JOBS_MAX);
         let commit_lane = CommitLane {
             subtask: id.clone(),
@@ -132,8 +136,12 @@ impl SubtaskSeed {
 }
 
 impl SubtaskParts {
-    /// Makes the subtask, which is not open yet.
-    pub(super) fn assemble(self, setting: &Setting) -> Result<Subtask, (OperatorId, Error)> {
+    /// Makes the subtask, which is not open yet. The bases of its states are offered to `outlet`, if there is one.
+    pub(super) fn assemble(
+        self,
+        setting: &Setting,
+        outlet: Option<&Arc<dyn BaseOutlet>>,
+    ) -> Result<Subtask, (OperatorId, Error)> {
         let Self {
             id,
             past,
@@ -158,7 +166,7 @@ impl SubtaskParts {
         let mut slots = Vec::with_capacity(operators.len());
         for operator in operators {
             let operator_id = operator.id.clone();
-            let slot = operator.grow(&id, directory.as_deref(), setting);
+            let slot = operator.grow(&id, directory.as_deref(), setting, outlet);
             slots.push(slot.map_err(|error| (operator_id, error))?);
         }
         let head = if wiring.inputs.is_empty() {
@@ -189,6 +197,7 @@ impl OperatorSeed {
         subtask: &SubtaskId,
         directory: Option<&Path>,
         setting: &Setting,
+        outlet: Option<&Arc<dyn BaseOutlet>>,
     ) -> Result<Slot> {
         // A panic here would take the whole worker with it, before any actor could report it.
         let component = catch_panic(|| {
@@ -215,7 +224,7 @@ impl OperatorSeed {
         Ok(Slot::new(
             self.id,
             component,
-            KeyedStateBackend::new(settings, states),
+            KeyedStateBackend::new(settings, states).with_base_outlet(outlet.cloned()),
             OperatorStateBackend::new(subtask.index, parallelism, operator_state),
             restored,
         ))

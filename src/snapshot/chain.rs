@@ -3,7 +3,7 @@
 use super::manifest::{Part, Piece};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::KeyGroupRange;
-use crate::state::{Epoch, SealedBytes, SealedState};
+use crate::state::{BaseContent, Epoch, SealedBytes, SealedState};
 
 /// What the snapshot of one named state of one subtask is made of: parts inherited from the checkpoint that the job
 /// was restored from, then a base, then the deltas after it.
@@ -83,11 +83,11 @@ impl StateChain {
         }
     }
 
-    /// A barrier has sealed the state.
+    /// A barrier has sealed the state. `streamed` is its base, if that was stored while it was copied.
     ///
     /// # Errors
-    /// [`ErrorKind::Bug`] when the epoch is not after the one sealed before.
-    pub fn sealed(&mut self, state: &SealedState) -> Result<()> {
+    /// [`ErrorKind::Bug`] when the epoch is not after the one sealed before, or a base that was streamed is not known.
+    pub fn sealed(&mut self, state: &SealedState, streamed: Option<Piece>) -> Result<()> {
         if let Some(last) = self.last_sealed.filter(|last| *last >= state.epoch) {
             let message = format!(
                 "state {}: epoch {} was sealed after epoch {}",
@@ -109,10 +109,14 @@ impl StateChain {
                 first_epoch: base.first_epoch,
                 sealed_epoch: state.epoch,
                 stands_alone: state.delta.is_empty() && base.first_epoch == state.epoch,
-                content: if base.bytes.is_empty() {
-                    Content::Empty
-                } else {
-                    Content::Local(base.bytes.clone())
+                content: match (&base.content, streamed) {
+                    (BaseContent::Bytes(bytes), _) if bytes.is_empty() => Content::Empty,
+                    (BaseContent::Bytes(bytes), _) => Content::Local(bytes.clone()),
+                    (BaseContent::Streamed { .. }, Some(piece)) => Content::Durable(piece),
+                    (BaseContent::Streamed { number, .. }, None) => {
+                        let message = format!("nobody knows where base {number} was stored");
+                        return Err(Error::new(ErrorKind::Bug, message));
+                    }
                 },
             });
         }

@@ -110,6 +110,7 @@
 //! columns it makes a stream of Arrow's IPC format with this one batch; of typed rows, for each row, the length of its
 //! archive in 4 bytes, and the archive.
 
+mod base_stream;
 mod bucket;
 #[cfg(test)]
 mod bucket_tests;
@@ -146,6 +147,7 @@ mod take_over;
 mod test_support;
 mod writer;
 
+pub use base_stream::BaseUploads;
 pub use chain::{StateChain, Upload, UploadId};
 pub use damage::Damage;
 pub use deferred::Deferral;

@@ -11,7 +11,8 @@ use super::store::CheckpointStore;
 use super::writer::{SealedOperator, SnapshotWriter, SubtaskSnapshot};
 use crate::model::{CheckpointId, KeyGroupRange, OperatorId, SubtaskId};
 use crate::state::{
-    Epoch, RecordFormat, SealedBase, SealedBytes, SealedState, StateDescriptor, StateKind,
+    BaseContent, Epoch, RecordFormat, SealedBase, SealedBytes, SealedState, StateDescriptor,
+    StateKind,
 };
 use crate::storage::{Checksum, ObjectName, SimulatedDisk, StoragePaths, StoreLocation};
 
@@ -63,7 +64,7 @@ pub(super) fn sealed_state(
         delta: sealed_bytes(delta),
         base: base.map(|(first_epoch, text)| SealedBase {
             first_epoch: Epoch(first_epoch),
-            bytes: sealed_bytes(text),
+            content: BaseContent::Bytes(sealed_bytes(text)),
         }),
     }
 }

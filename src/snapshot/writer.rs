@@ -8,13 +8,16 @@ use futures_util::future::{join_all, join4};
 use serde_json::Value;
 use tracing::warn;
 
+use super::base_stream::{self, BaseUploads, StreamedBases};
 use super::chain::{StateChain, Upload, UploadId};
 use super::in_flight::{InFlightEntry, SealedInFlight};
 use super::manifest::{KeyedEntry, OperatorStateEntry, Piece, SubtaskEntry};
 use super::store::CheckpointStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CheckpointId, KeyGroupRange, OperatorId, SubtaskId};
-use crate::state::{LocalBarrier, SealedOperatorState, SealedState, StateDescriptor};
+use crate::state::{
+    BaseContent, BaseOutlet, LocalBarrier, SealedOperatorState, SealedState, StateDescriptor,
+};
 use crate::storage::{ObjectKind, ObjectName, StorageError};
 
 /// What one operator of a subtask's chain gives to a checkpoint at its barrier.
@@ -75,6 +78,10 @@ pub struct SnapshotWriter {
     /// Objects that no snapshot has named yet. A checkpoint that failed may have stored some, and if nobody knew of them
     /// they would stay as long as the job runs.
     stored: BTreeSet<ObjectName>,
+    /// Bases that are stored while they are copied.
+    streamed: StreamedBases,
+    /// The bytes of those that no snapshot has counted yet.
+    streamed_bytes: u64,
 }
 
 /// An operator's id and the name of one of its states.
@@ -107,7 +114,21 @@ impl SnapshotWriter {
             nonce,
             chains: BTreeMap::new(),
             stored: BTreeSet::new(),
+            streamed: StreamedBases::default(),
+            streamed_bytes: 0,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn streamed_bases(&self) -> StreamedBases {
+        self.streamed.clone()
+    }
+
+    /// A way for the bases of the subtask that have at least `bytes_min`, past the checkpoints: where they are to go, and
+    /// what is to run beside the subtask to store them.
+    pub fn base_way(&self, bytes_min: u64) -> (Arc<dyn BaseOutlet>, BaseUploads) {
+        let (store, subtask) = (self.store.clone(), self.subtask.clone());
+        base_stream::way(bytes_min, store, subtask, self.nonce, &self.streamed)
     }
 
     /// The store that it writes to.
@@ -142,7 +163,16 @@ impl SnapshotWriter {
                 chain: StateChain::new(key_groups, &[]),
             });
             named.descriptor = state.descriptor.clone();
-            named.chain.sealed(state)?;
+            let base = state.base.as_ref().map(|base| &base.content);
+            let streamed = match base {
+                Some(BaseContent::Streamed { number, .. }) => self.streamed.take(*number),
+                Some(BaseContent::Bytes(_)) | None => None,
+            };
+            if let Some(piece) = &streamed {
+                self.stored.insert(piece.object.clone());
+                self.streamed_bytes += piece.length;
+            }
+            named.chain.sealed(state, streamed)?;
         }
         Ok(())
     }
@@ -193,6 +223,8 @@ impl SnapshotWriter {
         let (operator_state, operator_state_bytes) = operator_state?;
         let (in_flight, in_flight_bytes) = in_flight?;
         uploaded_bytes += operator_state_bytes + in_flight_bytes;
+        uploaded_bytes += std::mem::take(&mut self.streamed_bytes);
+        self.stored.extend(self.streamed.take_useless());
         let operators = operators
             .iter()
             .zip(operator_state.into_iter().zip(in_flight))

@@ -4,10 +4,12 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tracing::warn;
 
 use super::archive::{RecordKey, StateValue};
+use super::base_outlet::BaseOutlet;
 use super::cell::{AnyState, Restored, StateCell, StateStatistics};
 use super::descriptor::{RecordFormat, StateDescriptor};
 use super::migration::{Migration, StoredKey};
@@ -69,6 +71,7 @@ pub struct KeyedStateBackend {
     pub(super) now: Rc<Cell<i64>>,
     epoch: Epoch,
     gathering: Option<Gathering>,
+    base_outlet: Option<Arc<dyn BaseOutlet>>,
 }
 
 /// What is gathered of the last barrier.
@@ -92,7 +95,16 @@ impl KeyedStateBackend {
             now,
             epoch: Epoch(1),
             gathering: None,
+            base_outlet: None,
         }
+    }
+
+    /// Has the bases of all states that are registered from now on offered to `outlet`. Without one they are kept in
+    /// memory until the barrier after their last slice.
+    #[must_use]
+    pub fn with_base_outlet(mut self, outlet: Option<Arc<dyn BaseOutlet>>) -> Self {
+        self.base_outlet = outlet;
+        self
     }
 
     /// Whether segments are left that may be able to go back to the barrier that the settings name: their ledger says so.
@@ -181,7 +193,7 @@ impl KeyedStateBackend {
     }
 
     /// Goes on copying bases, by about `bytes_max`; begins one where it is due. To be called between batches. Says
-    /// whether there is more to copy.
+    /// whether there is more to copy at once.
     ///
     /// # Errors
     /// [`ErrorKind::Environment`] when there is no room.
@@ -267,6 +279,10 @@ impl KeyedStateBackend {
         if let Some(restored) = restored.filter(|_| !survived) {
             origin.migrated = migration.is_some();
             origin.base_bytes = named(name, self.load(&mut store, &restored, migration))?;
+            if origin.migrated {
+                // The first barrier gives every record, and no base can stand for that.
+                store.put_off_bases();
+            }
         }
         let state = Rc::new(StateCell::new(name, descriptor, store, origin));
         self.states.push(Rc::clone(&state) as Rc<dyn AnyState>);
@@ -283,7 +299,8 @@ impl KeyedStateBackend {
         let pools = match &mut self.pools {
             Some(pools) => pools,
             pools => {
-                let opened = Pools::open(&self.settings)?;
+                let mut opened = Pools::open(&self.settings)?;
+                opened.outlet = self.base_outlet.clone();
                 self.epoch = opened.first_epoch;
                 pools.insert(opened)
             }

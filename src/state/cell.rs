@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::archive::{RecordKey, StateValue};
 use super::base::BaseProgress;
 use super::descriptor::StateDescriptor;
-use super::sealed::{Epoch, SealedBase, SealedBytes, SealedState};
+use super::sealed::{BaseContent, Epoch, SealedBase, SealedBytes, SealedState};
 use super::state_name;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -67,7 +67,7 @@ fn base_after_migration(delta: &SealedBytes, base: Option<SealedBase>, epoch: Ep
     let stands_alone = |base: &SealedBase| delta.is_empty() && base.first_epoch == epoch;
     base.filter(stands_alone).unwrap_or_else(|| SealedBase {
         first_epoch: epoch,
-        bytes: SealedBytes::default(),
+        content: BaseContent::Bytes(SealedBytes::default()),
     })
 }
 
@@ -116,7 +116,7 @@ impl<R: RecordKey, V: StateValue> AnyState for StateCell<R, V> {
         };
         self.last_delta_bytes.set(delta.len());
         if let Some(base) = &base {
-            self.last_base_bytes.set(base.bytes.len());
+            self.last_base_bytes.set(base.content.len());
         }
         Ok(Some(SealedState {
             name: Arc::clone(&self.name),

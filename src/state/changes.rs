@@ -8,7 +8,7 @@
 
 use super::log::RecordLog;
 use super::piece::{Footer, PieceKind};
-use super::sealed::{Epoch, SealedBase, SealedBytes};
+use super::sealed::{BaseContent, Epoch, SealedBase, SealedBytes};
 use super::store::SealedParts;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -150,7 +150,11 @@ impl Changes {
             .seal(|bytes, records| footer(kind, bytes, records, deletions))?;
         Ok(Some(match all_of {
             Some(first_epoch) => {
-                let base = SealedBase { first_epoch, bytes };
+                let content = BaseContent::Bytes(bytes);
+                let base = SealedBase {
+                    first_epoch,
+                    content,
+                };
                 (SealedBytes::default(), Some(base))
             }
             None => (bytes, base),

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::chunk::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunk, ChunkPool};
 use super::piece::{FOOTER_BYTES, Footer};
 use super::sealed::SealedBytes;
@@ -17,6 +19,8 @@ pub(super) struct RecordLog {
     last: Option<Chunk>,
     full_bytes: u64,
     next_chunk_bytes: usize,
+    /// How many of the bytes were given away.
+    given_bytes: u64,
     /// How many records were appended.
     records: u64,
 }
@@ -30,6 +34,7 @@ impl RecordLog {
             last: None,
             full_bytes: 0,
             next_chunk_bytes: CHUNK_BYTES_MIN,
+            given_bytes: 0,
             records: 0,
         }
     }
@@ -42,6 +47,11 @@ impl RecordLog {
     /// How many bytes were appended.
     pub(super) fn len(&self) -> u64 {
         self.full_bytes + self.last.as_ref().map_or(0, |chunk| chunk.used() as u64)
+    }
+
+    /// How many of them are still here.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.len() - self.given_bytes
     }
 
     /// Appends a record of `bytes` bytes, which lies in one chunk. The caller fills all of them.
@@ -66,6 +76,12 @@ impl RecordLog {
         chunk.advance(records * stride);
         self.records += records as u64;
         Ok(())
+    }
+
+    /// Gives away what is complete of it; the rest follows with [`RecordLog::seal`].
+    pub(super) fn take_full(&mut self) -> impl Iterator<Item = Bytes> {
+        self.given_bytes = self.full_bytes;
+        std::mem::take(&mut self.full).into_iter().map(Chunk::seal)
     }
 
     /// Writes the footer and gives all of it away. A log without a record gives no bytes at all, not even a footer.

@@ -59,7 +59,8 @@
 //! new base is begun: all records, copied in slices between batches by [`KeyedStateBackend::copy_base_slice`], in the order
 //! of key groups and hashes, which the growth of the table keeps. The first barrier after the last slice takes the base
 //! along. It is fuzzy: slices are from different moments. That is mended by the deltas from its first epoch on, which hold
-//! whole values.
+//! whole values. A large one goes out through a [`BaseOutlet`] as it is copied, and copying waits when that has no room: the
+//! barrier takes along that it is durable. One that could not be stored is copied anew.
 //!
 //! **All at once.** When more than half of the buckets were touched in an epoch, and the state is larger than 64 KiB, the
 //! barrier gives no delta but an exact base: in the long run that is less than the delta and its share of the next base. A
@@ -201,6 +202,7 @@ mod archives;
 mod arena;
 mod backend;
 mod base;
+mod base_outlet;
 mod block_set;
 mod cell;
 mod changes;
@@ -257,6 +259,7 @@ pub use aggregating_state::{AggregateFunction, AggregatingState};
 pub use archive::{StateKey, StateValue};
 pub use archives::{archive_schema, archive_values, restore_values};
 pub use backend::{KeyedStateBackend, LocalRecovery, StateSettings};
+pub use base_outlet::{BaseOutlet, BaseStream, BaseWay, StreamProgress};
 pub use cell::StateStatistics;
 pub use descriptor::{RecordFormat, StateDescriptor, StateKind};
 pub use entry_state::EntryState;
@@ -273,8 +276,8 @@ pub use rkyv::seal::Seal;
 pub use scan::ScanCursor;
 pub use schema::{SchemaFields, SchemaText, StateSchema};
 pub use sealed::{
-    Epoch, LocalBarrier, RestoredPart, RestoredParts, RestoredState, SealedBase, SealedBytes,
-    SealedState,
+    BaseContent, Epoch, LocalBarrier, RestoredPart, RestoredParts, RestoredState, SealedBase,
+    SealedBytes, SealedState,
 };
 pub use spec::StateSpec;
 pub use time_to_live::{StateTtl, TtlUpdate};

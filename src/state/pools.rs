@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tracing::{debug, warn};
 
 use super::archive::{RecordKey, StateValue};
 use super::backend::{LocalRecovery, StateSettings};
+use super::base_outlet::BaseOutlet;
 use super::chunk::ChunkPool;
 use super::ledger::{Ledger, LedgerIdentity, Owner};
 use super::log::RecordLog;
@@ -25,6 +27,8 @@ pub(super) struct Pools {
     /// The epoch that is at hand at the start.
     pub(super) first_epoch: Epoch,
     survivors: Option<(Survivors, LocalBarrier)>,
+    /// Where a large base goes while it is copied; nothing when all are kept in memory.
+    pub(super) outlet: Option<Arc<dyn BaseOutlet>>,
 }
 
 impl Pools {
@@ -125,6 +129,7 @@ impl Pools {
             chunks: Rc::new(RefCell::new(chunks)),
             first_epoch,
             survivors,
+            outlet: None,
         }
     }
 
@@ -204,6 +209,7 @@ impl Pools {
             log: RecordLog::new(Rc::clone(&self.chunks)),
             number,
             incremental: settings.incremental,
+            outlet: self.outlet.clone(),
             undo: keeps_ledger.then(|| UndoLog::new(Rc::clone(&self.segments), number, epoch.0)),
         }
     }

@@ -70,7 +70,36 @@ pub struct SealedBase {
     /// The epoch in which its first slice was copied.
     pub first_epoch: Epoch,
     /// Its records.
-    pub bytes: SealedBytes,
+    pub content: BaseContent,
+}
+
+/// The records of a base.
+#[derive(Clone, Debug)]
+pub enum BaseContent {
+    /// They are in memory, still to be stored.
+    Bytes(SealedBytes),
+    /// They are durable: a [`super::BaseOutlet`] has taken them while they were copied.
+    Streamed {
+        /// The number of the base there.
+        number: usize,
+        /// How many bytes they have.
+        bytes: u64,
+    },
+}
+
+impl BaseContent {
+    /// How many bytes there are in all.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Streamed { bytes, .. } => *bytes,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// A barrier that a process which takes up the working segments can go back to, if they survive.

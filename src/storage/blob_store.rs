@@ -13,6 +13,7 @@ use tracing::warn;
 use self::bucket::Bucket;
 pub(super) use self::bucket::{Uploads, upload_options};
 pub(super) use self::retries::Retries;
+pub use self::section_writer::SectionWriter;
 use super::checksum::Checksum;
 use super::error::StorageError;
 use super::folder::{self, Folders, LocalFolders};

@@ -39,7 +39,7 @@ mod snapshot_location;
 mod snapshot_paths;
 
 pub use address_file::{AddressFile, ServerAddress};
-pub use blob_store::{BlobStore, FolderEntry, StoredSection};
+pub use blob_store::{BlobStore, FolderEntry, SectionWriter, StoredSection};
 pub use checksum::{Checksum, ChecksumBuilder};
 pub use error::StorageError;
 pub use file_store::{FileStore, PendingResult};

@@ -66,6 +66,12 @@ impl ObjectName {
         Self(format!("{SHARED_FOLDER}/{name}").into())
     }
 
+    /// The name of the `number`-th base of `subtask` that is stored before it is known which checkpoint it will belong to. No
+    /// checkpoint has the id in it.
+    pub fn of_streamed_base(subtask: &SubtaskId, nonce: u64, number: usize) -> Self {
+        Self::new(CheckpointId(0), subtask, nonce, number, ObjectKind::Base)
+    }
+
     /// The name of the object that holds the operator state of `subtask`, in the folder of `checkpoint`.
     pub fn of_operator_state(checkpoint: CheckpointId, subtask: &SubtaskId) -> Self {
         Self::in_folder(checkpoint, subtask, OPERATOR_STATE_SUFFIX)

@@ -169,7 +169,7 @@ fn check(job: Job) -> usize {
     let rows = write_input(folder.path(), months);
     let expected = single_pass(&rows, job.in_a_map);
     let path = job.write(folder.path());
-    kill_again_and_again(folder.path(), &path, job.interval_millis, seed, || {
+    let seen = kill_again_and_again(folder.path(), &path, job.interval_millis, seed, || {
         let found = committed(&folder.path().join("out"));
         if let Some(difference) = expected
             .iter()
@@ -179,7 +179,8 @@ fn check(job: Job) -> usize {
             panic!("seed {seed}: first difference between expected and found: {difference:?}");
         }
         assert_eq!(expected.len(), found.len(), "seed {seed}: lines");
-    })
+    });
+    seen.in_flight
 }
 
 type Row = (String, String, Option<i64>);

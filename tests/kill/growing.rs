@@ -37,12 +37,13 @@ fn check(parallelism: usize, interval_millis: u64) {
 
     let folder = tempfile::tempdir().unwrap();
     let path = write_job(folder.path(), parallelism, Some(interval_millis));
-    let in_flight = kill_again_and_again(folder.path(), &path, interval_millis, seed, || {
+    let seen = kill_again_and_again(folder.path(), &path, interval_millis, seed, || {
         let found = committed(folder.path());
         assert_eq!(found.len(), expected.len(), "seed {seed}");
         assert!(found == expected, "seed {seed}: the results differ");
     });
-    assert_eq!(in_flight, 0);
+    assert_eq!(seen.in_flight, 0);
+    assert!(seen.streamed_bases > 0, "seed {seed}");
 }
 
 fn write_job(folder: &Path, parallelism: usize, interval_millis: Option<u64>) -> PathBuf {

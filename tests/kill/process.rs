@@ -21,20 +21,29 @@ pub(crate) fn seed(otherwise: u64) -> u64 {
     seed
 }
 
+/// What came about on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// The runs that began with records that had been in flight.
+    pub(crate) in_flight: usize,
+    /// The bases that were stored while they were copied.
+    pub(crate) streamed_bases: usize,
+}
+
 /// Runs the job at `path` until it was killed often enough and has ended; `check` is called each time it has ended.
 ///
 /// Everything that the job writes lies in `folder`: its working segments in `state`, which are sometimes lost with the
-/// process, its checkpoints in `checkpoints`, and what it puts out in `out`. Gives how many runs began with records that
-/// had been in flight.
+/// process, its checkpoints in `checkpoints`, and what it puts out in `out`.
 pub(crate) fn kill_again_and_again(
     folder: &Path,
     path: &Path,
     interval_millis: u64,
     seed: u64,
     check: impl Fn(),
-) -> usize {
+) -> Seen {
     let mut random = fastrand::Rng::with_seed(seed);
-    let (mut kills, mut resumed, mut taken_up, mut in_flight) = (0, 0, 0, 0);
+    let (mut kills, mut resumed, mut taken_up) = (0, 0, 0);
+    let mut seen = Seen::default();
     // A fast machine may be done with the job before it was killed often enough: then it is done once more.
     while kills < KILLS {
         loop {
@@ -55,7 +64,8 @@ pub(crate) fn kill_again_and_again(
             );
             let has_resumed = log.contains("resumed from a checkpoint");
             resumed += usize::from(has_resumed);
-            in_flight += usize::from(has_resumed && holds_in_flight);
+            seen.in_flight += usize::from(has_resumed && holds_in_flight);
+            seen.streamed_bases += log.matches("a base was stored while it was copied").count();
             taken_up += usize::from(log.contains("surviving segments are taken up"));
             match ending {
                 Ending::Killed => kills += 1,
@@ -63,9 +73,7 @@ pub(crate) fn kill_again_and_again(
             }
         }
         check();
-        println!(
-            "{kills} kills, {resumed} resumed, {taken_up} from surviving segments, {in_flight} with records in flight"
-        );
+        println!("{kills} kills, {resumed} resumed, {taken_up} from surviving segments; {seen:?}");
         fs::remove_dir_all(folder.join("out")).unwrap();
         fs::remove_dir_all(folder.join("checkpoints")).unwrap();
     }
@@ -78,7 +86,7 @@ pub(crate) fn kill_again_and_again(
         taken_up > 0,
         "seed {seed}: no run began from surviving segments"
     );
-    in_flight
+    seen
 }
 
 /// Whether the newest complete checkpoint holds records that were in flight.

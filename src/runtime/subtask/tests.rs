@@ -274,7 +274,7 @@ impl Run {
                     id,
                 };
                 let mut subtask = parts
-                    .assemble(&setting)
+                    .assemble(&setting, None)
                     .map_err(|(_, error)| error)
                     .unwrap();
                 subtask.open().unwrap();

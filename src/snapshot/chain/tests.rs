@@ -45,11 +45,11 @@ fn run(inherited: &[Part], events: &[Event]) -> StateChain {
             Sealed(epoch, base) => {
                 let base = base.map(|first_epoch| (first_epoch, "base"));
                 chain
-                    .sealed(&sealed_state("total", epoch, "delta", base))
+                    .sealed(&sealed_state("total", epoch, "delta", base), None)
                     .unwrap();
             }
             SealedNothing(epoch) => chain
-                .sealed(&sealed_state("total", epoch, "", None))
+                .sealed(&sealed_state("total", epoch, "", None), None)
                 .unwrap(),
             Delta(epoch, number) => chain.uploaded(UploadId::Delta(Epoch(epoch)), piece(number)),
             Base(epoch, number) => chain.uploaded(UploadId::Base(Epoch(epoch)), piece(number)),
@@ -189,7 +189,7 @@ fn an_epoch_out_of_order_is_a_bug() {
     let mut chain = run(&[], &[Sealed(2, None)]);
     for epoch in [1, 2] {
         let error = chain
-            .sealed(&sealed_state("total", epoch, "", None))
+            .sealed(&sealed_state("total", epoch, "", None), None)
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Bug);
     }
@@ -264,7 +264,7 @@ impl Model {
             self.bytes.insert(UploadId::Base(epoch), records);
         }
         self.expected.insert(self.epoch, self.live.clone());
-        self.chain.sealed(&sealed).unwrap();
+        self.chain.sealed(&sealed, None).unwrap();
         self.epoch += 1;
     }
 

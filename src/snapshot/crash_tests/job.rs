@@ -70,6 +70,13 @@ impl TestJob {
         }
     }
 
+    /// Lets bases be stored beside the checkpoints.
+    pub(super) async fn stream_bases(&mut self, rng: &mut Rng) {
+        for subtask in &mut self.subtasks {
+            subtask.stream(rng).await;
+        }
+    }
+
     /// Takes a checkpoint, while the cleaning after those before goes on.
     pub(super) async fn checkpoint(&mut self, rng: &mut Rng, ledger: &mut Ledger) -> Result<()> {
         let taken = self.try_checkpoint(rng, ledger).await;

@@ -40,6 +40,7 @@ impl Life {
             };
             for _ in 0..rng.usize(1..=4) {
                 job.work(&mut rng, ledger);
+                job.stream_bases(&mut rng).await;
                 let taken = match rng.u8(0..5) {
                     0 => job.give_up_a_checkpoint(&mut rng, ledger).await,
                     _ => job.checkpoint(&mut rng, ledger).await,

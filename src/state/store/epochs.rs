@@ -1,9 +1,12 @@
 //! What changed in a store, epoch by epoch, on its way into deltas and bases.
 
+use std::sync::Arc;
+
 use super::SealedParts;
 use super::noting::{Choice, Noting, Seen};
 use crate::error::Result;
 use crate::state::base::{BaseSchedule, RunningBase};
+use crate::state::base_outlet::BaseOutlet;
 use crate::state::changes::{Changes, DeltaLog};
 use crate::state::log::RecordLog;
 use crate::state::piece::{Footer, PieceKind};
@@ -36,10 +39,11 @@ impl Epochs {
         undo: Option<UndoLog>,
         incremental: bool,
         logs_values: bool,
+        outlet: Option<Arc<dyn BaseOutlet>>,
     ) -> Self {
         Self {
             changes: Changes::new(log),
-            base: BaseSchedule::default(),
+            base: BaseSchedule::new(outlet),
             undo,
             incremental,
             choice: Choice::new(logs_values),

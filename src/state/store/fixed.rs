@@ -59,6 +59,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
             number,
             incremental,
             undo,
+            outlet,
         } = setup;
         Self {
             ownership,
@@ -69,7 +70,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
                 incremental,
                 undo.is_some(),
             ),
-            epochs: Epochs::new(log, undo, incremental, true),
+            epochs: Epochs::new(log, undo, incremental, true, outlet),
             staged: Vec::with_capacity(STAGE_KEYS),
         }
     }
@@ -261,6 +262,7 @@ impl<R: RecordKey, V: StateValue> FixedStore<R, V> {
                 Ok(filling.records)
             })?;
         }
+        base.ship();
         if !progress.running {
             self.epochs
                 .base

@@ -118,6 +118,11 @@ impl<R: RecordKey, V: StateValue> Store<R, V> {
         either!(self, store => store.resume(left, barrier))
     }
 
+    /// Begins no base before the next barrier.
+    pub(in crate::state) fn put_off_bases(&mut self) {
+        either!(self, store => store.epochs.base.wait_for_barrier());
+    }
+
     /// Nothing before the barrier that ended `epoch` will be taken back.
     pub(in crate::state) fn release(&mut self, epoch: Epoch) {
         either!(self, store => store.epochs.release(epoch));

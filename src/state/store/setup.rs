@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Ownership;
+use crate::state::base_outlet::BaseOutlet;
 use crate::state::log::RecordLog;
 use crate::state::sealed::{SealedBase, SealedBytes};
 use crate::state::segment::{Region, SegmentPool};
@@ -26,6 +28,8 @@ pub(in crate::state) struct StoreSetup {
     pub(in crate::state) incremental: bool,
     /// Nothing when no later process is to take the state up.
     pub(in crate::state) undo: Option<UndoLog>,
+    /// Where a large base goes while it is copied; nothing when all are kept in memory.
+    pub(in crate::state) outlet: Option<Arc<dyn BaseOutlet>>,
 }
 
 /// What an earlier process left of a store.

@@ -66,6 +66,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
             number,
             incremental,
             undo,
+            outlet,
         } = setup;
         Self {
             ownership,
@@ -77,7 +78,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
                 undo.is_some(),
             ),
             heap: Heap::new(segments, Owner::Heap(number), undo.is_some()),
-            epochs: Epochs::new(log, undo, incremental, false),
+            epochs: Epochs::new(log, undo, incremental, false, outlet),
             live_bytes: 0,
             buffer: AlignedVec::new(),
         }
@@ -244,6 +245,7 @@ impl<R: RecordKey, V: StateValue> VariableStore<R, V> {
                 Ok(())
             })?;
         }
+        base.ship();
         if !progress.running {
             self.epochs
                 .base

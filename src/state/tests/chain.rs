@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use crate::model::KeyGroupRange;
-use crate::state::{Epoch, RestoredPart, SealedBytes, SealedState, StateDescriptor};
+use crate::state::{
+    BaseContent, Epoch, RestoredPart, SealedBase, SealedBytes, SealedState, StateDescriptor,
+};
 
 /// The newest base of one subtask's state, and the deltas after it.
 #[derive(Clone, Default)]
@@ -22,7 +24,8 @@ impl Chain {
         self.deltas.push((sealed.epoch, joined(&sealed.delta)));
         if let Some(base) = sealed.base {
             // A base of no bytes says that nothing before it counts.
-            self.base = (!base.bytes.is_empty()).then(|| joined(&base.bytes));
+            let bytes = in_memory(&base);
+            self.base = (!bytes.is_empty()).then(|| joined(bytes));
             self.deltas.retain(|(epoch, _)| *epoch >= base.first_epoch);
             self.bases += 1;
         }
@@ -35,6 +38,14 @@ impl Chain {
             base: self.base.clone(),
             deltas: self.deltas.iter().map(|(_, delta)| delta.clone()).collect(),
         }
+    }
+}
+
+/// The bytes of a base that went nowhere yet.
+pub(super) fn in_memory(base: &SealedBase) -> &SealedBytes {
+    match &base.content {
+        BaseContent::Bytes(bytes) => bytes,
+        BaseContent::Streamed { .. } => panic!("nobody has taken the base"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fastrand::Rng;
 
-use super::chain::{Chain, joined};
+use super::chain::{Chain, in_memory, joined};
 use super::subject::{NAME, all_groups, open};
 use crate::error::ErrorKind;
 use crate::model::{KeyGroupRange, SystemClock};
@@ -190,7 +190,7 @@ fn without_increments_each_barrier_gives_all_there_is() {
             descriptor: state.descriptor,
             parts: vec![RestoredPart {
                 key_groups: all_groups(),
-                base: Some(joined(&state.base.unwrap().bytes)),
+                base: Some(joined(in_memory(&state.base.unwrap()))),
                 deltas: Vec::new(),
             }]
             .into(),

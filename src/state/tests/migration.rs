@@ -333,7 +333,7 @@ fn a_subtask_without_a_record_leaves_the_old_layout_too() {
     .unwrap();
     assert_eq!(state.count(), 0);
     let base = backend.seal().unwrap().remove(0).base.unwrap();
-    assert_eq!((base.first_epoch.0, base.bytes.len()), (1, 0));
+    assert_eq!((base.first_epoch.0, base.content.len()), (1, 0));
     assert!(backend.seal().unwrap().remove(0).base.is_none());
 }
 

@@ -12,6 +12,7 @@ mod local_migration;
 mod migration;
 mod model;
 mod noting;
+mod outlet;
 mod rescale;
 mod subject;
 mod time_to_live;

@@ -1,12 +1,14 @@
 //! Random operations on a state and on a plain map, with barriers and base slices in between, and restores compared.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fastrand::Rng;
 
 use super::chain::Chain;
-use super::subject::{Reading, Subject, TestValue, all_groups, open};
-use crate::state::{EntryState, KeyedStateBackend, ValueState};
+use super::outlet::TestOutlet;
+use super::subject::{Reading, Subject, TestValue, all_groups, open, open_with};
+use crate::state::{BaseOutlet, EntryState, KeyedStateBackend, ValueState};
 
 /// A state, the map that it must equal, and what its barriers gave.
 struct Model<S: Subject> {
@@ -18,6 +20,7 @@ struct Model<S: Subject> {
     /// What the map was at the last barrier, as long as that is still being gathered.
     ended: Option<BTreeMap<S::Key, S::Value>>,
     chain: Chain,
+    outlet: TestOutlet,
     /// How many barriers gave all there was, and how many what was touched.
     gave: [usize; 2],
     folder: tempfile::TempDir,
@@ -27,7 +30,10 @@ struct Model<S: Subject> {
 impl<S: Subject> Model<S> {
     fn new(seed: u64, keys: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (backend, state) = open(&folder.path().join("live"), all_groups(), None).unwrap();
+        let outlet = TestOutlet::new(seed);
+        let way: Arc<dyn BaseOutlet> = Arc::new(outlet.clone());
+        let live = folder.path().join("live");
+        let (backend, state) = open_with(&live, all_groups(), None, Some(way)).unwrap();
         Self {
             random: Rng::with_seed(seed),
             keys,
@@ -36,6 +42,7 @@ impl<S: Subject> Model<S> {
             expected: BTreeMap::new(),
             ended: None,
             chain: Chain::default(),
+            outlet,
             gave: [0; 2],
             folder,
             context: format!("seed {seed}"),
@@ -116,6 +123,7 @@ impl<S: Subject> Model<S> {
         };
         assert_eq!(sealed.len(), 1, "{}", self.context);
         self.gave[usize::from(!sealed[0].delta.is_empty())] += 1;
+        self.outlet.resolve(&mut sealed[0]);
         self.chain.add(sealed.remove(0));
         let ended = self.ended.take().unwrap();
         if self.random.u8(..8) == 0 {
@@ -163,7 +171,7 @@ impl<S: Subject> Model<S> {
     }
 }
 
-/// Gives the number of bases that were due on the way.
+/// Gives the number of bases that the barriers gave.
 fn check<S: Subject>(seed: u64, keys: u64, steps: usize) -> usize {
     let mut model = Model::<S>::new(seed, keys);
     for step in 1..=steps {
@@ -199,6 +207,35 @@ fn check_churn<S: Subject>(seed: u64, keys: u64) {
     let [all, touched] = model.gave;
     let context = &model.context;
     assert!(all > 2 && touched > 2, "{context}: {all} and {touched}");
+}
+
+/// Many epochs in which little is touched, so that bases are copied in slices and go out meanwhile, or fail to.
+fn check_outlet<S: Subject>(seed: u64, keys: u64) {
+    let mut model = Model::<S>::new(seed, keys);
+    for _ in 0..keys / 20 {
+        model.change_batch();
+    }
+    for round in 1..=1_200 {
+        model.change_batch();
+        model.copy_slice();
+        model.copy_slice();
+        model.barrier();
+        if round % 200 == 0 {
+            model.compare();
+        }
+    }
+    model.compare();
+    let ([streamed, failed], context) = (model.outlet.outcomes(), &model.context);
+    assert!(
+        streamed > 2 && failed > 0,
+        "{context}: {streamed} bases came through and {failed} failed"
+    );
+}
+
+#[test]
+fn a_base_that_goes_out_while_it_is_copied_or_fails_to_loses_nothing() {
+    check_outlet::<ValueState<u64, i64>>(14, 9_000);
+    check_outlet::<ValueState<String, String>>(15, 3_000);
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl Run {
 /// Whether a barrier gave all there is, and nothing else.
 fn is_whole(sealed: &SealedState, records: usize) -> bool {
     const FOOTER_BYTES: u64 = 40;
-    let base = sealed.base.as_ref().map_or(0, |base| base.bytes.len());
+    let base = sealed.base.as_ref().map_or(0, |base| base.content.len());
     sealed.delta.is_empty() && base == records as u64 * RECORD_BYTES + FOOTER_BYTES
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::Arc;
 
 use fastrand::Rng;
 use rkyv::munge::munge;
@@ -13,8 +14,8 @@ use rkyv::{Archive, Archived, Deserialize, Serialize};
 use crate::error::Result;
 use crate::model::{KeyGroup, KeyGroupRange, SystemClock, hash_key};
 use crate::state::{
-    EntryState, KeyedStateBackend, RestoredPart, RestoredState, StateDescriptor, StateKey,
-    StateSettings, StateSpec, StateValue, ValueState,
+    BaseOutlet, EntryState, KeyedStateBackend, RestoredPart, RestoredState, StateDescriptor,
+    StateKey, StateSettings, StateSpec, StateValue, ValueState,
 };
 
 pub(super) const MAX_PARALLELISM: u16 = 16;
@@ -263,6 +264,16 @@ pub(super) fn open<S: Subject>(
     key_groups: KeyGroupRange,
     restored: Option<(StateDescriptor, Vec<RestoredPart>)>,
 ) -> Result<(KeyedStateBackend, S)> {
+    open_with(directory, key_groups, restored, None)
+}
+
+/// The same, with somewhere for its bases to go.
+pub(super) fn open_with<S: Subject>(
+    directory: &Path,
+    key_groups: KeyGroupRange,
+    restored: Option<(StateDescriptor, Vec<RestoredPart>)>,
+    outlet: Option<Arc<dyn BaseOutlet>>,
+) -> Result<(KeyedStateBackend, S)> {
     let settings = StateSettings {
         directory: Some(directory.to_path_buf()),
         max_parallelism: MAX_PARALLELISM,
@@ -279,7 +290,7 @@ pub(super) fn open<S: Subject>(
         })
         .into_iter()
         .collect();
-    let mut backend = KeyedStateBackend::new(settings, restored);
+    let mut backend = KeyedStateBackend::new(settings, restored).with_base_outlet(outlet);
     let state = S::register(&mut backend, NAME.into())?;
     Ok((backend, state))
 }

@@ -1,4 +1,4 @@
-//! How often a store is asked again.
+//! How often, and how soon, the store is asked again.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Retries {
     }
 }
 
-/// A step has failed, and is tried again.
+/// Tells of a retry.
 pub(super) fn log(event: RetryEvent<'_>) {
     warn!(
         operation = ?event.op,

@@ -17,7 +17,7 @@ pub(super) const STEP_BYTES: u64 = 8 << 20;
 
 /// An object that is being written. Dropped before [`SectionWriter::close`], it leaves a file that means nothing; in a
 /// bucket it takes back what was uploaded.
-pub(super) struct SectionWriter<'store> {
+pub struct SectionWriter<'store> {
     store: &'store BlobStore,
     path: &'store BlobPath,
     /// Nothing when the object is complete.
@@ -39,10 +39,29 @@ impl BlobStore {
         path: &'store BlobPath,
         length: u64,
     ) -> Result<SectionWriter<'store>, StorageError> {
-        let (operator, upload) = match &self.medium {
-            Medium::Disk(_) => (&self.writing, None),
+        let upload = match &self.medium {
+            Medium::Disk(_) => None,
+            Medium::Bucket(bucket) => bucket.uploads.begin().await,
+        };
+        let mut writer = self.stream_to(path, length).await?;
+        writer._upload = upload;
+        Ok(writer)
+    }
+
+    /// Creates the object at the path, which must not exist and which only this process may know, and will have about so many
+    /// bytes, to be written as they come. It does not count among the uploads of a bucket, which could wait for it long.
+    ///
+    /// # Errors
+    /// [`StorageError::AlreadyExists`] when the path is taken; what is there stays.
+    pub async fn stream_to<'store>(
+        &'store self,
+        path: &'store BlobPath,
+        length: u64,
+    ) -> Result<SectionWriter<'store>, StorageError> {
+        let operator = match &self.medium {
+            Medium::Disk(_) => &self.writing,
             // A part can be sent again without harm.
-            Medium::Bucket(bucket) => (&self.operator, bucket.uploads.begin().await),
+            Medium::Bucket(_) => &self.operator,
         };
         let options = self.writer_options(length);
         let writer = operator.writer_options(path.as_str(), options).await;
@@ -50,7 +69,7 @@ impl BlobStore {
             store: self,
             path,
             writer: Some(writer.map_err(|error| self.error("write", path, error))?),
-            _upload: upload,
+            _upload: None,
             stored: Vec::new(),
             offset: 0,
             checksum: ChecksumBuilder::default(),
@@ -62,7 +81,10 @@ impl BlobStore {
 
 impl SectionWriter<'_> {
     /// Adds a chunk to the section.
-    pub(super) async fn push(&mut self, chunk: Bytes) -> Result<(), StorageError> {
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`]: the object is lost then.
+    pub async fn push(&mut self, chunk: Bytes) -> Result<(), StorageError> {
         // A writer of files waits for ever for an empty chunk in front of others to be written.
         if chunk.is_empty() {
             return Ok(());
@@ -77,7 +99,7 @@ impl SectionWriter<'_> {
     }
 
     /// The section is complete, and another one can begin.
-    pub(super) fn end_section(&mut self) {
+    pub fn end_section(&mut self) {
         let checksum = std::mem::take(&mut self.checksum);
         self.stored.push(StoredSection {
             offset: self.offset,
@@ -88,7 +110,10 @@ impl SectionWriter<'_> {
     }
 
     /// Syncs the content, and says where each section lies.
-    pub(super) async fn close(mut self) -> Result<Vec<StoredSection>, StorageError> {
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`]: the object is lost then, but it may be there.
+    pub async fn close(mut self) -> Result<Vec<StoredSection>, StorageError> {
         self.write_step().await?;
         let Some(writer) = &mut self.writer else {
             return Ok(std::mem::take(&mut self.stored));
