@@ -83,7 +83,7 @@ pub(super) trait FetchClient {
     /// Heeds what belongs to no partition: log lines, errors of connections, answers to commits.
     fn poll_events(&mut self) -> Result<()>;
 
-    /// Fetches nothing more, and lets go of what was fetched ahead.
+    /// Fetches nothing more. Of what was fetched ahead of a partition it lets go when that is polled the next time.
     fn pause(&mut self) -> Result<(), ClientFailure>;
 
     /// Fetches again, from behind the last record that was given out.

@@ -233,7 +233,13 @@ impl<C: FetchClient> Fetcher<C> {
         }
         match self.client.pause() {
             Ok(()) => self.is_paused = true,
-            Err(failure) => self.pass_over(failure)?,
+            Err(failure) => return self.pass_over(failure),
+        }
+        // The client lets go of what it has fetched ahead when it is polled, and not before.
+        for number in 0..self.partitions.len() {
+            if self.partitions[number].phase == Phase::Reading {
+                self.fetch_from(number)?;
+            }
         }
         Ok(())
     }

@@ -47,6 +47,8 @@ struct Reader {
     offset: i64,
     /// The end that was reported last.
     reported_end: Option<i64>,
+    /// Whether it was paused, and not asked for a record since: then it still holds what it had fetched ahead.
+    holds_records: bool,
 }
 
 /// The partition of a topic.
@@ -162,6 +164,14 @@ impl Log {
 }
 
 impl ModelClient {
+    /// Whether it holds records of a paused partition that it will fetch again.
+    pub(super) fn holds_records(&self) -> bool {
+        self.started
+            .iter()
+            .flatten()
+            .any(|reader| reader.holds_records)
+    }
+
     /// It gives the last records of a partition once more, as if it had fetched them before it was told to go on.
     pub(super) fn rewind(&mut self, partition: usize, records: i64) {
         let reader = self.started[partition].as_mut().unwrap();
@@ -230,6 +240,7 @@ impl FetchClient for ModelClient {
             partition: partition.clone(),
             offset,
             reported_end: None,
+            holds_records: false,
         }));
         Ok(())
     }
@@ -250,6 +261,7 @@ impl FetchClient for ModelClient {
         let Some(reader) = &mut self.started[partition] else {
             return Polled::Empty;
         };
+        reader.holds_records = false;
         if topics.is_away || self.is_paused {
             return Polled::Empty;
         }
@@ -288,6 +300,9 @@ impl FetchClient for ModelClient {
     fn pause(&mut self) -> Result<(), ClientFailure> {
         self.is_paused = true;
         self.pauses += 1;
+        for reader in self.started.iter_mut().flatten() {
+            reader.holds_records = true;
+        }
         Ok(())
     }
 

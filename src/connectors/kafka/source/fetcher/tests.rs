@@ -251,7 +251,7 @@ fn an_offset_that_is_gone_fails_or_is_jumped_over_never_in_silence() {
 fn a_subtask_that_stands_still_pauses_the_partitions_and_loses_nothing() {
     let values: Vec<_> = (0..40).map(|number| number.to_string()).collect();
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
-    let broker = broker(1, &[]);
+    let broker = broker(2, &[]);
     let mut subtask = Subtask::new(&broker, "");
     subtask.run().unwrap();
     for value in &values {
@@ -265,6 +265,7 @@ fn a_subtask_that_stands_still_pauses_the_partitions_and_loses_nothing() {
     subtask.turn_after(PAUSE_AFTER).unwrap();
     subtask.turn_after(PAUSE_AFTER).unwrap();
     assert!(subtask.fetcher.client.is_paused);
+    assert!(!subtask.fetcher.client.holds_records());
     subtask.take_all();
     assert!(subtask.read.len() < 10, "{}", subtask.read.len());
     subtask.run().unwrap();
