@@ -56,7 +56,7 @@ fn hand_on(input: &Topic, output: &Topic, partitions: &[i32]) {
                 );
                 sent += 1;
                 // The answers for what was sent are taken up now and then.
-                if sent % SENT_BETWEEN_ANSWERS == 0 {
+                if sent.is_multiple_of(SENT_BETWEEN_ANSWERS) {
                     producer.poll(Duration::ZERO);
                 }
             }
