@@ -11,6 +11,9 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::topic::{ANSWER_MAX, PARTITIONS, Topic, send};
 
+/// How many records are sent between two looks at the answers.
+const SENT_BETWEEN_ANSWERS: usize = 1024;
+
 /// Hands on all of `input`, by so many threads, and says how long it took.
 pub(crate) fn run(input: &Topic, output: &Topic, threads: usize) -> Duration {
     let start = Instant::now();
@@ -39,6 +42,7 @@ fn hand_on(input: &Topic, output: &Topic, partitions: &[i32]) {
     }
     consumer.assign(&from).unwrap();
     let mut left = partitions.len();
+    let mut sent = 0_usize;
     while left > 0 {
         match consumer.poll(ANSWER_MAX) {
             Some(Ok(message)) => {
@@ -50,12 +54,15 @@ fn hand_on(input: &Topic, output: &Topic, partitions: &[i32]) {
                     key,
                     message.payload().unwrap(),
                 );
+                sent += 1;
+                // The answers for what was sent are taken up now and then.
+                if sent.is_multiple_of(SENT_BETWEEN_ANSWERS) {
+                    producer.poll(Duration::ZERO);
+                }
             }
             Some(Err(KafkaError::PartitionEOF(_))) => left -= 1,
             other => panic!("{other:?}"),
         }
-        // The answers for what was sent are taken up now and then.
-        producer.poll(Duration::ZERO);
     }
     producer.flush(ANSWER_MAX).unwrap();
 }

@@ -44,7 +44,8 @@
 //! **Objects** are bare bytes: sections, one after the other, without padding, header or trailer. Where a section
 //! lies, how long it is and what its checksum is stands in the manifests that refer to it. A `.delta` holds one
 //! section for each delta, of any state of the subtask, that became durable with the checkpoint in its name; a `.base`
-//! holds the base of one state. A `.state` holds one section for each operator state of the subtask, and goes with the
+//! holds the base of one state, and has 0 for a checkpoint when it was stored while it was copied: before it was known which
+//! would be the first to refer to it. A `.state` holds one section for each operator state of the subtask, and goes with the
 //! checkpoint's folder: it is always whole, so no other checkpoint needs it. An `.inflight`, of an unaligned checkpoint, goes
 //! with it likewise, and holds one section for each upstream subtask from which something was in flight. What is inside a section is described in
 //! [`crate::state`] and [`crate::state::operator_state`],

@@ -19,4 +19,5 @@ mod named_points;
 mod on_s3;
 mod ownership;
 mod s3_store;
+mod secured;
 mod support;

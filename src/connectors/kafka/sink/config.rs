@@ -238,11 +238,7 @@ impl KafkaSinkConfig {
 
     /// The settings of a client that reads and writes offsets.
     pub(super) fn consumer(&self, environment: Environment<'_>) -> Result<ClientConfig> {
-        let mut config = ClientConfig::new();
-        let client = self.client(environment)?;
-        for (name, value) in client.config_map() {
-            config.set(name, value);
-        }
+        let mut config = self.client(environment)?;
         config.set("enable.auto.commit", "false");
         // The registry is the first to ask for the topic; a producer would have it made as well.
         config.set("allow.auto.create.topics", "true");

@@ -106,14 +106,14 @@ fn read_frame(from: &mut TcpStream) -> Result<Vec<u8>, Closed> {
 }
 
 /// How a host and a port stand in an answer, whatever comes before the host.
-fn address_bytes(address: SocketAddr) -> Vec<u8> {
+pub(in crate::support) fn address_bytes(address: SocketAddr) -> Vec<u8> {
     let mut bytes = address.ip().to_string().into_bytes();
     bytes.extend(u32::from(address.port()).to_be_bytes());
     bytes
 }
 
 /// Replaces every occurrence of some bytes by as many others.
-fn replace(bytes: &mut [u8], find: &[u8], put: &[u8]) {
+pub(in crate::support) fn replace(bytes: &mut [u8], find: &[u8], put: &[u8]) {
     let mut at = 0;
     while at + find.len() <= bytes.len() {
         if bytes[at..].starts_with(find) {

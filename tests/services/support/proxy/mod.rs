@@ -7,4 +7,6 @@ mod rule;
 
 pub(crate) use http::{http_proxy, refusal};
 pub(crate) use kafka::kafka_proxy;
+pub(super) use kafka::{address_bytes, replace};
+pub(super) use rule::on_a_thread;
 pub(crate) use rule::{Fate, Passing, Proxy};

@@ -118,7 +118,7 @@ pub(super) fn close(stream: &TcpStream) {
 }
 
 /// Threads of a proxy end with their connections, or with the test.
-pub(super) fn on_a_thread(work: impl FnOnce() + Send + 'static) {
+pub(in crate::support) fn on_a_thread(work: impl FnOnce() + Send + 'static) {
     thread::Builder::new().spawn(work).unwrap();
 }
 
