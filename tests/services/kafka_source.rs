@@ -151,6 +151,19 @@ fn numbers(numbers: impl IntoIterator<Item = u32>) -> Vec<String> {
 
 #[test]
 #[ignore = "needs Kafka: scripts/services.sh"]
+fn a_subtask_of_many_partitions_reads_them_all() {
+    let topic = Topic::create("source-many", 24);
+    let values: Vec<_> = (0..240).map(|number: i32| number.to_string()).collect();
+    let numbered = (0_i32..).zip(&values);
+    topic.write(numbered.map(|(number, value)| (number % 24, "k", value.as_str())));
+    let job = SourceJob::reading(&topic, "startup_mode = 'earliest-offset'");
+    let handle = job.start(1, "");
+    job.stop_after(handle, 100);
+    assert_eq!(job.run_to_end(1), numbers(0..240));
+}
+
+#[test]
+#[ignore = "needs Kafka: scripts/services.sh"]
 fn a_bounded_source_reads_what_is_there_and_finishes() {
     let topic = ten_values("source-bounded");
     for parallelism in [1, 2, 5] {

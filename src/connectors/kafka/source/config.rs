@@ -161,11 +161,10 @@ const OFFSETS_IN_CHECKPOINTS: &str =
 const NO_GROUP_MEMBER: &str = "the job assigns the partitions to its subtasks by itself";
 
 /// What librdkafka is told unless the user says otherwise.
-const DEFAULT_PROPERTIES: [(&str, &str); 4] = [
+const DEFAULT_PROPERTIES: [(&str, &str); 3] = [
     ("client.id", "floodmark"),
-    // A partition has a queue of its own, so these count for each: enough for some milliseconds of work.
+    // A partition has a queue of its own, so this counts for each: enough for some milliseconds of work.
     ("queued.min.messages", "20000"),
-    ("queued.max.messages.kbytes", "8192"),
     // A full queue is looked at again after this time; the default of a second would be a second without records.
     ("fetch.queue.backoff.ms", "5"),
 ];

@@ -14,6 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::assignment::{Listing, TopicListing};
 use super::chunk::{Chunk, Record, WantedParts};
 use super::consumer_events::ConsumerEvents;
+use super::fetch_ahead;
 use super::fetch_client::{ClientFailure, FetchClient, OffsetRange, Polled};
 use super::fetch_queue::FetchQueue;
 use super::topic_partition::TopicPartition;
@@ -36,25 +37,29 @@ pub(super) struct KafkaConsumer {
     partitions: Vec<(TopicPartition, Option<PartitionQueue<ConsumerEvents>>)>,
     wanted: WantedParts,
     queue: Arc<FetchQueue>,
+    /// The settings of a consumer of any number of partitions.
+    config: ClientConfig,
+    /// How many partitions it was told to expect.
+    expected: usize,
 }
 
 impl KafkaConsumer {
     /// A consumer that reads nothing yet. It tells `queue` when records arrive.
     pub(super) fn connect(
-        config: &ClientConfig,
+        config: ClientConfig,
         events: ConsumerEvents,
         wanted: WantedParts,
         queue: Arc<FetchQueue>,
     ) -> Result<Self> {
-        let mut consumer = BaseConsumer::from_config_and_context(config, events)
-            .map_err(|error| failure("make a Kafka consumer", &error))?;
-        let arrivals = Arc::clone(&queue);
-        consumer.set_nonempty_callback(move || arrivals.arrive());
+        let expected = 0;
+        let consumer = made(&fetch_ahead::bounded(&config, expected), events, &queue)?;
         Ok(Self {
             consumer: Arc::new(consumer),
             partitions: Vec::new(),
             wanted,
             queue,
+            config,
+            expected,
         })
     }
 
@@ -120,6 +125,19 @@ impl FetchClient for KafkaConsumer {
         list.add_partition(&partition.topic, partition.partition);
         let offsets = self.consumer.committed_offsets(list, ANSWER_MAX);
         offset_of(&what, partition, offsets)
+    }
+
+    fn expect(&mut self, partitions: usize) -> Result<(), ClientFailure> {
+        let before = fetch_ahead::bounded(&self.config, self.expected);
+        let config = fetch_ahead::bounded(&self.config, partitions);
+        if !fetch_ahead::are_same(&before, &config) {
+            // The bounds of a consumer are settled when it is made.
+            let events = ConsumerEvents::clone(self.consumer.context());
+            let consumer = made(&config, events, &self.queue).map_err(ClientFailure::Final)?;
+            self.consumer = Arc::new(consumer);
+        }
+        self.expected = partitions;
+        Ok(())
     }
 
     fn start(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), ClientFailure> {
@@ -236,6 +254,19 @@ impl FetchClient for KafkaConsumer {
     fn note_passing(&mut self, reason: &str) {
         self.consumer.context().client().passing(reason);
     }
+}
+
+/// A consumer that tells `queue` of its events.
+fn made(
+    config: &ClientConfig,
+    events: ConsumerEvents,
+    queue: &Arc<FetchQueue>,
+) -> Result<BaseConsumer<ConsumerEvents>> {
+    let mut consumer = BaseConsumer::from_config_and_context(config, events)
+        .map_err(|error| failure("make a Kafka consumer", &error))?;
+    let arrivals = Arc::clone(queue);
+    consumer.set_nonempty_callback(move || arrivals.arrive());
+    Ok(consumer)
 }
 
 fn push(message: &BorrowedMessage<'_>, wanted: WantedParts, chunk: &mut Chunk) {

@@ -68,6 +68,10 @@ pub(super) trait FetchClient {
     /// Where the consumer group has come to, if it has been anywhere.
     fn committed(&mut self, partition: &TopicPartition) -> Result<Option<i64>, ClientFailure>;
 
+    /// So many partitions will be read: to be called before the first of them is started, so that there is a bound on what
+    /// is fetched ahead of all of them. It may turn out that there are more.
+    fn expect(&mut self, partitions: usize) -> Result<(), ClientFailure>;
+
     /// Begins to read a partition at an offset.
     fn start(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), ClientFailure>;
 

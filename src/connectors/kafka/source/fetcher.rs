@@ -152,6 +152,9 @@ impl<C: FetchClient> Fetcher<C> {
             self.lose(&partition);
         }
         self.pending.extend(discovery.found);
+        if self.partitions.is_empty() && !self.pending.is_empty() {
+            self.client.expect(self.pending.len())?;
+        }
         // What is started leaves the list one by one: a failure keeps the rest for the next time.
         while let Some((partition, start)) = self.pending.first().cloned() {
             let position = self.rules.resolve(&partition, start, &mut self.client)?;

@@ -7,6 +7,7 @@ mod consumer;
 mod consumer_events;
 mod csv_fields;
 mod decoder;
+mod fetch_ahead;
 mod fetch_client;
 mod fetch_queue;
 mod fetch_thread;

@@ -38,6 +38,8 @@ pub(super) struct ModelClient {
     pub(super) is_paused: bool,
     /// How often it was paused.
     pub(super) pauses: usize,
+    /// How many partitions it was told to expect.
+    pub(super) expected: usize,
     /// What it was told of the broker's silence.
     pub(super) complaints: Vec<String>,
 }
@@ -137,6 +139,7 @@ impl ModelBroker {
             started: Vec::new(),
             is_paused: false,
             pauses: 0,
+            expected: 0,
             complaints: Vec::new(),
         }
     }
@@ -233,6 +236,12 @@ impl FetchClient for ModelClient {
     fn committed(&mut self, partition: &TopicPartition) -> Result<Option<i64>, ClientFailure> {
         self.broker
             .ask(|topics| topics.committed.get(partition).copied())
+    }
+
+    fn expect(&mut self, partitions: usize) -> Result<(), ClientFailure> {
+        assert!(self.started.is_empty());
+        self.expected = partitions;
+        Ok(())
     }
 
     fn start(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), ClientFailure> {

@@ -186,7 +186,7 @@ impl KafkaSource {
         let discovery_interval = self.config.discovery_interval();
         let told = Arc::clone(queue);
         let make = move || {
-            let consumer = KafkaConsumer::connect(&client, events, wanted, Arc::clone(&told))?;
+            let consumer = KafkaConsumer::connect(client, events, wanted, Arc::clone(&told))?;
             let fetcher = Fetcher::new(consumer, assignment, rules, discovery_interval, told);
             Ok(fetcher)
         };

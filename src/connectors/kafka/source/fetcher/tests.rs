@@ -309,6 +309,8 @@ fn new_partitions_and_topics_of_a_pattern_are_found_and_lost_ones_given_up() {
     subtask.turn_after(Duration::from_secs(1)).unwrap();
     subtask.run().unwrap();
     assert_eq!(subtask.values(), ["b", "c"]);
+    let expected = subtask.fetcher.client.expected;
+    assert_eq!(expected, 1, "what is found later was not expected");
     broker.delete("in");
     subtask.run().unwrap();
     subtask.run().unwrap();
