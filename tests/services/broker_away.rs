@@ -64,6 +64,28 @@ fn a_sink_without_its_broker_holds_the_job_back_and_tolerated_checkpoints_fail()
     finish(&mut life, &mut input);
 }
 
+/// Without transactions a checkpoint waits until the broker has what was written before it. As long as the job is not
+/// restarted, nothing is written twice.
+#[test]
+#[ignore = "needs Kafka: scripts/services.sh"]
+fn a_sink_that_writes_at_once_fails_checkpoints_without_its_broker_and_loses_nothing() {
+    let mut input = Input::flowing(ROWS);
+    let broker = kafka_proxy(&kafka_address());
+    let mut life = Life::new(Job {
+        checkpoint: "timeout = '3s'\ntolerable_failures = 10_000",
+        delivery_guarantee: "at-least-once",
+        sink: "",
+        ..job_with_proxy_before_sink(&input, &broker)
+    });
+    let mut process = started(&life);
+    cut(&broker);
+    process.wait_for_log(EXPIRED);
+    restore(&broker);
+    process.wait_for_log(COMPLETED);
+    stop(process);
+    finish(&mut life, &mut input);
+}
+
 #[test]
 #[ignore = "needs Kafka: scripts/services.sh"]
 fn a_checkpoint_too_many_without_the_broker_restarts_the_job_until_it_is_back() {

@@ -29,7 +29,7 @@ use crate::support::Process;
 
 const ROWS: usize = 160_000;
 
-/// Between two barriers of a source: it has noted its positions, and passes the barrier on.
+/// A source has noted its positions, and is about to pass the barrier on.
 const SOURCE_BARRIER: &str = "source-barrier";
 /// A sink has sealed what it was given before the barrier; nothing of that is stored.
 const SINK_SEALED: &str = "sink-sealed";

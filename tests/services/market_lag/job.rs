@@ -39,6 +39,7 @@ pub(crate) struct Job {
     pub(crate) brokers: String,
     /// The same for the sink alone.
     pub(crate) sink_brokers: Option<String>,
+    pub(crate) delivery_guarantee: &'static str,
     /// What else stands in its file about the sink.
     pub(crate) sink: &'static str,
     pub(crate) input: String,
@@ -60,6 +61,7 @@ impl Job {
             restart: "",
             brokers: kafka_address(),
             sink_brokers: None,
+            delivery_guarantee: "exactly-once",
             sink: "",
             input: input.topic.name.clone(),
             output,
@@ -75,6 +77,7 @@ impl Job {
             checkpoint,
             restart,
             brokers,
+            delivery_guarantee,
             sink,
             input,
             ..
@@ -136,7 +139,7 @@ impl Job {
              topic = '{output}'\n\
              format = 'json'\n\
              key_fields = ['market']\n\
-             delivery_guarantee = 'exactly-once'\n"
+             delivery_guarantee = '{delivery_guarantee}'\n"
         )
     }
 }
