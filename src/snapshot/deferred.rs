@@ -1,68 +1,101 @@
-//! A checkpoint whose keyed states are not read unless they are needed: when working segments survive, they are not.
+//! A checkpoint whose keyed states are not read unless they are needed: of a subtask whose working segments survive, they
+//! are not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Part, SubtaskEntry};
+use super::objects::LoadedObject;
 use super::recovery::LoadedCheckpoint;
 use crate::error::Result;
+use crate::model::OperatorId;
+use crate::storage::ObjectName;
 
-/// When the keyed states of a checkpoint need not be read at once, and how they are read later.
+/// Which keyed states of a checkpoint need not be read at once, and how they are read later.
 #[derive(Clone)]
 pub struct Deferral {
-    allows: Arc<dyn Fn(&Manifest) -> bool + Send + Sync>,
+    may_survive: Arc<MaySurvive>,
     fetch: Arc<Fetch>,
 }
 
-/// Reads a whole checkpoint. It may block.
-type Fetch = dyn Fn(&Manifest) -> Result<LoadedCheckpoint> + Send + Sync;
+/// Whether the working segments of a subtask may have survived.
+type MaySurvive = dyn Fn(&Manifest, &OperatorId, &SubtaskEntry) -> bool + Send + Sync;
+
+/// Reads objects of a checkpoint. It may block.
+type Fetch = dyn Fn(&Manifest, BTreeSet<ObjectName>) -> Result<LoadedCheckpoint> + Send + Sync;
 
 impl Deferral {
-    /// `allows` says whether the keyed states of a checkpoint need not be read at once; `fetch` reads all of it then,
-    /// and may block.
+    /// `may_survive` says of an operator's subtask whether its keyed states need not be read at once; `fetch` reads objects
+    /// that turn out to be needed, and may block.
     pub fn new(
-        allows: impl Fn(&Manifest) -> bool + Send + Sync + 'static,
-        fetch: impl Fn(&Manifest) -> Result<LoadedCheckpoint> + Send + Sync + 'static,
+        may_survive: impl Fn(&Manifest, &OperatorId, &SubtaskEntry) -> bool + Send + Sync + 'static,
+        fetch: impl Fn(&Manifest, BTreeSet<ObjectName>) -> Result<LoadedCheckpoint>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         Self {
-            allows: Arc::new(allows),
+            may_survive: Arc::new(may_survive),
             fetch: Arc::new(fetch),
         }
     }
 
-    pub(super) fn allows(&self, manifest: &Manifest) -> bool {
-        (self.allows)(manifest)
+    /// The objects that only those subtasks would need whose working segments may have survived.
+    pub(super) fn objects(&self, manifest: &Manifest) -> BTreeSet<ObjectName> {
+        let (mut deferred, mut needed) = (BTreeSet::new(), BTreeSet::new());
+        for (operator, entry) in &manifest.operators {
+            for subtask in &entry.subtasks {
+                let survives =
+                    !subtask.keyed.is_empty() && (self.may_survive)(manifest, operator, subtask);
+                let objects = if survives { &mut deferred } else { &mut needed };
+                let shared = subtask.pieces().filter(|piece| piece.object.is_shared());
+                objects.extend(shared.map(|piece| piece.object.clone()));
+            }
+        }
+        &deferred - &needed
     }
 }
 
-/// A checkpoint that is read, once, by the first who needs it.
+/// A checkpoint of which some objects are read, once, by the first who needs them.
 #[derive(Clone)]
 pub(super) struct DeferredCheckpoint {
     manifest: Arc<Manifest>,
     fetch: Arc<Fetch>,
-    loaded: Arc<Mutex<Option<LoadedCheckpoint>>>,
+    /// What is read so far.
+    loaded: Arc<Mutex<BTreeMap<ObjectName, LoadedObject>>>,
 }
 
 impl DeferredCheckpoint {
-    pub(super) fn new(manifest: &Manifest, deferral: &Deferral) -> Self {
+    /// A checkpoint of which these objects are read.
+    pub(super) fn new(
+        manifest: &Manifest,
+        deferral: &Deferral,
+        loaded: BTreeMap<ObjectName, LoadedObject>,
+    ) -> Self {
         Self {
             manifest: Arc::new(manifest.clone()),
             fetch: Arc::clone(&deferral.fetch),
-            loaded: Arc::default(),
+            loaded: Arc::new(Mutex::new(loaded)),
         }
     }
 
-    /// The whole checkpoint.
+    /// The checkpoint with at least the objects that these parts are made of.
     ///
     /// # Errors
-    /// Those of whoever fetches it.
-    pub(super) fn get(&self) -> Result<LoadedCheckpoint> {
+    /// Those of whoever fetches them.
+    pub(super) fn with(&self, parts: &[Part]) -> Result<LoadedCheckpoint> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = &*loaded {
-            return Ok(loaded.clone());
+        let pieces = parts.iter().flat_map(Part::pieces);
+        let missing: BTreeSet<ObjectName> = pieces
+            .filter(|piece| !loaded.contains_key(&piece.object))
+            .map(|piece| piece.object.clone())
+            .collect();
+        if !missing.is_empty() {
+            let fetched = (self.fetch)(&self.manifest, missing)?;
+            loaded.extend(fetched.into_objects());
         }
-        let fetched = (self.fetch)(&self.manifest)?;
-        Ok(loaded.insert(fetched).clone())
+        Ok(LoadedCheckpoint::new(&self.manifest, loaded.clone(), None))
     }
 }
 

@@ -127,7 +127,7 @@ fn a_former_owner_sweeps_up_nothing_of_the_new_one() {
             }
             let manifest = manifest_of(2, vec![part]);
             owner.commit(&manifest).await.unwrap();
-            let loaded = owner.load_whole(&manifest).await;
+            let loaded = owner.load(&manifest).await;
             assert!(loaded.is_ok(), "after {before} steps: {loaded:?}");
         });
     }

@@ -223,7 +223,7 @@ impl SubtaskEntry {
             .keyed
             .iter()
             .flat_map(|state| &state.parts)
-            .flat_map(|part| part.base.iter().chain(&part.deltas));
+            .flat_map(Part::pieces);
         let operator_state = self.operator_state.iter().map(|state| &state.piece);
         let in_flight = self.in_flight.iter().map(|entry| &entry.piece);
         keyed.chain(operator_state).chain(in_flight)
@@ -270,6 +270,11 @@ impl Piece {
 }
 
 impl Part {
+    /// The pieces that it is made of, in the order in which they are applied.
+    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.base.iter().chain(&self.deltas)
+    }
+
     /// The part without the key groups outside `range`, or nothing when none is left.
     pub fn narrowed_to(&self, range: KeyGroupRange) -> Option<Self> {
         let key_groups = KeyGroupRange {

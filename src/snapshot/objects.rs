@@ -98,6 +98,15 @@ impl SnapshotObjects {
     ) -> Result<BTreeMap<ObjectName, LoadedObject>, Damage> {
         // A missing or short object is noticed before gigabytes are read.
         self.check(manifest).await?;
+        self.read(manifest, wanted).await
+    }
+
+    /// Reads and verifies what the manifest needs of all objects that are wanted.
+    pub(super) async fn read(
+        &self,
+        manifest: &Manifest,
+        wanted: impl Fn(&ObjectName) -> bool,
+    ) -> Result<BTreeMap<ObjectName, LoadedObject>, Damage> {
         let mut pieces: BTreeMap<&ObjectName, Vec<Piece>> = BTreeMap::new();
         for piece in manifest.pieces() {
             pieces.entry(&piece.object).or_default().push(piece.clone());

@@ -38,7 +38,8 @@ pub struct DamagedCheckpoint {
     pub damage: Damage,
 }
 
-/// A checkpoint in memory, every byte of it verified; or one whose keyed states are read when they turn out to be needed.
+/// A checkpoint in memory, every byte of it verified; or one of which some keyed states are read when they turn out to be
+/// needed.
 #[derive(Clone, Debug)]
 pub struct LoadedCheckpoint {
     manifest: Manifest,
@@ -67,7 +68,7 @@ impl CheckpointStore {
         self.load_newest(None, CheckpointId::default()).await
     }
 
-    /// The same; the keyed states of a checkpoint that `deferral` allows it for are not read yet, and checkpoints from
+    /// The same; keyed states for which `deferral` allows it are not read yet, and checkpoints from
     /// before `since` are passed over.
     ///
     /// # Errors
@@ -85,10 +86,7 @@ impl CheckpointStore {
             .filter(|(checkpoint, _)| *checkpoint >= since);
         for (checkpoint, read) in candidates.rev() {
             let outcome = match read {
-                Ok(manifest) => match deferral.filter(|deferral| deferral.allows(manifest)) {
-                    Some(deferral) => self.load_deferred(manifest, deferral).await,
-                    None => self.load(manifest).await,
-                },
+                Ok(manifest) => self.load_needed(manifest, deferral).await,
                 Err(damage) => Err(damage.clone()),
             };
             match outcome {
@@ -185,16 +183,20 @@ impl CheckpointStore {
         Ok(LoadedCheckpoint::new(manifest, objects, None))
     }
 
-    /// Reads all but the keyed states, and looks whether those are there.
-    async fn load_deferred(
+    /// Reads what must be read at once, and looks whether the rest is there.
+    async fn load_needed(
         &self,
         manifest: &Manifest,
-        deferral: &Deferral,
+        deferral: Option<&Deferral>,
     ) -> Result<LoadedCheckpoint, Damage> {
-        let deferred = DeferredCheckpoint::new(manifest, deferral);
+        let deferred = deferral.map(|deferral| (deferral, deferral.objects(manifest)));
+        let Some((deferral, deferred)) = deferred.filter(|(_, objects)| !objects.is_empty()) else {
+            return self.load(manifest).await;
+        };
         let objects = self.objects_of(manifest.checkpoint);
-        let is_own = |object: &ObjectName| !object.is_shared();
-        let objects = objects.load(manifest, is_own).await?;
+        let is_needed = |object: &ObjectName| !deferred.contains(object);
+        let objects = objects.load(manifest, is_needed).await?;
+        let deferred = DeferredCheckpoint::new(manifest, deferral, objects.clone());
         Ok(LoadedCheckpoint::new(manifest, objects, Some(deferred)))
     }
 }
@@ -218,7 +220,12 @@ impl LoadedCheckpoint {
         &self.manifest
     }
 
-    /// Whether its keyed states are read when they turn out to be needed.
+    /// Its objects, as far as they were read.
+    pub(super) fn into_objects(self) -> BTreeMap<ObjectName, LoadedObject> {
+        self.objects
+    }
+
+    /// Whether some of its keyed states are read only when they turn out to be needed.
     pub fn is_deferred(&self) -> bool {
         self.deferred.is_some()
     }

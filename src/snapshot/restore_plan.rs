@@ -146,7 +146,7 @@ impl LoadedCheckpoint {
             None => self.parts(&state.parts).into(),
             Some(deferred) => {
                 let (deferred, pieces) = (deferred.clone(), state.parts.clone());
-                RestoredParts::deferred(move || Ok(deferred.get()?.parts(&pieces)))
+                RestoredParts::deferred(move || Ok(deferred.with(&pieces)?.parts(&pieces)))
             }
         };
         RestoredState {

@@ -142,12 +142,19 @@ impl CheckpointStore {
         Ok(named?)
     }
 
-    /// Reads and verifies all that a manifest refers to.
+    /// Reads and verifies some of the objects that a manifest refers to. What is given holds no more than these.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when something is damaged.
-    pub async fn load_whole(&self, manifest: &Manifest) -> Result<LoadedCheckpoint> {
-        let loaded = self.load(manifest).await;
+    /// [`ErrorKind::Corrupt`] when one is damaged, or is not there any more.
+    pub async fn load_objects(
+        &self,
+        manifest: &Manifest,
+        objects: &BTreeSet<ObjectName>,
+    ) -> Result<LoadedCheckpoint> {
+        let snapshot = self.objects_of(manifest.checkpoint);
+        let read = snapshot.read(manifest, |object| objects.contains(object));
+        let loaded = read.await;
+        let loaded = loaded.map(|objects| LoadedCheckpoint::new(manifest, objects, None));
         loaded.map_err(|damage| {
             let message = format!(
                 "checkpoint {} in {}: {damage}; start again, and the one before it is used",

@@ -14,6 +14,7 @@ mod fault_points;
 mod kafka_sink;
 mod kafka_source;
 mod kafka_to_kafka;
+mod local_copy;
 mod market_lag;
 mod named_points;
 mod on_s3;

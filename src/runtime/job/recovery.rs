@@ -7,8 +7,8 @@ use tracing::{info, warn};
 
 use super::run::JobRun;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::CheckpointId;
-use crate::snapshot::{Deferral, Manifest, Recovery};
+use crate::model::{CheckpointId, OperatorId};
+use crate::snapshot::{Deferral, Manifest, Recovery, SubtaskEntry};
 use crate::state::KeyedStateBackend;
 
 /// The checkpoint ids that a run of the job has used, over all its attempts.
@@ -101,37 +101,33 @@ impl JobRun {
         Ok(recovery)
     }
 
-    /// Keyed state need not be read when the working segments of the run that took the checkpoint may have survived.
+    /// The keyed state of a subtask need not be read when its working segments, of the run that took the checkpoint, may
+    /// have survived.
     fn deferral(&self, background: &Handle) -> Deferral {
         let setting = self.setting();
         let directory = self.directory.clone();
-        let allows = move |manifest: &Manifest| {
-            manifest.max_parallelism == setting.targets.max_parallelism
-                && manifest.operators.iter().all(|(operator, entry)| {
-                    let keyed = entry
-                        .subtasks
-                        .iter()
-                        .filter(|subtask| !subtask.keyed.is_empty());
-                    let mut settings = keyed.map(|subtask| {
-                        setting.state_settings(
-                            directory.as_deref(),
-                            operator,
-                            subtask.index,
-                            subtask.local,
-                        )
-                    });
-                    entry.subtasks.len() == setting.targets.parallelism
-                        && settings.all(|settings| KeyedStateBackend::may_survive(&settings))
-                })
+        let may_survive = move |manifest: &Manifest,
+                                operator: &OperatorId,
+                                subtask: &SubtaskEntry| {
+            let entry = manifest.operators.get(operator);
+            let is_rescaled = manifest.max_parallelism != setting.targets.max_parallelism
+                || entry.is_none_or(|entry| entry.subtasks.len() != setting.targets.parallelism);
+            let settings = setting.state_settings(
+                directory.as_deref(),
+                operator,
+                subtask.index,
+                subtask.local,
+            );
+            !is_rescaled && KeyedStateBackend::may_survive(&settings)
         };
         let (store, handle) = (self.store.clone(), background.clone());
-        Deferral::new(allows, move |manifest| {
+        Deferral::new(may_survive, move |manifest, objects| {
             // Whoever asks is on a worker's thread, which must not drive the store's futures itself.
             let (sender, receiver) = sync_channel(1);
             let (store, manifest) = (store.clone(), manifest.clone());
             handle.spawn(async move {
                 // When nobody waits any more, nobody needs it.
-                let _ = sender.send(store.load_whole(&manifest).await);
+                let _ = sender.send(store.load_objects(&manifest, &objects).await);
             });
             receiver.recv().unwrap_or_else(|_| {
                 Err(Error::new(

@@ -1,11 +1,13 @@
 //! Restores at the same and at other parallelisms.
 
+use std::sync::{Arc, Mutex};
+
 use crate::error::ErrorKind;
 use crate::model::{CheckpointId, KeyGroupRange, OperatorId};
 use crate::snapshot::test_support::{
     MAX_PARALLELISM, StoreFixture, block_on, sealed_operator, sealed_state,
 };
-use crate::snapshot::{LoadedCheckpoint, OperatorEntry, RestorePlan};
+use crate::snapshot::{Deferral, LoadedCheckpoint, OperatorEntry, RestorePlan};
 
 /// The key groups of a part and its bytes.
 type Part = (KeyGroupRange, String);
@@ -73,6 +75,60 @@ fn at_the_same_parallelism_each_subtask_gets_its_own_part_back() {
     let loaded = run(&fixture, 2, 2);
     assert_eq!(parts(&plan(&loaded, 0, 2)), [part(0, 64, "1.0 2.0 ")]);
     assert_eq!(parts(&plan(&loaded, 1, 2)), [part(64, 128, "1.1 2.1 ")]);
+}
+
+#[test]
+fn of_a_subtask_that_may_survive_nothing_is_read_before_it_is_needed_and_then_only_its_own() {
+    let fixture = StoreFixture::new();
+    run(&fixture, 1, 2);
+    run(&fixture, 2, 2);
+    let fetched: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (store, names) = (fixture.store.clone(), Arc::clone(&fetched));
+    let deferral = Deferral::new(
+        |_, operator, subtask| operator.as_str() == "sum" && subtask.index == 0,
+        move |manifest, objects| {
+            let objects_named = objects.iter().map(|object| object.to_string());
+            names.lock().unwrap().extend(objects_named);
+            block_on(store.load_objects(manifest, &objects))
+        },
+    );
+    let loaded = fixture
+        .store
+        .load_newest(Some(&deferral), CheckpointId::default());
+    let loaded = block_on(loaded).unwrap().checkpoint.unwrap();
+    assert!(loaded.is_deferred());
+    assert_eq!(parts(&plan(&loaded, 1, 2)), [part(64, 128, "1.1 2.1 ")]);
+    assert!(fetched.lock().unwrap().is_empty());
+    for _ in 0..2 {
+        assert_eq!(parts(&plan(&loaded, 0, 2)), [part(0, 64, "1.0 2.0 ")]);
+        assert_eq!(
+            *fetched.lock().unwrap(),
+            [
+                "shared/1-sum-0-0000000000000abc-0.delta",
+                "shared/2-sum-0-0000000000000abc-0.delta"
+            ]
+        );
+    }
+}
+
+#[test]
+fn what_goes_missing_before_it_is_needed_is_an_error_that_names_it() {
+    let fixture = StoreFixture::new();
+    run(&fixture, 1, 1);
+    let store = fixture.store.clone();
+    let deferral = Deferral::new(
+        |_, _, _| true,
+        move |manifest, objects| block_on(store.load_objects(manifest, &objects)),
+    );
+    let loaded = fixture
+        .store
+        .load_newest(Some(&deferral), CheckpointId::default());
+    let loaded = block_on(loaded).unwrap().checkpoint.unwrap();
+    let object = "shared/1-sum-0-0000000000000abc-0.delta";
+    std::fs::remove_file(fixture.path(object)).unwrap();
+    let error = plan(&loaded, 0, 1).states[0].parts.fetch().unwrap_err();
+    assert!(error.to_string().contains("checkpoint 1"), "{error}");
+    assert!(error.full_message().contains(object), "{error:?}");
 }
 
 #[test]
