@@ -61,6 +61,8 @@ struct ChainDelta {
 enum Content {
     /// Not durable yet. The bytes are kept until they are.
     Local(SealedBytes),
+    /// Of a base: a newer one is to be stored in its place.
+    Lost,
     /// A base of no bytes at all, which needs no object.
     Empty,
     Durable(Piece),
@@ -103,8 +105,15 @@ impl StateChain {
             });
         }
         if let Some(base) = &state.base {
-            // A base that did not get through has no use once there is a newer one.
-            self.bases.retain(|base| base.content.is_stored());
+            // The bytes of one that did not get through have no use once there is a newer one. But if nothing else says what
+            // its epoch has changed, no barrier can do without a base from after it.
+            self.bases
+                .retain(|base| base.content.is_stored() || base.stands_alone);
+            for base in &mut self.bases {
+                if !base.content.is_stored() {
+                    base.content = Content::Lost;
+                }
+            }
             self.bases.push(ChainBase {
                 first_epoch: base.first_epoch,
                 sealed_epoch: state.epoch,
@@ -140,7 +149,7 @@ impl StateChain {
                     id,
                     bytes: bytes.clone(),
                 }),
-                Content::Empty | Content::Durable(_) => None,
+                Content::Lost | Content::Empty | Content::Durable(_) => None,
             })
             .collect()
     }
@@ -200,7 +209,8 @@ impl StateChain {
         Some(parts)
     }
 
-    /// Whether the last barrier gave a base without a delta, and that base is not durable: nothing else can stand for it.
+    /// Whether a barrier gave a base without a delta, and neither that base nor a later one is durable: nothing else can
+    /// stand for it.
     pub fn lacks_base_at_last_barrier(&self) -> bool {
         self.lacks_base(self.last_sealed.unwrap_or_default())
     }
@@ -228,12 +238,14 @@ impl StateChain {
     }
 
     fn lacks_base(&self, epoch: Epoch) -> bool {
-        let newest = self
-            .bases
-            .iter()
-            .rev()
-            .find(|base| base.sealed_epoch <= epoch);
-        newest.is_some_and(|base| base.stands_alone && !base.content.is_stored())
+        let stands_from = self.base_at(epoch).map(|base| base.first_epoch);
+        let mut bases = self.bases.iter();
+        bases.any(|base| {
+            base.stands_alone
+                && !base.content.is_stored()
+                && base.sealed_epoch <= epoch
+                && stands_from.is_none_or(|first_epoch| first_epoch <= base.sealed_epoch)
+        })
     }
 
     /// The newest base that counts at the barrier that ended `epoch`.
@@ -247,13 +259,13 @@ impl StateChain {
 
 impl Content {
     fn is_stored(&self) -> bool {
-        !matches!(self, Self::Local(_))
+        !matches!(self, Self::Local(_) | Self::Lost)
     }
 
     fn piece(&self) -> Option<&Piece> {
         match self {
             Self::Durable(piece) => Some(piece),
-            Self::Local(_) | Self::Empty => None,
+            Self::Local(_) | Self::Lost | Self::Empty => None,
         }
     }
 }

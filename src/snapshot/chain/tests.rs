@@ -31,12 +31,14 @@ fn part(range: KeyGroupRange, base: Option<u64>, deltas: &[u64]) -> Part {
 /// durable as the piece of this number.
 enum Event {
     Sealed(u64, Option<u64>),
+    /// A base of all there is, and no delta.
+    SealedAll(u64),
     SealedNothing(u64),
     Delta(u64, u64),
     Base(u64, u64),
     Release(u64),
 }
-use Event::{Base, Delta, Release, Sealed, SealedNothing};
+use Event::{Base, Delta, Release, Sealed, SealedAll, SealedNothing};
 
 fn run(inherited: &[Part], events: &[Event]) -> StateChain {
     let mut chain = StateChain::new(RANGE, inherited);
@@ -48,6 +50,12 @@ fn run(inherited: &[Part], events: &[Event]) -> StateChain {
                     .sealed(&sealed_state("total", epoch, "delta", base), None)
                     .unwrap();
             }
+            SealedAll(epoch) => chain
+                .sealed(
+                    &sealed_state("total", epoch, "", Some((epoch, "all"))),
+                    None,
+                )
+                .unwrap(),
             SealedNothing(epoch) => chain
                 .sealed(&sealed_state("total", epoch, "", None), None)
                 .unwrap(),
@@ -169,6 +177,30 @@ fn a_base_that_never_got_through_is_dropped_for_a_newer_one() {
 }
 
 #[test]
+fn a_base_of_all_there_is_that_never_got_through_leaves_no_hole_behind_a_newer_base() {
+    let events = [
+        Sealed(1, None),
+        Delta(1, 21),
+        SealedAll(2),
+        Sealed(3, None),
+        Delta(3, 23),
+        Sealed(4, Some(3)),
+        Delta(4, 24),
+    ];
+    // Nothing that is durable says what the second epoch has changed.
+    let chain = run(&[], &events);
+    for epoch in 2..=4 {
+        assert_eq!(chain.parts(Epoch(epoch)), None, "{epoch}");
+    }
+    assert!(chain.lacks_base_at_last_barrier());
+    let mut chain = run(&[], &events);
+    chain.uploaded(UploadId::Base(Epoch(4)), piece(34));
+    let expected = vec![part(RANGE, Some(34), &[23, 24])];
+    assert_eq!(chain.parts(Epoch(4)), Some(expected));
+    assert!(!chain.lacks_base_at_last_barrier());
+}
+
+#[test]
 fn inherited_parts_are_narrowed_and_come_first() {
     let inherited = [
         part(key_groups(0, 128), Some(1), &[2]),
@@ -248,6 +280,13 @@ impl Model {
         }
     }
 
+    /// The barrier gives all there is, and no delta.
+    fn seal_all(&mut self) {
+        self.delta.clear();
+        self.base = Some((self.epoch, Vec::new(), self.live.clone()));
+        self.seal();
+    }
+
     fn seal(&mut self) {
         let base = self.base.take_if(|(_, keys, _)| keys.is_empty());
         let sealed = sealed_state(
@@ -310,6 +349,7 @@ fn parts_always_give_exactly_the_state_at_their_barrier() {
                 0..=3 => model.touch(),
                 4 => model.copy_slice(),
                 5 => model.upload_some(),
+                6 if model.rng.u8(0..4) == 0 && !model.live.is_empty() => model.seal_all(),
                 6 => model.seal(),
                 _ => {
                     let expected: Vec<_> = model.expected.clone().into_iter().collect();
