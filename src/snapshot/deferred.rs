@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::manifest::{Manifest, Part, SubtaskEntry};
 use super::objects::LoadedObject;
@@ -57,7 +57,7 @@ impl Deferral {
     }
 }
 
-/// A checkpoint of which some objects are read, once, by the first who needs them.
+/// A checkpoint of which some objects are read by those who need them.
 #[derive(Clone)]
 pub(super) struct DeferredCheckpoint {
     manifest: Arc<Manifest>,
@@ -85,17 +85,28 @@ impl DeferredCheckpoint {
     /// # Errors
     /// Those of whoever fetches them.
     pub(super) fn with(&self, parts: &[Part]) -> Result<LoadedCheckpoint> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let pieces = parts.iter().flat_map(Part::pieces);
-        let missing: BTreeSet<ObjectName> = pieces
-            .filter(|piece| !loaded.contains_key(&piece.object))
-            .map(|piece| piece.object.clone())
-            .collect();
+        let missing = self.missing(parts);
         if !missing.is_empty() {
+            // Others, who need other objects, do not wait for it.
             let fetched = (self.fetch)(&self.manifest, missing)?;
-            loaded.extend(fetched.into_objects());
+            self.lock().extend(fetched.into_objects());
         }
-        Ok(LoadedCheckpoint::new(&self.manifest, loaded.clone(), None))
+        Ok(LoadedCheckpoint::new(
+            &self.manifest,
+            self.lock().clone(),
+            None,
+        ))
+    }
+
+    fn missing(&self, parts: &[Part]) -> BTreeSet<ObjectName> {
+        let loaded = self.lock();
+        let pieces = parts.iter().flat_map(Part::pieces);
+        let missing = pieces.filter(|piece| !loaded.contains_key(&piece.object));
+        missing.map(|piece| piece.object.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectName, LoadedObject>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

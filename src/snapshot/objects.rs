@@ -135,10 +135,14 @@ impl SnapshotObjects {
     ) -> Result<(ObjectName, LoadedObject), Damage> {
         let path = self.paths.object(&object);
         let length = extent.end - extent.start;
-        let read = self.blobs.read_range(&path, extent.start, length).await;
+        let bytes = match self.blobs.read_range(&path, extent.start, length).await {
+            Ok(bytes) => bytes,
+            Err(StorageError::NotFound { .. }) => return Err(Damage::MissingObject { object }),
+            Err(error) => return Err(unreadable(error)),
+        };
         let loaded = LoadedObject {
             start: extent.start,
-            bytes: read.map_err(unreadable)?,
+            bytes,
         };
         pieces.iter().try_for_each(|piece| loaded.verify(piece))?;
         Ok((object, loaded))

@@ -145,7 +145,8 @@ impl CheckpointStore {
     /// Reads and verifies some of the objects that a manifest refers to. What is given holds no more than these.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when one is damaged, or is not there any more.
+    /// [`ErrorKind::Corrupt`] when one is damaged, or is not there any more; [`ErrorKind::Environment`] when the store does not
+    /// hand it out.
     pub async fn load_objects(
         &self,
         manifest: &Manifest,
@@ -156,12 +157,19 @@ impl CheckpointStore {
         let loaded = read.await;
         let loaded = loaded.map(|objects| LoadedCheckpoint::new(manifest, objects, None));
         loaded.map_err(|damage| {
-            let message = format!(
-                "checkpoint {} in {}: {damage}; start again, and the one before it is used",
-                manifest.checkpoint,
-                self.shown_folder(manifest.checkpoint)
-            );
-            Error::new(ErrorKind::Corrupt, message)
+            let (kind, remedy) = match damage.may_be_whole() {
+                true => (ErrorKind::Environment, "mend that and start again"),
+                false => (
+                    ErrorKind::Corrupt,
+                    "start again, and the one before it is used",
+                ),
+            };
+            let folder = self.shown_folder(manifest.checkpoint);
+            let checkpoint = manifest.checkpoint;
+            Error::new(
+                kind,
+                format!("checkpoint {checkpoint} in {folder}: {damage}; {remedy}"),
+            )
         })
     }
 
