@@ -107,7 +107,7 @@ impl SubtaskSeed {
         let (outlet, uploads) = writer.base_way(base_lane::STREAMED_BYTES_MIN);
         let subtask = parts.assemble(&shared.setting, Some(&outlet))?;
         let base_lane = base_lane::run(id.clone(), uploads, Arc::clone(&shared.reporter));
-        shared.executor.spawn(base_lane.boxed());
+        shared.executor.spawn_to_its_end(base_lane.boxed());
         let (commits, commit_jobs) = mpsc::channel(BACKGROUND_JOBS_MAX);
         let commit_lane = CommitLane {
             subtask: id.clone(),

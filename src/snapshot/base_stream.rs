@@ -4,11 +4,11 @@
 //! again, and the checkpoint would last until all of it is uploaded. So a large one is stored as it is copied, beside all
 //! checkpoints, and copying waits when the store does not keep up. The barrier after that finds it durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tracing::{debug, warn};
 
 use super::manifest::Piece;
@@ -18,12 +18,12 @@ use crate::model::SubtaskId;
 use crate::state::{BaseOutlet, BaseStream, BaseWay, StreamProgress};
 use crate::storage::{ObjectName, StorageError};
 
-/// How many chunks of a base wait for the store; the state's chunks have at most 256 KiB, unless one record is larger.
-const CHUNKS_MAX: usize = 64;
+/// Copying stops when so many bytes wait for the store. A slice that was begun is copied to its end: it can be one sub-table
+/// more.
+const QUEUED_BYTES_MAX: u64 = 16 << 20;
 
-/// Copying stops when there is room for no more than this: a slice may fill some chunks, and the last ones come with the
-/// end.
-const CHUNKS_RESERVED: usize = 8;
+/// Records come while a base is copied: it is taken to be so many times as large as the state was when it began.
+const GROWTH_MAX: u64 = 2;
 
 /// What becomes of the bases of one subtask that are streamed. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -57,11 +57,6 @@ impl Bases {
         self.next_number += 1;
         self.fates.insert(number, Fate::UnderWay);
         Some(number)
-    }
-
-    /// Part of it was lost on the way to the store.
-    fn on_lost(&mut self, number: usize) {
-        self.fates.insert(number, Fate::Failed);
     }
 
     /// The store is done with it: it is durable as this piece, or not at all, and this is `left` of it.
@@ -123,19 +118,88 @@ struct Job {
     number: usize,
     /// About how many bytes will come.
     bytes: u64,
-    parts: mpsc::Receiver<Part>,
+    queue: Arc<Queue>,
 }
 
+/// What was copied of a base and is not stored yet.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Something has changed that the store's end may wait for.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    chunks: VecDeque<Bytes>,
+    bytes: u64,
+    end: Option<End>,
+}
+
+/// How a base has come to its end.
+#[derive(Clone, Copy)]
+enum End {
+    Complete,
+    GivenUp,
+}
+
+/// What comes next of a base.
 enum Part {
     Chunk(Bytes),
-    End,
+    End(End),
+}
+
+impl Queue {
+    fn push(&self, chunk: Bytes) {
+        let mut waiting = self.lock();
+        waiting.bytes += chunk.len() as u64;
+        waiting.chunks.push_back(chunk);
+        self.changed.notify_one();
+    }
+
+    fn end(&self, end: End) {
+        self.lock().end = Some(end);
+        self.changed.notify_one();
+    }
+
+    fn has_room(&self) -> bool {
+        self.lock().bytes < QUEUED_BYTES_MAX
+    }
+
+    /// Waits for what comes next.
+    async fn next(&self) -> Part {
+        loop {
+            if let Some(part) = self.lock().take() {
+                return part;
+            }
+            // One that came in between is not missed: it lets the next wait pass.
+            self.changed.notified().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Nobody wants the rest of a base that was given up.
+    fn take(&mut self) -> Option<Part> {
+        if let Some(End::GivenUp) = self.end {
+            return Some(Part::End(End::GivenUp));
+        }
+        let Some(chunk) = self.chunks.pop_front() else {
+            return self.end.map(Part::End);
+        };
+        self.bytes -= chunk.len() as u64;
+        Some(Part::Chunk(chunk))
+    }
 }
 
 /// One base, at the subtask's end.
 struct Stream {
     number: usize,
-    /// Nothing once a part was lost.
-    parts: Option<mpsc::Sender<Part>>,
+    queue: Arc<Queue>,
     bases: StreamedBases,
     is_handed_over: bool,
 }
@@ -181,15 +245,15 @@ impl BaseOutlet for Outlet {
         let Some(number) = self.bases.lock().begin() else {
             return BaseWay::Later;
         };
-        let (sender, parts) = mpsc::channel(CHUNKS_MAX);
+        let queue = Arc::<Queue>::default();
         let job = Job {
             number,
-            bytes,
-            parts,
+            bytes: bytes.saturating_mul(GROWTH_MAX),
+            queue: Arc::clone(&queue),
         };
         let stream = Stream {
             number,
-            parts: Some(sender),
+            queue,
             bases: self.bases.clone(),
             is_handed_over: false,
         };
@@ -203,16 +267,15 @@ impl BaseOutlet for Outlet {
 
 impl BaseStream for Stream {
     fn has_room(&self) -> bool {
-        let parts = self.parts.as_ref();
-        parts.is_some_and(|parts| parts.capacity() > CHUNKS_RESERVED)
+        self.queue.has_room()
     }
 
     fn push(&mut self, chunk: Bytes) {
-        self.send(Part::Chunk(chunk));
+        self.queue.push(chunk);
     }
 
     fn end(&mut self) {
-        self.send(Part::End);
+        self.queue.end(End::Complete);
     }
 
     fn progress(&self) -> StreamProgress {
@@ -225,33 +288,22 @@ impl BaseStream for Stream {
     }
 }
 
-impl Stream {
-    fn send(&mut self, part: Part) {
-        let Some(parts) = &self.parts else {
-            return;
-        };
-        if parts.try_send(part).is_err() {
-            // A gap cannot be mended, and nothing may follow it: the base is lost, and another will be copied.
-            self.parts = None;
-            self.bases.lock().on_lost(self.number);
-        }
-    }
-}
-
 impl Drop for Stream {
     fn drop(&mut self) {
         if !self.is_handed_over {
+            // Of what is on its way nothing more is stored.
+            self.queue.end(End::GivenUp);
             self.bases.lock().give_up(self.number);
         }
     }
 }
 
 impl BaseUploads {
-    /// Stores one base after the other, until the subtask is gone.
+    /// Stores one base after the other, until the subtask is gone; then it deletes what no snapshot has heard of.
     pub async fn run(mut self) {
-        while let Some(mut job) = self.jobs.recv().await {
+        while let Some(job) = self.jobs.recv().await {
             let object = ObjectName::of_streamed_base(&self.subtask, self.nonce, job.number);
-            let piece = match self.store_base(&object, &mut job).await {
+            let piece = match self.store_base(&object, &job).await {
                 Ok(piece) => piece,
                 Err(error) => {
                     let (subtask, reason) = (&self.subtask, Error::from(error).full_message());
@@ -269,28 +321,38 @@ impl BaseUploads {
             };
             self.bases.lock().on_done(job.number, piece, left);
         }
+        let useless = self.bases.take_useless();
+        if !useless.is_empty() {
+            // What stays of them is swept up by the next start.
+            self.store.remove_objects(useless).await;
+        }
     }
 
     /// Stores a base as it comes. Gives nothing when it was given up.
     async fn store_base(
         &self,
         object: &ObjectName,
-        job: &mut Job,
+        job: &Job,
     ) -> Result<Option<Piece>, StorageError> {
         let path = self.store.paths.object(object);
         let mut writer = self.store.blobs.stream_to(&path, job.bytes).await?;
-        while let Some(part) = job.parts.recv().await {
-            match part {
-                Part::Chunk(chunk) => writer.push(chunk).await?,
-                Part::End => {
+        let written = loop {
+            match job.queue.next().await {
+                Part::Chunk(chunk) => match writer.push(chunk).await {
+                    Ok(()) => {}
+                    Err(error) => break Err(error),
+                },
+                Part::End(End::GivenUp) => break Ok(()),
+                Part::End(End::Complete) => {
                     writer.end_section();
                     let sections = writer.close().await?;
                     let section = sections.into_iter().next();
                     return Ok(section.map(|section| Piece::of_section(object, section)));
                 }
             }
-        }
-        Ok(None)
+        };
+        writer.abort().await;
+        written.map(|()| None)
     }
 }
 

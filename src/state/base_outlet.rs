@@ -20,7 +20,7 @@ pub enum BaseWay {
 
 /// One base on its way out. What was stored of it is taken back when it is dropped.
 pub trait BaseStream {
-    /// Whether more of it is to be copied now. What is pushed all the same is taken.
+    /// Whether more of it is to be copied now. A slice that was begun is taken whole, however large it gets.
     fn has_room(&self) -> bool;
 
     /// The next bytes.

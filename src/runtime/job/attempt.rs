@@ -81,8 +81,8 @@ impl<'run> Attempt<'run> {
         started: impl FnOnce(),
     ) -> Result<AttemptEnd> {
         let (end_sender, end) = oneshot::channel();
-        let executor: SharedExecutor =
-            Arc::new(BackgroundThreads(self.background.handle().clone()));
+        let threads = Arc::new(BackgroundThreads::new(self.background.handle().clone()));
+        let executor: SharedExecutor = threads.clone();
         let coordinator = self.start_coordinator(&recovery, &executor, end_sender);
         let seeds = self.seeds(&recovery, &executor, &coordinator);
         let parallelism = self.run.graph.parallelism;
@@ -124,7 +124,11 @@ impl<'run> Attempt<'run> {
                 end_requested,
                 ..AttemptFailure::at_the_start(error)
             }),
-            ended => AttemptEnd::Ended(ended),
+            ended => {
+                // Nobody may come after it and clean up.
+                let _ = tokio::time::timeout(BACKGROUND_TIMEOUT, threads.wait()).await;
+                AttemptEnd::Ended(ended)
+            }
         })
     }
 

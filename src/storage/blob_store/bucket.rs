@@ -19,7 +19,10 @@ use crate::storage::scheme::Scheme;
 const UPLOADS_MAX: usize = 4;
 
 /// How many parts of one object are under way at once, up or down.
-const PARTS_AT_ONCE: usize = 4;
+pub(super) const PARTS_AT_ONCE: usize = 4;
+
+/// How many of an object that comes bit by bit: every subtask may have one.
+pub(super) const STREAM_PARTS_AT_ONCE: usize = 2;
 
 /// How many bytes a part has, unless the object would have too many of them.
 const PART_BYTES: u64 = 8 << 20;
@@ -86,14 +89,21 @@ impl Uploads {
 }
 
 impl BlobStore {
-    /// How a new object of so many bytes is written.
-    pub(super) fn writer_options(&self, length: u64) -> options::WriteOptions {
+    /// How a new object of so many bytes is written, so many parts at once.
+    pub(super) fn writer_options(
+        &self,
+        length: u64,
+        parts_at_once: usize,
+    ) -> options::WriteOptions {
         match self.medium {
             Medium::Disk(_) => options::WriteOptions {
                 if_not_exists: true,
                 ..Default::default()
             },
-            Medium::Bucket(_) => upload_options(length),
+            Medium::Bucket(_) => options::WriteOptions {
+                concurrent: parts_at_once,
+                ..upload_options(length)
+            },
         }
     }
 
@@ -302,7 +312,7 @@ mod tests {
         };
         let location = StoreLocation::parse("s3://bucket/a", Path::new("/")).unwrap();
         let store = BlobStore::open(&location.with_s3(&section)).unwrap();
-        let part = |length: u64| store.writer_options(length).chunk.unwrap() as u64;
+        let part = |length: u64| store.writer_options(length, PARTS_AT_ONCE).chunk.unwrap() as u64;
         assert_eq!(part(0), PART_BYTES);
         assert_eq!(part(1 << 30), PART_BYTES);
         let terabyte = 1 << 40;

@@ -3,13 +3,15 @@
 use std::io;
 
 use bytes::Bytes;
-use opendal::Writer;
+use opendal::{Writer, options};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::bucket::{PARTS_AT_ONCE, STREAM_PARTS_AT_ONCE};
 use super::{BlobStore, Medium, StoredSection};
 use crate::storage::checksum::ChecksumBuilder;
 use crate::storage::error::StorageError;
+use crate::storage::location::StoreLocation;
 use crate::storage::paths::BlobPath;
 
 /// How many bytes are handed to the store in one step, at most one chunk more.
@@ -43,7 +45,8 @@ impl BlobStore {
             Medium::Disk(_) => None,
             Medium::Bucket(bucket) => bucket.uploads.begin().await,
         };
-        let mut writer = self.stream_to(path, length).await?;
+        let options = self.writer_options(length, PARTS_AT_ONCE);
+        let mut writer = self.open_writer(path, options).await?;
         writer._upload = upload;
         Ok(writer)
     }
@@ -58,12 +61,20 @@ impl BlobStore {
         path: &'store BlobPath,
         length: u64,
     ) -> Result<SectionWriter<'store>, StorageError> {
+        let options = self.writer_options(length, STREAM_PARTS_AT_ONCE);
+        self.open_writer(path, options).await
+    }
+
+    async fn open_writer<'store>(
+        &'store self,
+        path: &'store BlobPath,
+        options: options::WriteOptions,
+    ) -> Result<SectionWriter<'store>, StorageError> {
         let operator = match &self.medium {
             Medium::Disk(_) => &self.writing,
             // A part can be sent again without harm.
             Medium::Bucket(_) => &self.operator,
         };
-        let options = self.writer_options(length);
         let writer = operator.writer_options(path.as_str(), options).await;
         Ok(SectionWriter {
             store: self,
@@ -134,6 +145,14 @@ impl SectionWriter<'_> {
         Err(self.store.failed("write", self.path, error))
     }
 
+    /// Gives the object up: of a bucket what was uploaded is taken back; of a disk the file stays.
+    pub async fn abort(mut self) {
+        if let (Some(writer), true) = (self.writer.take(), self.store.is_bucket()) {
+            let path = self.store.full_path(self.path);
+            take_back(writer, path).await;
+        }
+    }
+
     async fn write_step(&mut self) -> Result<(), StorageError> {
         self.step_bytes = 0;
         let chunks = std::mem::take(&mut self.step);
@@ -158,18 +177,20 @@ impl SectionWriter<'_> {
 
 impl Drop for SectionWriter<'_> {
     fn drop(&mut self) {
-        let (Some(mut writer), true) = (self.writer.take(), self.store.is_bucket()) else {
+        let (Some(writer), true) = (self.writer.take(), self.store.is_bucket()) else {
             return;
         };
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        let path = self.store.full_path(self.path);
-        runtime.spawn(async move {
-            if let Err(error) = writer.abort().await {
-                let reason = error.message();
-                tracing::warn!(%path, reason, "the parts of an upload that was given up stay in the bucket");
-            }
-        });
+        runtime.spawn(take_back(writer, self.store.full_path(self.path)));
+    }
+}
+
+/// Takes back what was uploaded to a bucket of an object that is given up.
+async fn take_back(mut writer: Writer, path: StoreLocation) {
+    if let Err(error) = writer.abort().await {
+        let reason = error.message();
+        tracing::warn!(%path, reason, "the parts of an upload that was given up stay in the bucket");
     }
 }
