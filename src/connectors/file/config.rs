@@ -90,7 +90,7 @@ impl FileSinkConfig {
     /// The place in a bucket that the files go to; nothing when it is a folder.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] when the path is an address that leads nowhere.
+    /// [`crate::error::ErrorKind::Configuration`] when the path is an address that leads nowhere.
     pub fn location(&self) -> Result<Option<StoreLocation>> {
         let path = self.path.to_string_lossy();
         self.s3.location(&path, &path)
@@ -101,7 +101,7 @@ impl FileSourceConfig {
     /// The schema of the source's batches.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`], naming the key that is wrong.
+    /// [`crate::error::ErrorKind::Configuration`], naming the key that is wrong.
     pub fn schema(&self) -> Result<SchemaRef> {
         self.check()?;
         Ok(self.columns.schema())

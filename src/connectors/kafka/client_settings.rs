@@ -30,7 +30,7 @@ const OWNED_PROPERTIES: [OwnedProperty; 5] = [
 /// sets by itself and refuses from the user.
 ///
 /// # Errors
-/// [`ErrorKind::Configuration`], beginning with the key that is wrong. Values that may be secret are not in it.
+/// [`crate::error::ErrorKind::Configuration`], beginning with the key that is wrong. Values that may be secret are not in it.
 pub(super) fn client_config(
     brokers: &str,
     properties: &KafkaProperties,

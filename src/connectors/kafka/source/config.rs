@@ -173,7 +173,7 @@ impl KafkaSourceConfig {
     /// The schema of the source's batches.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`], beginning with the key that is wrong.
+    /// [`crate::error::ErrorKind::Configuration`], beginning with the key that is wrong.
     pub fn schema(&self) -> Result<SchemaRef> {
         self.check()?;
         Ok(self.all_columns().schema())
