@@ -16,12 +16,15 @@
 
 mod bare;
 mod job;
+#[path = "../keyed_sum/median.rs"]
+mod median;
 mod topic;
 
 use std::time::Duration;
 
 use clap::Parser;
 
+use median::median;
 use topic::Topic;
 
 /// Records a second from a topic to a topic, and the ratio to a bare loop of consumer and producer.
@@ -120,9 +123,4 @@ fn main() {
             100.0 * median(ratios.collect())
         );
     }
-}
-
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
 }

@@ -13,6 +13,7 @@
 
 mod bare;
 mod job;
+mod median;
 mod recorder;
 mod stopwatch;
 
@@ -21,6 +22,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use job::{Measurement, Plan};
+use median::median;
 
 /// Records a second of the keyed_sum job, by number of keys, parallelism and checkpoint interval.
 #[derive(Parser)]
@@ -154,10 +156,4 @@ fn measure_row(
 
 fn millions(records_per_second: f64) -> String {
     format!("{:.2} M", records_per_second / 1e6)
-}
-
-/// The median; zero of nothing.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }

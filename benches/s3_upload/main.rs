@@ -20,6 +20,8 @@
 )]
 
 mod bare;
+#[path = "../keyed_sum/median.rs"]
+mod median;
 mod memory;
 mod state;
 mod upload;
@@ -31,6 +33,7 @@ use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
 use bare::BareBucket;
+use median::median;
 use state::State;
 use upload::Uploader;
 
@@ -152,9 +155,4 @@ fn print_table(rows: &[Row], bare: usize) {
             peak / 1_000_000
         );
     }
-}
-
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
 }
