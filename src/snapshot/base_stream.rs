@@ -4,23 +4,20 @@
 //! again, and the checkpoint would last until all of it is uploaded. So a large one is stored as it is copied, beside all
 //! checkpoints, and copying waits when the store does not keep up. The barrier after that finds it durable.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
+use self::queue::{End, Part, Queue};
 use super::manifest::Piece;
 use super::store::CheckpointStore;
 use crate::error::Error;
 use crate::model::SubtaskId;
 use crate::state::{BaseOutlet, BaseStream, BaseWay, StreamProgress};
 use crate::storage::{ObjectName, StorageError};
-
-/// Copying stops when so many bytes wait for the store. A slice that was begun is copied to its end: it can be one sub-table
-/// more.
-const QUEUED_BYTES_MAX: u64 = 16 << 20;
 
 /// Records come while a base is copied: it is taken to be so many times as large as the state was when it began.
 const GROWTH_MAX: u64 = 2;
@@ -119,81 +116,6 @@ struct Job {
     /// About how many bytes will come.
     bytes: u64,
     queue: Arc<Queue>,
-}
-
-/// What was copied of a base and is not stored yet.
-#[derive(Default)]
-struct Queue {
-    waiting: Mutex<Waiting>,
-    /// Something has changed that the store's end may wait for.
-    changed: Notify,
-}
-
-#[derive(Default)]
-struct Waiting {
-    chunks: VecDeque<Bytes>,
-    bytes: u64,
-    end: Option<End>,
-}
-
-/// How a base has come to its end.
-#[derive(Clone, Copy)]
-enum End {
-    Complete,
-    GivenUp,
-}
-
-/// What comes next of a base.
-enum Part {
-    Chunk(Bytes),
-    End(End),
-}
-
-impl Queue {
-    fn push(&self, chunk: Bytes) {
-        let mut waiting = self.lock();
-        waiting.bytes += chunk.len() as u64;
-        waiting.chunks.push_back(chunk);
-        self.changed.notify_one();
-    }
-
-    fn end(&self, end: End) {
-        self.lock().end = Some(end);
-        self.changed.notify_one();
-    }
-
-    fn has_room(&self) -> bool {
-        self.lock().bytes < QUEUED_BYTES_MAX
-    }
-
-    /// Waits for what comes next.
-    async fn next(&self) -> Part {
-        loop {
-            if let Some(part) = self.lock().take() {
-                return part;
-            }
-            // One that came in between is not missed: it lets the next wait pass.
-            self.changed.notified().await;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Waiting {
-    /// Nobody wants the rest of a base that was given up.
-    fn take(&mut self) -> Option<Part> {
-        if let Some(End::GivenUp) = self.end {
-            return Some(Part::End(End::GivenUp));
-        }
-        let Some(chunk) = self.chunks.pop_front() else {
-            return self.end.map(Part::End);
-        };
-        self.bytes -= chunk.len() as u64;
-        Some(Part::Chunk(chunk))
-    }
 }
 
 /// One base, at the subtask's end.
@@ -356,5 +278,6 @@ impl BaseUploads {
     }
 }
 
+mod queue;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::task::Poll;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::queue::QUEUED_BYTES_MAX;
 use super::*;
 use crate::model::CheckpointId;
 use crate::snapshot::test_support::{StoreFixture, block_on, sealed_operator, sealed_state};
