@@ -1,15 +1,17 @@
 //! A checkpoint whose keyed states are not read unless they are needed: of a subtask whose working segments survive, they
 //! are not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::manifest::{Manifest, Part, SubtaskEntry};
-use super::objects::LoadedObject;
+use super::objects::LoadedObjects;
 use super::recovery::LoadedCheckpoint;
+use super::restore_plan::restored_parts;
 use crate::error::Result;
 use crate::model::OperatorId;
+use crate::state::RestoredPart;
 use crate::storage::ObjectName;
 
 /// Which keyed states of a checkpoint need not be read at once, and how they are read later.
@@ -63,16 +65,12 @@ pub(super) struct DeferredCheckpoint {
     manifest: Arc<Manifest>,
     fetch: Arc<Fetch>,
     /// What is read so far.
-    loaded: Arc<Mutex<BTreeMap<ObjectName, LoadedObject>>>,
+    loaded: Arc<Mutex<LoadedObjects>>,
 }
 
 impl DeferredCheckpoint {
     /// A checkpoint of which these objects are read.
-    pub(super) fn new(
-        manifest: &Manifest,
-        deferral: &Deferral,
-        loaded: BTreeMap<ObjectName, LoadedObject>,
-    ) -> Self {
+    pub(super) fn new(manifest: &Manifest, deferral: &Deferral, loaded: LoadedObjects) -> Self {
         Self {
             manifest: Arc::new(manifest.clone()),
             fetch: Arc::clone(&deferral.fetch),
@@ -80,22 +78,18 @@ impl DeferredCheckpoint {
         }
     }
 
-    /// The checkpoint with at least the objects that these parts are made of.
+    /// The bytes of these parts.
     ///
     /// # Errors
     /// Those of whoever fetches them.
-    pub(super) fn with(&self, parts: &[Part]) -> Result<LoadedCheckpoint> {
+    pub(super) fn parts(&self, parts: &[Part]) -> Result<Vec<RestoredPart>> {
         let missing = self.missing(parts);
         if !missing.is_empty() {
             // Others, who need other objects, do not wait for it.
             let fetched = (self.fetch)(&self.manifest, missing)?;
             self.lock().extend(fetched.into_objects());
         }
-        Ok(LoadedCheckpoint::new(
-            &self.manifest,
-            self.lock().clone(),
-            None,
-        ))
+        Ok(restored_parts(&self.lock(), parts))
     }
 
     fn missing(&self, parts: &[Part]) -> BTreeSet<ObjectName> {
@@ -105,7 +99,7 @@ impl DeferredCheckpoint {
         missing.map(|piece| piece.object.clone()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectName, LoadedObject>> {
+    fn lock(&self) -> MutexGuard<'_, LoadedObjects> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

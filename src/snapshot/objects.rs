@@ -33,6 +33,9 @@ pub(super) struct LoadedObject {
     bytes: Bytes,
 }
 
+/// Objects that were read, by their names.
+pub(super) type LoadedObjects = BTreeMap<ObjectName, LoadedObject>;
+
 /// From the first to the last byte that a manifest needs of an object.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
@@ -77,8 +80,7 @@ impl SnapshotObjects {
     async fn check_object(&self, object: ObjectName, extent: Extent) -> Result<(), Damage> {
         let length = match self.blobs.length(&self.paths.object(&object)).await {
             Ok(length) => length,
-            Err(StorageError::NotFound { .. }) => return Err(Damage::MissingObject { object }),
-            Err(error) => return Err(unreadable(error)),
+            Err(error) => return Err(not_handed_out(object, error)),
         };
         if length < extent.end {
             return Err(Damage::TruncatedObject {
@@ -95,7 +97,7 @@ impl SnapshotObjects {
         &self,
         manifest: &Manifest,
         wanted: impl Fn(&ObjectName) -> bool,
-    ) -> Result<BTreeMap<ObjectName, LoadedObject>, Damage> {
+    ) -> Result<LoadedObjects, Damage> {
         // A missing or short object is noticed before gigabytes are read.
         self.check(manifest).await?;
         self.read(manifest, wanted).await
@@ -106,7 +108,7 @@ impl SnapshotObjects {
         &self,
         manifest: &Manifest,
         wanted: impl Fn(&ObjectName) -> bool,
-    ) -> Result<BTreeMap<ObjectName, LoadedObject>, Damage> {
+    ) -> Result<LoadedObjects, Damage> {
         let mut pieces: BTreeMap<&ObjectName, Vec<Piece>> = BTreeMap::new();
         for piece in manifest.pieces() {
             pieces.entry(&piece.object).or_default().push(piece.clone());
@@ -137,8 +139,7 @@ impl SnapshotObjects {
         let length = extent.end - extent.start;
         let bytes = match self.blobs.read_range(&path, extent.start, length).await {
             Ok(bytes) => bytes,
-            Err(StorageError::NotFound { .. }) => return Err(Damage::MissingObject { object }),
-            Err(error) => return Err(unreadable(error)),
+            Err(error) => return Err(not_handed_out(object, error)),
         };
         let loaded = LoadedObject {
             start: extent.start,
@@ -172,6 +173,14 @@ impl LoadedObject {
     }
 }
 
+/// The bytes of a piece, without a copy; none of a piece that is not among these objects.
+pub(super) fn section(objects: &LoadedObjects, piece: &Piece) -> Bytes {
+    let object = objects.get(&piece.object);
+    object
+        .and_then(|object| object.section(piece))
+        .unwrap_or_default()
+}
+
 /// What a manifest needs of each object, in the order of their names.
 fn extents(manifest: &Manifest) -> BTreeMap<ObjectName, Extent> {
     let mut extents: BTreeMap<ObjectName, Extent> = BTreeMap::new();
@@ -191,6 +200,14 @@ fn extents(manifest: &Manifest) -> BTreeMap<ObjectName, Extent> {
         extent.end = extent.end.max(end);
     }
     extents
+}
+
+/// Why an object is not had.
+fn not_handed_out(object: ObjectName, error: StorageError) -> Damage {
+    match error {
+        StorageError::NotFound { .. } => Damage::MissingObject { object },
+        error => unreadable(error),
+    }
 }
 
 fn unreadable(error: StorageError) -> Damage {

@@ -1,13 +1,13 @@
 //! Finding the checkpoint to go on from, and reading it whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
 use super::damage::Damage;
 use super::deferred::{Deferral, DeferredCheckpoint};
 use super::manifest::{Manifest, Piece};
-use super::objects::LoadedObject;
+use super::objects::{LoadedObjects, section};
 use super::retention::FoundCheckpoint;
 use super::store::CheckpointStore;
 use crate::error::{Error, ErrorKind, Result};
@@ -43,7 +43,7 @@ pub struct DamagedCheckpoint {
 #[derive(Clone, Debug)]
 pub struct LoadedCheckpoint {
     manifest: Manifest,
-    objects: BTreeMap<ObjectName, LoadedObject>,
+    objects: LoadedObjects,
     pub(super) deferred: Option<DeferredCheckpoint>,
 }
 
@@ -205,7 +205,7 @@ impl LoadedCheckpoint {
     /// A checkpoint of which these objects were read; `deferred` reads the others.
     pub(super) fn new(
         manifest: &Manifest,
-        objects: BTreeMap<ObjectName, LoadedObject>,
+        objects: LoadedObjects,
         deferred: Option<DeferredCheckpoint>,
     ) -> Self {
         Self {
@@ -221,7 +221,12 @@ impl LoadedCheckpoint {
     }
 
     /// Its objects, as far as they were read.
-    pub(super) fn into_objects(self) -> BTreeMap<ObjectName, LoadedObject> {
+    pub(super) fn objects(&self) -> &LoadedObjects {
+        &self.objects
+    }
+
+    /// The same, given away.
+    pub(super) fn into_objects(self) -> LoadedObjects {
         self.objects
     }
 
@@ -232,10 +237,7 @@ impl LoadedCheckpoint {
 
     /// The bytes of a piece of this checkpoint, without a copy; none of a piece that is not in it.
     pub(super) fn bytes(&self, piece: &Piece) -> Bytes {
-        self.objects
-            .get(&piece.object)
-            .and_then(|object| object.section(piece))
-            .unwrap_or_default()
+        section(&self.objects, piece)
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::in_flight::RestoredInFlight;
 use super::manifest::{KeyedEntry, OperatorEntry, Part, SubtaskEntry};
+use super::objects::{LoadedObjects, section};
 use super::recovery::LoadedCheckpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{KeyGroupRange, OperatorId};
@@ -143,10 +144,10 @@ impl LoadedCheckpoint {
 
     fn restored(&self, state: &KeyedEntry) -> RestoredState {
         let parts = match &self.deferred {
-            None => self.parts(&state.parts).into(),
+            None => restored_parts(self.objects(), &state.parts).into(),
             Some(deferred) => {
                 let (deferred, pieces) = (deferred.clone(), state.parts.clone());
-                RestoredParts::deferred(move || Ok(deferred.with(&pieces)?.parts(&pieces)))
+                RestoredParts::deferred(move || deferred.parts(&pieces))
             }
         };
         RestoredState {
@@ -154,15 +155,6 @@ impl LoadedCheckpoint {
             descriptor: state.descriptor.clone(),
             parts,
         }
-    }
-
-    fn parts(&self, parts: &[Part]) -> Vec<RestoredPart> {
-        let part = |part: &Part| RestoredPart {
-            key_groups: part.key_groups,
-            base: part.base.as_ref().map(|base| self.bytes(base)),
-            deltas: part.deltas.iter().map(|delta| self.bytes(delta)).collect(),
-        };
-        parts.iter().map(part).collect()
     }
 
     fn check_max_parallelism(&self, max_parallelism: u16) -> Result<()> {
@@ -189,6 +181,20 @@ impl LoadedCheckpoint {
             ),
         )
     }
+}
+
+/// The bytes of parts whose objects were all read.
+pub(super) fn restored_parts(objects: &LoadedObjects, parts: &[Part]) -> Vec<RestoredPart> {
+    let part = |part: &Part| RestoredPart {
+        key_groups: part.key_groups,
+        base: part.base.as_ref().map(|base| section(objects, base)),
+        deltas: part
+            .deltas
+            .iter()
+            .map(|delta| section(objects, delta))
+            .collect(),
+    };
+    parts.iter().map(part).collect()
 }
 
 #[cfg(test)]

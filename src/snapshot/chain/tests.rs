@@ -319,10 +319,7 @@ impl Model {
 
     fn decode(&self, parts: &[Part]) -> Records {
         let mut records = Records::new();
-        for piece in parts
-            .iter()
-            .flat_map(|part| part.base.iter().chain(&part.deltas))
-        {
+        for piece in parts.iter().flat_map(Part::pieces) {
             records.extend(&self.stored[&piece.checksum.0]);
         }
         records
